@@ -1,0 +1,5 @@
+"""`python -m cscbench` is the `cscbench` command."""
+
+from cscbench.cli import main
+
+main()

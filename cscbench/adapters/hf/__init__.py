@@ -1,0 +1,87 @@
+"""Hugging Face models on this machine, through transformers: hub ids, folders, GGUF files, LoRA through peft.
+
+Nothing here imports torch: a finished run is recognised, and a dry run shown, without it.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from cscbench.adapters import AdapterKind, LoadedAdapter, Setting
+from cscbench.errors import UserError
+from cscbench.extras import need
+from cscbench.fingerprint import folder_sha256
+from cscbench.records import Frozen, ModelCard
+from cscbench.weights.source import identify
+from cscbench.yamlfile import did_you_mean
+
+
+class HfOptions(Frozen, frozen=True):
+    """`options` of a card with the hf adapter.
+
+    `dtype` and `device` `auto` choose bfloat16 on an accelerator and float32 on a CPU; several GPUs share the layers.
+    `context_length` overrides the model's own window, in tokens.
+    """
+
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_size: int = 8
+    context_length: int = 0
+    trust_remote_code: bool = False
+
+
+def options(card: ModelCard) -> HfOptions:
+    """The card's options, checked.
+
+    Raises:
+        UserError: one is unknown, or of the wrong type or size.
+    """
+    try:
+        found = msgspec.convert(dict(card.options), HfOptions, strict=True)
+    except msgspec.ValidationError as error:
+        unknown = re.search(r"unknown field `([^`]+)`", str(error))
+        cure = did_you_mean(unknown[1], HfOptions.__struct_fields__) if unknown else ""
+        raise UserError(f"{card.name}: `options` of its card: {error}{cure}") from None
+    if found.dtype not in (known := ("auto", "float32", "bfloat16", "float16")):
+        raise UserError(f"{card.name}: `options.dtype` {found.dtype!r} is none of {', '.join(known)}")
+    if found.batch_size < 1:
+        raise UserError(f"{card.name}: `options.batch_size` must be at least 1")
+    return found
+
+
+def lora_sha256(card: ModelCard) -> str:
+    """sha256 of a card's LoRA folder.
+
+    Raises:
+        UserError: the folder is not one that peft loads from safetensors.
+    """
+    folder = Path(card.lora).expanduser()
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (folder / file).is_file():
+            pickled = (folder / "adapter_model.bin").is_file()
+            hint = "; adapter_model.bin is a pickle and is not read: save it as safetensors" if pickled else ""
+            raise UserError(f"{card.name}: no LoRA weights at {folder}: looked for {folder / file}{hint}")
+    return folder_sha256(folder)
+
+
+def _fingerprint(card: ModelCard) -> Mapping[str, str]:
+    options(card)
+    weights = identify(card.name, card.weights, card.revision)
+    return {"weights": weights} | ({"lora": lora_sha256(card)} if card.lora else {})
+
+
+def _load(setting: Setting) -> LoadedAdapter:
+    need("hf", ["torch", "transformers", "peft", "accelerate"], f"{setting.card.name}: running a Hugging Face model")
+    from cscbench.adapters.hf.load import load
+
+    return load(setting)
+
+
+HF = AdapterKind(
+    load=_load,
+    fingerprint=_fingerprint,
+    packages=("torch", "transformers", "tokenizers", "peft"),
+    concurrency=lambda card: options(card).batch_size,
+)

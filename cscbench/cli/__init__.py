@@ -1,0 +1,69 @@
+"""The `cscbench` command. Commands are imported when named, so that `--help` stays quick."""
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+import click
+
+from cscbench import __version__
+from cscbench.errors import UserError
+
+_COMMANDS = {
+    "models": ("cscbench.cli.lists:models", "List the model cards."),
+    "run": ("cscbench.cli.run:run", "Run a model on a task, and score it."),
+    "score": ("cscbench.cli.score:score", "Score a finished run again, without its model."),
+    "show": ("cscbench.cli.score:show", "Show finished runs side by side."),
+    "tasks": ("cscbench.cli.lists:tasks", "List the tasks."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from cscbench.yamlfile import did_you_mean
+
+            ctx.fail(f"no command {args[0]!r}{did_you_mean(args[0], list(_COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"cscbench: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="cscbench")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+def cli(quiet: bool) -> None:
+    """Evaluate customer-support conversation models: strategies, replies, intervals.
+
+    Exit codes: 0 done, 2 a mistake in what was given (the message says where and how to mend it), 3 done, but some
+    replies failed: the same command asks for them again.
+    """
+    logging.basicConfig(stream=sys.stderr, format="cscbench: %(message)s", level=logging.WARNING)
+    logging.getLogger("cscbench").setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli(prog_name="cscbench")

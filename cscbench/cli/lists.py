@@ -1,0 +1,35 @@
+"""`cscbench models` and `cscbench tasks`."""
+
+import click
+
+
+@click.command()
+def models() -> None:
+    """List the model cards: the working directory's, then the shipped ones."""
+    from cscbench import show
+    from cscbench.cards import card_files, read_card
+    from cscbench.errors import UserError
+
+    cards, broken = [], []
+    for path in card_files().values():
+        try:
+            cards.append(read_card(path))
+        except UserError as error:
+            broken.append(str(error))
+    show.show_cards(cards, broken)
+
+
+@click.command()
+def tasks() -> None:
+    """List the tasks: the working directory's, the shipped ones, and those of installed packages."""
+    from cscbench import show
+    from cscbench.errors import UserError
+    from cscbench.tasks import find_task, task_names
+
+    found, broken = [], []
+    for name in task_names():
+        try:
+            found.append(find_task(name))
+        except UserError as error:
+            broken.append(str(error))
+    show.show_tasks(found, broken)

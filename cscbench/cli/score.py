@@ -1,0 +1,27 @@
+"""`cscbench score` and `cscbench show`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--encoder", default="", metavar="CARD|PATH", help="Encoder of BERTScore, or `none` to leave it out.")
+@click.option("--scorer", "scorers", multiple=True, metavar="NAME", help="A further scorer; may be repeated.")
+def score(run: Path, encoder: str, scorers: tuple[str, ...]) -> None:
+    """Score the run in folder RUN again, without its model."""
+    from cscbench import show
+    from cscbench.run import rescore
+
+    show.show_results(rescore(run, encoder, scorers))
+
+
+@click.command("show")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+def show(runs: tuple[Path, ...]) -> None:
+    """Show finished runs side by side, a row a run."""
+    from cscbench.results import read
+    from cscbench.show import show_comparison
+
+    show_comparison([read(folder) for folder in runs])

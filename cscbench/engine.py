@@ -1,0 +1,140 @@
+"""The engine: many plays in flight, replies put on disk as they come, known replies handed over at once."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from cscbench.adapters import LoadedAdapter
+from cscbench.errors import UserError
+from cscbench.play import Play
+from cscbench.progress import Progress
+from cscbench.records import Frozen, Prediction, Reply, Request
+from cscbench.store import KnownReplies, ReplyLog, request_key
+
+log = logging.getLogger("cscbench")
+
+# An adapter that has never answered and failed this often in a row is broken; asking on would only waste time.
+_GIVE_UP_AFTER = 16
+
+
+class Tally(Frozen, frozen=True):
+    """What the replies of a run add up to."""
+
+    predictions: tuple[Prediction, ...]
+    asked: int
+    tokens_in: int
+    tokens_out: int
+    dropped: int
+    cut: int
+    seconds: float
+
+
+class _Desk:
+    """Answers requests from disk, else from the adapter, loading it on the first need."""
+
+    def __init__(
+        self, known: KnownReplies, log_file: ReplyLog, load: Callable[[], LoadedAdapter], bar: Progress
+    ) -> None:
+        self._known, self._log, self._load, self._bar = known, log_file, load, bar
+        self._loaded: LoadedAdapter | None = None
+        self._failed_in_a_row = 0
+        self._ever_answered = bool(known.replies)
+        self.replies: list[Reply] = []
+
+    def known(self, request: Request) -> Reply | None:
+        stored = self._known.replies.get(request.id)
+        return stored.reply if stored is not None and stored.key == request_key(request) else None
+
+    async def ask(self, request: Request) -> Reply:
+        reply = self.known(request)
+        if reply is not None:
+            self._bar.skip()
+        else:
+            reply = await self._generate(request)
+            self._log.append(request, reply)
+            self._bar.step()
+        self.replies.append(reply)
+        return reply
+
+    async def _generate(self, request: Request) -> Reply:
+        if self._loaded is None:
+            self._loaded = self._load()
+        try:
+            reply = await self._loaded.adapter.generate(request)
+        except UserError:
+            raise
+        except Exception as error:
+            # One bad sample never sinks a run: it is recorded as failed, and asked again by the next command.
+            log.exception("the adapter failed on request %s", request.id)
+            reply = Reply("", error=f"{type(error).__name__}: {error}")
+        self._failed_in_a_row = self._failed_in_a_row + 1 if reply.error else 0
+        self._ever_answered = self._ever_answered or not reply.error
+        if not self._ever_answered and self._failed_in_a_row >= _GIVE_UP_AFTER:
+            raise UserError(f"the first {_GIVE_UP_AFTER} requests all failed; the last: {reply.error}")
+        return reply
+
+    def close(self) -> None:
+        if self._loaded is not None:
+            self._loaded.adapter.close()
+
+
+async def _drive(play: Play, desk: _Desk) -> tuple[Prediction, ...]:
+    """One dialogue, from its first request to its predictions."""
+    request = next(play)
+    while True:
+        reply = await desk.ask(request)
+        try:
+            request = play.send(reply)
+        except StopIteration as done:
+            predictions: tuple[Prediction, ...] = done.value
+            return predictions
+
+
+async def _worker(plays: Iterator[tuple[int, Play]], desk: _Desk, done: dict[int, tuple[Prediction, ...]]) -> None:
+    for number, play in plays:
+        done[number] = await _drive(play, desk)
+
+
+def play_all(
+    plays: Sequence[Play],
+    known: KnownReplies,
+    log_file: ReplyLog,
+    load: Callable[[], LoadedAdapter],
+    concurrency: int,
+    bar: Progress,
+) -> Tally:
+    """Play every dialogue, `concurrency` at a time, in order.
+
+    Each play waits for its own replies only. A known reply comes without waiting, so after a kill every dialogue that
+    was in flight is back at the same request before anything new is asked, and a batching adapter forms the same
+    batches as the unkilled run.
+
+    Raises:
+        UserError: the adapter cannot be loaded, always fails, or a reply cannot be written.
+    """
+    desk = _Desk(known, log_file, load, bar)
+    done: dict[int, tuple[Prediction, ...]] = {}
+
+    async def main() -> None:
+        queue = iter(enumerate(plays))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(concurrency, len(plays))):
+                group.create_task(_worker(queue, desk, done))
+
+    try:
+        asyncio.run(main())
+    except BaseExceptionGroup as group:
+        _, rest = group.split(UserError)
+        raise (group.exceptions[0] if rest is None else group) from None
+    finally:
+        desk.close()
+    replies = desk.replies
+    return Tally(
+        predictions=tuple(prediction for number in sorted(done) for prediction in done[number]),
+        asked=len(replies),
+        tokens_in=sum(reply.tokens_in for reply in replies),
+        tokens_out=sum(reply.tokens_out for reply in replies),
+        dropped=sum(1 for reply in replies if reply.dropped),
+        cut=sum(1 for reply in replies if reply.finish_reason == "length"),
+        seconds=sum(reply.seconds for reply in replies),
+    )

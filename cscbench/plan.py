@@ -1,0 +1,176 @@
+"""A run with everything resolved before anything is loaded or written, and what identifies it."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cscbench import __version__
+from cscbench.adapters import AdapterKind, find_adapter
+from cscbench.cards import resolve_card
+from cscbench.errors import UserError
+from cscbench.extras import versions
+from cscbench.fingerprint import short
+from cscbench.prompts import NamedPrompt
+from cscbench.records import Condition, Context, Dialogue, Frozen, Language, ModelCard, Sampling
+from cscbench.tasks import Task, TaskData, find_task
+
+RUN_SCHEMA = "cscbench/run/1"
+
+
+class RunOptions(Frozen, frozen=True):
+    """What the command line gives. `limit` 0 takes all dialogues; empty `encoder` and `scorers` take the task's."""
+
+    model: str
+    task: str = "csconv_sample"
+    lora: str = ""
+    data: str = ""
+    context: Context = Context.GOLD
+    condition: Condition = Condition.JOINT
+    limit: int = 0
+    language: Language | None = None
+    seed: int = 0
+    out: str = "reports"
+    encoder: str = ""
+    scorers: tuple[str, ...] = ()
+    trust_remote_code: bool = False
+
+
+class Plan(Frozen, frozen=True):
+    """A run with everything resolved, before anything is loaded or written."""
+
+    options: RunOptions
+    card: ModelCard
+    kind: AdapterKind
+    task: Task
+    data: TaskData
+    dialogues: tuple[Dialogue, ...]
+    prompts: Mapping[Language, NamedPrompt]
+    sampling: Sampling
+
+
+def prepare(options: RunOptions) -> Plan:
+    """Resolve card, task, data and prompts.
+
+    Raises:
+        UserError: any of them is unknown or broken, or no dialogue is left.
+    """
+    card = resolve_card(options.model, full_path(options.lora))
+    kind = find_adapter(card.adapter)
+    task = find_task(options.task)
+    data = task.load(Path(options.data).expanduser() if options.data else None)
+    chosen = tuple(d for d in data.test if options.language in (None, d.language))
+    if not chosen:
+        raise UserError(f"{task.name}: none of its {len(data.test)} dialogues is in language {options.language}")
+    dialogues = chosen[: options.limit] if options.limit else chosen
+    languages = [language for language in Language if any(d.language is language for d in dialogues)]
+    prompts = {language: task.prompt(card.prompts, language, options.condition) for language in languages}
+    sampling = msgspec.structs.replace(card.sampling, seed=options.seed)
+    return Plan(options, card, kind, task, data, dialogues, prompts, sampling)
+
+
+def full_path(path: str) -> str:
+    """A path from the command line, whole; empty stays empty."""
+    return str(Path(path).expanduser().resolve()) if path else ""
+
+
+def identity(plan: Plan) -> dict[str, Any]:
+    """Everything that changes a reply: what the run folder's hash covers. Paths and times are not among it.
+
+    Raises:
+        UserError: the weights are not there.
+    """
+    card = msgspec.to_builtins(plan.card)
+    # Where weights lie says nothing about what they are; the fingerprint does.
+    for field in ("weights", "lora", "revision"):
+        del card[field]
+    return {
+        "cscbench": __version__,
+        "card": card,
+        "fingerprint": dict(plan.kind.fingerprint(plan.card)),
+        "packages": versions(plan.kind.packages),
+        "task": {"name": plan.task.name, "files": dict(plan.task.files)},
+        "data": [source.sha256 for source in plan.data.sources],
+        "dialogues": [dialogue.id for dialogue in plan.dialogues],
+        "prompts": {prompt.name: prompt.sha256 for prompt in plan.prompts.values()},
+        "context": plan.options.context,
+        "condition": plan.options.condition,
+        "sampling": msgspec.to_builtins(plan.sampling),
+    }
+
+
+def run_record(plan: Plan) -> dict[str, Any]:
+    """The content of run.json."""
+    own = identity(plan)
+    digest8 = short(own)
+    fingerprints = own["fingerprint"]
+    label = f"{plan.card.name}@{fingerprints['lora'][:8]}" if "lora" in fingerprints else plan.card.name
+    prompt_names = {language.value: prompt.name for language, prompt in plan.prompts.items()}
+    return {
+        "schema": RUN_SCHEMA,
+        "name": f"{plan.task.name}--{plan.options.context}--{label}--{digest8}",
+        "hash": digest8,
+        "identity": own,
+        "model": {"label": label, **_public(plan.card), "fingerprint": fingerprints},
+        "task": {
+            "name": plan.task.name,
+            "title": plan.task.title,
+            "languages": [language.value for language in plan.prompts],
+            "strategies": msgspec.to_builtins(plan.task.strategies),
+            "scorers": list(plan.task.scorers),
+            "encoder": plan.task.encoder,
+        },
+        "data": {
+            "files": [{"name": s.name, "sha256": s.sha256} for s in plan.data.sources],
+            "faults": msgspec.to_builtins(plan.data.faults),
+            "notes": list(plan.data.notes),
+        },
+        "protocol": {
+            "context": plan.options.context,
+            "condition": plan.options.condition,
+            "prompts": prompt_names,
+            "prompt_sha256": {language.value: prompt.sha256 for language, prompt in plan.prompts.items()},
+            "limit": plan.options.limit,
+            "language": plan.options.language,
+            "seed": plan.options.seed,
+        },
+        "environment": _environment(plan.kind.packages),
+    }
+
+
+def _public(card: ModelCard) -> dict[str, Any]:
+    """A card without the folders of this machine: a path keeps its last part."""
+    shown: dict[str, Any] = msgspec.to_builtins(card)
+    for field in ("weights", "lora"):
+        if shown[field].startswith(("/", "~")):
+            shown[field] = Path(shown[field]).name
+    return shown
+
+
+def _environment(packages: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": versions(("cscbench", "numpy", "sacrebleu", *packages)),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The commit of the cscbench checkout that runs, empty where it is no checkout."""
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,120 @@
+"""Plays: one generator a dialogue, which yields a `Request`, is sent its `Reply`, and returns the `Prediction`s.
+
+A play does no I/O. Gold and generated context, one call or two, differ only in which messages it appends after a turn.
+"""
+
+import hashlib
+from collections.abc import Generator
+
+from cscbench.parse import Parsed, parse
+from cscbench.prompts import NamedPrompt, answer_message, ask_message, system_message
+from cscbench.records import (
+    Context,
+    Dialogue,
+    Form,
+    Frozen,
+    Message,
+    Prediction,
+    Reply,
+    Request,
+    Sampling,
+    Speaker,
+    Step,
+    Turn,
+)
+
+Play = Generator[Request, Reply, tuple[Prediction, ...]]
+
+
+class Protocol(Frozen, frozen=True):
+    """How every dialogue of a run is played."""
+
+    context: Context
+    sampling: Sampling
+
+
+class _Answer(Frozen, frozen=True):
+    """What a turn's requests came to. `messages` hold the turn in the model's own words."""
+
+    prediction: Prediction
+    messages: tuple[Message, ...]
+
+
+def request_seed(seed: int, request_id: str) -> int:
+    """A seed of its own for each request, so that sampling does not depend on what else is in the batch."""
+    digest = hashlib.sha256(f"{seed}/{request_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def play(dialogue: Dialogue, prompt: NamedPrompt, protocol: Protocol) -> Play:
+    """Walk one dialogue: ask for every supporter turn, given what came before it.
+
+    In generated context a turn whose reply failed leaves the later ones without their history: they come back as
+    failed, unasked.
+    """
+    thread: tuple[Message, ...] = (system_message(prompt),)
+    predictions: list[Prediction] = []
+    heard = ""
+    broken = ""
+    for index, turn in enumerate(dialogue.turns):
+        if turn.speaker is Speaker.CUSTOMER:
+            heard = turn.text
+            continue
+        if broken:
+            predictions.append(Prediction(dialogue.id, index, None, "", Form.FAILED, broken))
+            continue
+        answer = yield from _ask_turn(dialogue, index, heard, thread, prompt, protocol.sampling)
+        predictions.append(answer.prediction)
+        if protocol.context is Context.GOLD:
+            thread = (*thread, *_gold_messages(turn, heard, prompt))
+        elif answer.prediction.error:
+            broken = f"not asked: turn {index} of this dialogue failed"
+        else:
+            thread = (*thread, *answer.messages)
+        heard = ""
+    return tuple(predictions)
+
+
+def _ask_turn(
+    dialogue: Dialogue, index: int, heard: str, thread: tuple[Message, ...], prompt: NamedPrompt, sampling: Sampling
+) -> Generator[Request, Reply, _Answer]:
+    gold = dialogue.turns[index].strategy or ""
+    messages: tuple[Message, ...] = ()
+    strategy: str | None = None
+    parsed = Parsed(None, "", Form.UNPARSED)
+    form = Form.GIVEN
+    for number, step in enumerate(prompt.prompt.steps):
+        messages = (*messages, ask_message(prompt, number, heard, gold))
+        request_id = f"{dialogue.id}/{index}/{step.step}"
+        own = Sampling(
+            sampling.max_tokens,
+            sampling.temperature,
+            sampling.top_p,
+            sampling.stop,
+            request_seed(sampling.seed, request_id),
+        )
+        reply = yield Request(request_id, dialogue.id, index, step.step, (*thread, *messages), own)
+        if reply.error:
+            return _Answer(Prediction(dialogue.id, index, None, "", Form.FAILED, reply.error), ())
+        parsed = parse(reply.text, step.step, prompt.strategies)
+        if step.step is not Step.REPLY:
+            strategy, form = parsed.strategy, parsed.form
+        messages = (*messages, _own_message(prompt, number, parsed, reply))
+    return _Answer(Prediction(dialogue.id, index, strategy, parsed.text, form), messages)
+
+
+def _own_message(prompt: NamedPrompt, number: int, parsed: Parsed, reply: Reply) -> Message:
+    """The model's answer in the history's shape; in its own words where no strategy was read."""
+    shaped = answer_message(prompt, number, parsed.strategy or prompt.strategies.strategies[0].code, parsed.text)
+    if parsed.form is Form.UNPARSED:
+        return Message(shaped.role, parsed.text or reply.text.strip())
+    return shaped
+
+
+def _gold_messages(turn: Turn, heard: str, prompt: NamedPrompt) -> tuple[Message, ...]:
+    code = turn.strategy or ""
+    return tuple(
+        message
+        for number in range(len(prompt.prompt.steps))
+        for message in (ask_message(prompt, number, heard, code), answer_message(prompt, number, code, turn.text))
+    )

@@ -1,0 +1,213 @@
+"""One run, from a model spec to results.json: prepare, play, score."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cscbench import __version__, results, scoring, store
+from cscbench.adapters import LoadedAdapter, Setting
+from cscbench.cards import resolve_card
+from cscbench.engine import Tally, play_all
+from cscbench.errors import UserError
+from cscbench.plan import RUN_SCHEMA, Plan, full_path, run_record
+from cscbench.play import Protocol, play
+from cscbench.progress import progress
+from cscbench.records import (
+    Condition,
+    Dialogue,
+    Language,
+    ModelCard,
+    Pair,
+    Prediction,
+    Speaker,
+)
+from cscbench.scorers import Scorer
+from cscbench.stats import Resampling
+from cscbench.strategies import StrategySet
+
+NO_ENCODER = "none"
+
+
+def run(plan: Plan) -> tuple[Path, dict[str, Any]]:
+    """Play what is missing, score, and write results.json; a finished run is read and not done again.
+
+    Returns the run folder and the results.
+
+    Raises:
+        UserError: what cannot be loaded, asked or written; replies on disk stay good.
+    """
+    record = run_record(plan)
+    folder = Path(plan.options.out) / record["name"]
+    scoring_plan = plan_scoring(record, plan.options.encoder, plan.options.scorers)
+    with store.locked(folder):
+        store.begin(folder, record)
+        finished = _finished(folder, scoring_plan)
+        if finished is not None:
+            return folder, finished
+        scorers = scoring.build_scorers(scoring_plan)
+        tally = _play(plan, folder)
+        pairs = _pairs(plan.dialogues, tally.predictions)
+        results.write_pairs(folder, pairs)
+        return folder, _score(folder, pairs, scorers, scoring_plan, _usage(tally))
+
+
+def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> dict[str, Any]:
+    """Score a run's predictions again, without its model, and write results.json.
+
+    Raises:
+        UserError: no run there, or a scorer or encoder that is not to be had.
+    """
+    record = store.read_json(folder / store.RUN, "a run folder")
+    if not isinstance(record, dict) or record.get("schema") != RUN_SCHEMA:
+        raise UserError(f"{folder / store.RUN}: not a run of this version ({RUN_SCHEMA})")
+    pairs = results.read_pairs(folder)
+    scoring_plan = plan_scoring(record, encoder, scorers)
+    with store.locked(folder):
+        built = scoring.build_scorers(scoring_plan)
+        before = results.read(folder) if (folder / store.RESULTS).exists() else {"usage": {}, "timing": {}}
+        usage = {**before["usage"], "model_seconds": before["timing"].get("model_seconds", 0.0)}
+        return _score(folder, pairs, built, scoring_plan, usage)
+
+
+def _finished(folder: Path, plan: scoring.ScoringPlan) -> dict[str, Any] | None:
+    """The results that are there, if they are complete and scored as wanted."""
+    if not (folder / store.RESULTS).exists():
+        return None
+    found = results.read(folder)
+    return found if found["run"]["complete"] and found["scoring"] == _scoring_record(plan) else None
+
+
+def encoder_card(name: str) -> ModelCard:
+    """An encoder's card by name, or one made for a folder (anything with a slash).
+
+    Raises:
+        UserError: no such card, or one of a model that writes replies.
+    """
+    if "/" in name or name.startswith((".", "~")):
+        return ModelCard(Path(name).name, "bertscore", weights=full_path(name))
+    card = resolve_card(name)
+    if card.adapter != "bertscore":
+        raise UserError(f"--encoder {name}: that card is a model with the {card.adapter} adapter, not an encoder")
+    return card
+
+
+def _scoring_record(plan: scoring.ScoringPlan) -> dict[str, Any]:
+    return {
+        "scorers": list(plan.scorers),
+        "encoder": plan.encoder.name if plan.encoder else "",
+        "resampling": plan.resampling.signature(),
+    }
+
+
+def plan_scoring(record: Mapping[str, Any], encoder: str, extra: Sequence[str]) -> scoring.ScoringPlan:
+    """How to score the run of a run.json: the task's scorers and `extra` ones, with `encoder` or the task's.
+
+    Raises:
+        UserError: no such encoder.
+    """
+    protocol, task = record["protocol"], record["task"]
+    scorers = list(dict.fromkeys([*task["scorers"], *extra]))
+    if encoder == NO_ENCODER and "bertscore" in scorers:
+        scorers.remove("bertscore")
+    files = "+".join(file["sha256"][:8] for file in record["data"]["files"])
+    prompts = "+".join(f"{name}@{protocol['prompt_sha256'][lang][:8]}" for lang, name in protocol["prompts"].items())
+    return scoring.ScoringPlan(
+        scorers=tuple(scorers),
+        languages=tuple(Language(language) for language in task["languages"]),
+        condition=Condition(protocol["condition"]),
+        strategies=msgspec.convert(task["strategies"], StrategySet),
+        encoder=encoder_card(encoder or task["encoder"]) if "bertscore" in scorers else None,
+        resampling=Resampling(),
+        base_signature=(
+            f"task:{task['name']}|data:{files}|limit:{protocol['limit'] or 'all'}|"
+            f"ctx:{protocol['context']}|cond:{protocol['condition']}|prompts:{prompts}|"
+            f"seed:{protocol['seed']}|cscbench:{__version__}"
+        ),
+    )
+
+
+def _play(plan: Plan, folder: Path) -> Tally:
+    known = store.read_replies(folder / store.REPLIES)
+    turns = sum(1 for d in plan.dialogues for turn in d.turns if turn.speaker is Speaker.SUPPORTER)
+    steps = len(next(iter(plan.prompts.values())).prompt.steps)
+    protocol = Protocol(plan.options.context, plan.sampling)
+    plays = [play(dialogue, plan.prompts[dialogue.language], protocol) for dialogue in plan.dialogues]
+    log_file = store.ReplyLog(folder / store.REPLIES)
+    try:
+        with progress(plan.card.name, turns * steps) as bar:
+            return play_all(plays, known, log_file, partial(_load, plan, folder), plan.kind.concurrency(plan.card), bar)
+    finally:
+        log_file.close()
+
+
+def _load(plan: Plan, folder: Path) -> LoadedAdapter:
+    setting = Setting(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code)
+    loaded = plan.kind.load(setting)
+    store.check_engine(folder, loaded.facts, loaded.notes)
+    return loaded
+
+
+def _pairs(dialogues: tuple[Dialogue, ...], predictions: tuple[Prediction, ...]) -> list[Pair]:
+    by_id = {dialogue.id: dialogue for dialogue in dialogues}
+    pairs = []
+    for said in predictions:
+        dialogue = by_id[said.dialogue]
+        gold = dialogue.turns[said.turn]
+        pairs.append(
+            Pair(
+                dialogue=dialogue.id,
+                turn=said.turn,
+                language=dialogue.language,
+                topic=dialogue.topic,
+                reference_strategy=gold.strategy or "",
+                reference=gold.text,
+                strategy=said.strategy,
+                text=said.text,
+                form=said.form,
+                error=said.error,
+            )
+        )
+    return pairs
+
+
+def _usage(tally: Tally) -> dict[str, Any]:
+    return {
+        "requests": tally.asked,
+        "tokens_in": tally.tokens_in,
+        "tokens_out": tally.tokens_out,
+        "replies_cut_at_max_tokens": tally.cut,
+        "prompts_with_turns_dropped": tally.dropped,
+        "model_seconds": round(tally.seconds, 3),
+    }
+
+
+def _score(
+    folder: Path,
+    pairs: list[Pair],
+    scorers: tuple[tuple[str, Scorer], ...],
+    plan: scoring.ScoringPlan,
+    usage: Mapping[str, Any],
+) -> dict[str, Any]:
+    record = store.read_json(folder / store.RUN, "a run folder")
+    scored = scoring.score(pairs, scorers, plan)
+    results.write_scores(folder, pairs, scored.measured)
+    seconds = usage.get("model_seconds", 0.0)
+    found = results.build(
+        run=record,
+        pairs=pairs,
+        scored=scored,
+        scoring=_scoring_record(plan),
+        notes=[*record["data"]["notes"], *store.engine_notes(folder)],
+        usage={key: value for key, value in usage.items() if key != "model_seconds"},
+        timing={
+            "started": record["environment"]["started"],
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "model_seconds": seconds,
+        },
+    )
+    results.write(folder, found)
+    return found

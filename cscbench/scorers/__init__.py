@@ -1,0 +1,81 @@
+"""Scorers: pairs to rows of sufficient statistics, and sums of rows to values.
+
+Statistics are summed over dialogues between the two, so every metric gets the same interval and shards add up exactly.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from cscbench import plugins, yamlfile
+from cscbench.errors import UserError
+from cscbench.records import Condition, Frozen, Language, ModelCard, Pair
+from cscbench.stats import Matrix
+from cscbench.strategies import StrategySet
+
+
+class MetricSpec(Frozen, frozen=True):
+    """A metric that a scorer gives: its name in results, and what its number depends on."""
+
+    name: str
+    signature: str
+    higher_is_better: bool = True
+
+
+class Scorer(Protocol):
+    """Measures turns. `metrics` name the columns of `summarise`, `columns` those of `measure`."""
+
+    metrics: tuple[MetricSpec, ...]
+    columns: tuple[str, ...]
+
+    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+        """(turns, columns) sufficient statistics, one row a pair; they may be summed over any set of turns."""
+        ...
+
+    def summarise(self, sums: Matrix) -> Matrix:
+        """(n, columns) sums to (n, metrics) values; NaN where a sum holds no turn."""
+        ...
+
+
+class ScorerSetting(Frozen, frozen=True):
+    """What a scorer may know of the run."""
+
+    languages: tuple[Language, ...]
+    condition: Condition
+    strategies: StrategySet
+    encoder: ModelCard | None = None
+
+
+ScorerFactory = Callable[[ScorerSetting], Scorer]
+
+_BUILT_IN = {
+    "strategy": "cscbench.scorers.strategy:StrategyScorer",
+    "bleu": "cscbench.scorers.bleu:BleuScorer",
+    "rouge": "cscbench.scorers.rouge:RougeScorer",
+    "bertscore": "cscbench.scorers.bertscore:BertScorer",
+}
+
+
+def find_scorer(name: str) -> ScorerFactory:
+    """The scorer factory of this name: built in, or a package's entry point `cscbench.scorers`.
+
+    Raises:
+        UserError: there is none (with the nearest names).
+    """
+    if name in _BUILT_IN:
+        module, _, attribute = _BUILT_IN[name].partition(":")
+        factory: ScorerFactory = getattr(importlib.import_module(module), attribute)
+        return factory
+    points = plugins.names("scorers")
+    if name not in points:
+        raise UserError(f"no scorer {name!r}{yamlfile.did_you_mean(name, [*_BUILT_IN, *points])}")
+    found: ScorerFactory = plugins.load(points[name])
+    return found
+
+
+def ratio(numerator: Matrix, denominator: Matrix) -> Matrix:
+    """100 x numerator / denominator, NaN where the denominator is 0."""
+    import numpy as np
+
+    empty = denominator == 0
+    return np.where(empty, np.nan, 100 * numerator / np.where(empty, 1, denominator))

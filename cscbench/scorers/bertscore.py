@@ -1,0 +1,107 @@
+"""BERTScore through bert-score, with an encoder from a card or a folder."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cscbench.errors import UserError
+from cscbench.extras import need, versions
+from cscbench.records import Frozen, Language, ModelCard, Pair
+from cscbench.scorers import MetricSpec, ScorerSetting, ratio
+from cscbench.stats import Matrix
+from cscbench.weights.source import fetch, identify
+
+log = logging.getLogger("cscbench")
+
+
+class EncoderOptions(Frozen, frozen=True):
+    """`options` of an encoder's card. `layer` 0 takes the last one; `batch_size` counts sentences."""
+
+    layer: int = 0
+    batch_size: int = 32
+
+
+class BertScorer:
+    """Mean over turns of BERTScore F1 (Zhang et al. 2020), not rescaled, without idf weights.
+
+    bert-score 0.3.13 cannot take an empty text on transformers 5: an empty reply scores 0 here.
+    """
+
+    def __init__(self, setting: ScorerSetting) -> None:
+        need("scores", ["bert_score", "torch", "transformers"], "BERTScore")
+        if setting.encoder is None:
+            raise UserError("BERTScore needs an encoder: give --encoder CARD|PATH")
+        self._card = setting.encoder
+        _check_languages(self._card, setting.languages)
+        try:
+            self._options = msgspec.convert(dict(self._card.options), EncoderOptions, strict=True)
+        except msgspec.ValidationError as error:
+            raise UserError(f"encoder {self._card.name}: `options` of its card: {error}") from None
+        self._where = fetch(f"encoder {self._card.name}", self._card.weights, self._card.revision)
+        self._layer = _layer(self._where, self._options.layer)
+        # A hub id already ends in its commit; a content hash needs no more than its head.
+        identity = identify(self._card.name, self._card.weights, self._card.revision).rpartition("@")[2][:12]
+        found = versions(["bert-score", "transformers"])
+        self.metrics = (
+            MetricSpec(
+                "bertscore_f1",
+                f"enc:{self._card.name}@{identity}|layer:{self._layer}|idf:no|rescale:no|level:turn|"
+                f"bert-score:{found['bert-score']}|transformers:{found['transformers']}",
+            ),
+        )
+        self.columns = ("f1", "turns")
+
+    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+        """(turns, 2): F1 in 0-1, and 1."""
+        import numpy as np
+
+        rows = np.zeros((len(pairs), 2))
+        rows[:, 1] = 1
+        filled = [row for row, pair in enumerate(pairs) if pair.text.strip()]
+        if filled:
+            log.info("BERTScore of %d turns with %s", len(filled), self._card.name)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # bert-score warns of its own padding on torch 2
+                _, _, f1 = self._scorer().score(
+                    [pairs[row].text for row in filled],
+                    [pairs[row].reference for row in filled],
+                    batch_size=self._options.batch_size,
+                )
+            rows[filled, 0] = f1.numpy()
+        return rows
+
+    def _scorer(self) -> Any:
+        import transformers
+        from bert_score import BERTScorer
+
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        return BERTScorer(model_type=str(self._where), num_layers=self._layer, idf=False, rescale_with_baseline=False)
+
+    def summarise(self, sums: Matrix) -> Matrix:
+        """(n, 1): F1 on a 0-100 scale."""
+        return ratio(sums[:, :1], sums[:, 1:])
+
+
+def _check_languages(card: ModelCard, languages: Sequence[Language]) -> None:
+    unread = [language.value for language in languages if card.languages and language not in card.languages]
+    if unread:
+        raise UserError(
+            f"encoder {card.name} does not read {', '.join(unread)} (its card says {', '.join(card.languages)}): "
+            "choose another --encoder, or narrow the run with --language"
+        )
+
+
+def _layer(folder: Path, wanted: int) -> int:
+    try:
+        config: Mapping[str, Any] = msgspec.json.decode((folder / "config.json").read_bytes())
+        layers = int(config["num_hidden_layers"])
+    except (OSError, msgspec.DecodeError, KeyError, ValueError) as error:
+        raise UserError(f"encoder {folder}: its config.json gives no num_hidden_layers: {error}") from None
+    if not 0 <= wanted <= layers:
+        raise UserError(f"encoder {folder}: `options.layer` {wanted} is not between 1 and its {layers} layers")
+    return wanted or layers

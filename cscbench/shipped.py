@@ -1,0 +1,26 @@
+"""Where content lives: the working directory first, then what ships with cscbench.
+
+`tasks/` and `model_cards/` stand at the top of a checkout and inside the package in a wheel; neither is importable.
+"""
+
+from pathlib import Path
+
+
+def content_root() -> Path:
+    """The folder that holds the shipped `tasks/` and `model_cards/`, in a wheel, a checkout or an editable install."""
+    package = Path(__file__).resolve().parent
+    inside = package / "_content"
+    return inside if inside.is_dir() else package.parent
+
+
+def folders(kind: str) -> tuple[Path, ...]:
+    """The existing folders named `kind`: the working directory's, then the shipped one, never one twice."""
+    found = [Path.cwd() / kind, content_root() / kind]
+    unique = dict.fromkeys(path.resolve() for path in found if path.is_dir())
+    return tuple(unique)
+
+
+def inside(folder: Path, relative: str) -> Path | None:
+    """`folder / relative`, or None when that would leave the folder (through `..`, an absolute path or a link)."""
+    path = (folder / relative).resolve()
+    return path if path.is_relative_to(folder.resolve()) else None

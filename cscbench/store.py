@@ -1,0 +1,231 @@
+"""The run folder: what is known before, appended during, and written last.
+
+run.json          the resolved card and task, hashes, versions, hardware: written first
+engine.json       what the adapter found out when it loaded: device, dtype, template
+replies.jsonl     one line a reply, appended; a torn last line is repaired on open
+predictions.parquet, scores.parquet
+results.json      written last, by rename: its presence means that the run was scored
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cscbench.errors import UserError
+from cscbench.fingerprint import digest
+from cscbench.records import Frozen, Reply, Request
+
+RUN, ENGINE, REPLIES, RESULTS = "run.json", "engine.json", "replies.jsonl", "results.json"
+PREDICTIONS, SCORES = "predictions.parquet", "scores.parquet"
+
+
+class StoredReply(Frozen, frozen=True):
+    """A line of replies.jsonl: which request (`key` covers its messages and sampling), and its reply."""
+
+    id: str
+    key: str
+    reply: Reply
+
+
+class KnownReplies(Frozen, frozen=True):
+    """What was on disk: good replies by request id; the count of lines that could not be read."""
+
+    replies: dict[str, StoredReply]
+    damaged: int = 0
+
+
+def request_key(request: Request) -> str:
+    """Sixteen hex digits over everything in a request that changes its answer."""
+    return digest(msgspec.to_builtins([request.messages, request.sampling, request.step]))[:16]
+
+
+def trouble(path: Path, error: OSError) -> UserError:
+    """A failed write as a message for the person; what is already on disk stays good."""
+    return UserError(
+        f"{path}: cannot write: {error.strerror}.\n"
+        "Nothing half-written counts as finished: mend that (or choose another --out) and run the same command again; "
+        "replies already on disk are kept"
+    )
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a whole file, or nothing: a temporary file beside it, synced, then renamed.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise trouble(path, error) from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_atomic` of a JSON value, indented, in its own key order, with Chinese as it is."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text.encode() + b"\n")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """A JSON file of a run folder.
+
+    Raises:
+        UserError: it is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file: {path.parent} is not {what}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it, so that two commands never write one run.
+
+    Raises:
+        UserError: it cannot be made, or another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    except OSError as error:
+        raise trouble(folder, error) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another cscbench command is working on this run: wait for it") from None
+        yield
+
+
+def begin(folder: Path, run: Mapping[str, Any]) -> None:
+    """Write run.json, or check that the one there is of the same run.
+
+    Raises:
+        UserError: the folder holds another run.
+    """
+    path = folder / RUN
+    if not path.exists():
+        write_json(path, run)
+        return
+    there = read_json(path, "a run folder")
+    if there.get("identity") != run["identity"]:
+        raise UserError(f"{folder}: holds another run than this one: move it away, or choose another --out")
+
+
+def check_engine(folder: Path, facts: Mapping[str, str], notes: Sequence[str]) -> None:
+    """Replies of one run come from one engine: record its facts and notes, or compare with the facts recorded.
+
+    Raises:
+        UserError: the earlier replies were made with another device, dtype or chat template.
+    """
+    path = folder / ENGINE
+    if not path.exists():
+        write_json(path, {"facts": dict(facts), "notes": list(notes)})
+        return
+    there: dict[str, str] = read_json(path, "a run folder")["facts"]
+    changed = [
+        f"{name}: {there.get(name)} then, {facts.get(name)} now"
+        for name in {**there, **facts}
+        if there.get(name) != facts.get(name)
+    ]
+    if changed:
+        raise UserError(
+            f"{folder}: the earlier replies of this run were made differently ({'; '.join(changed)}). "
+            "Set it in the card so that both agree, or choose another --out"
+        )
+
+
+def engine_notes(folder: Path) -> list[str]:
+    """What the adapter had to say when it loaded; nothing where it never did."""
+    path = folder / ENGINE
+    notes: list[str] = read_json(path, "a run folder")["notes"] if path.exists() else []
+    return notes
+
+
+def read_replies(path: Path) -> KnownReplies:
+    """Every good reply on disk. A torn last line is cut off first, so that the next append starts on a fresh line.
+
+    Failed replies are passed over: they are asked again. Of two replies to one request the first counts.
+
+    Raises:
+        UserError: the file cannot be read or repaired.
+    """
+    try:
+        _repair(path)
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise trouble(path, error) from None
+    replies: dict[str, StoredReply] = {}
+    damaged = 0
+    decoder = msgspec.json.Decoder(StoredReply)
+    for line in content.splitlines():
+        try:
+            stored = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            damaged += 1
+            continue
+        if not stored.reply.error:
+            replies.setdefault(stored.id, stored)
+    return KnownReplies(replies, damaged)
+
+
+def _repair(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        if not content or content.endswith(b"\n"):
+            return
+        start = content.rfind(b"\n") + 1
+        try:
+            msgspec.json.decode(content[start:], type=StoredReply)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            file.truncate(start)
+        else:
+            file.write(b"\n")
+
+
+class ReplyLog:
+    """Appends replies, each in one write, so that a kill leaves at most one torn line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise trouble(path, error) from None
+
+    def append(self, request: Request, reply: Reply) -> None:
+        """Put a reply on disk.
+
+        Raises:
+            UserError: the disk is full; the torn line is repaired when the run goes on.
+        """
+        line = msgspec.json.encode(StoredReply(request.id, request_key(request), reply)) + b"\n"
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(28, "No space left on device")
+        except OSError as error:
+            raise trouble(self._path, error) from None
+
+    def close(self) -> None:
+        """Sync and close."""
+        with suppress(OSError):
+            os.fsync(self._file.fileno())
+        self._file.close()

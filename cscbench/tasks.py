@@ -1,0 +1,195 @@
+"""Tasks: values with functions as fields, read from `tasks/<name>/task.yaml`, `tasks/<name>/task.py` or an entry point.
+
+A `task.py`, or the object that an entry point `cscbench.tasks` names, offers `def task() -> Task`.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from cscbench import plugins, yamlfile
+from cscbench.data import Fault, Loaded, SourceFile, load_csconv
+from cscbench.errors import UserError
+from cscbench.extras import need
+from cscbench.prompts import NamedPrompt, read_prompt
+from cscbench.records import Condition, Dialogue, Frozen, Language
+from cscbench.shipped import folders, inside
+from cscbench.strategies import CSC, StrategySet
+
+
+class TaskData(Frozen, frozen=True):
+    """The dialogues of a task: `test` is scored, `train` is for baselines and fine-tuning and may be empty."""
+
+    test: tuple[Dialogue, ...]
+    train: tuple[Dialogue, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    sources: tuple[SourceFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Task(Frozen, frozen=True):
+    """All that a run needs to know of a task.
+
+    `load` takes the `--data` path or None; `prompt` takes a prompt set's name, a language and a condition. `files` maps
+    the name of each file that shapes the task to its sha256: a run's identity.
+    """
+
+    name: str
+    title: str
+    description: str
+    load: Callable[[Path | None], TaskData]
+    prompt: Callable[[str, Language, Condition], NamedPrompt]
+    scorers: tuple[str, ...]
+    encoder: str = ""
+    strategies: StrategySet = CSC
+    files: Mapping[str, str] = {}
+
+
+class HubFile(Frozen, frozen=True):
+    """A data file on the Hugging Face Hub, by its name and never by its split."""
+
+    repo: str
+    file: str
+    revision: str = ""
+
+
+class DataFiles(Frozen, frozen=True):
+    """Where a task's dialogues are: files in its folder, or one on the Hub."""
+
+    test: str = ""
+    train: str = ""
+    hub: HubFile | None = None
+
+
+class TaskFile(Frozen, frozen=True):
+    """`task.yaml` as written. `extends` names a task whose other fields and prompts this one shares."""
+
+    name: str
+    title: str
+    description: str
+    data: DataFiles
+    extends: str = ""
+    scorers: tuple[str, ...] = ()
+    encoder: str = ""
+
+
+def task_folders() -> dict[str, Path]:
+    """Every task folder by name; the working directory's hide shipped ones of the same name."""
+    found: dict[str, Path] = {}
+    for folder in folders("tasks"):
+        for path in sorted(folder.iterdir()):
+            if (path / "task.yaml").is_file() or (path / "task.py").is_file():
+                found.setdefault(path.name, path)
+    return found
+
+
+def task_names() -> list[str]:
+    """Every task that can be named, in order."""
+    return sorted({*task_folders(), *plugins.names("tasks")})
+
+
+def find_task(name: str) -> Task:
+    """The task of this name.
+
+    Raises:
+        UserError: there is none (with the nearest names), or it is broken.
+    """
+    found, points = task_folders(), plugins.names("tasks")
+    if name in found:
+        folder = found[name]
+        return _from_yaml(folder) if (folder / "task.yaml").is_file() else _from_python(folder / "task.py")
+    if name in points:
+        return _called(plugins.load(points[name]), points[name].value)
+    raise UserError(f"no task {name!r}{yamlfile.did_you_mean(name, task_names())}\nlist them: cscbench tasks")
+
+
+def _from_yaml(folder: Path) -> Task:
+    path = folder / "task.yaml"
+    text = yamlfile.read_text(path, "task")
+    data, lines = yamlfile.parse(path, text)
+    spec = yamlfile.convert(path, data, lines, TaskFile)
+    if spec.name != folder.name:
+        raise UserError(f"{path}:{lines[('name',)]}: field `name`: {spec.name!r} must be the folder's name")
+    if spec.extends == spec.name:
+        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: a task cannot extend itself")
+    for field in ("test", "train"):
+        value = getattr(spec.data, field)
+        if value and inside(folder, value) is None:
+            raise UserError(
+                f"{path}:{lines[('data', field)]}: field `data.{field}`: {value!r} leaves the task's folder"
+            )
+    base = find_task(spec.extends) if spec.extends else None
+    prompts = folder / "prompts"
+    if base is None and not prompts.is_dir():
+        raise UserError(f"{prompts}: no such folder: a task needs prompts, or `extends` of a task that has them")
+    strategies = base.strategies if base else CSC
+    own_prompt = partial(read_prompt, prompts, strategies=strategies)
+    return Task(
+        name=spec.name,
+        title=spec.title,
+        description=spec.description.strip(),
+        load=partial(_load, spec, folder, strategies),
+        prompt=base.prompt if base and not prompts.is_dir() else own_prompt,
+        scorers=spec.scorers or (base.scorers if base else ()),
+        encoder=spec.encoder or (base.encoder if base else ""),
+        strategies=strategies,
+        files={**(base.files if base else {}), f"{spec.name}/task.yaml": hashlib.sha256(text.encode()).hexdigest()},
+    )
+
+
+def _from_python(path: Path) -> Task:
+    spec = importlib.util.spec_from_file_location(f"cscbench_task_{path.parent.name}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path}: not an importable Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return _called(getattr(module, "task", None), str(path))
+
+
+def _called(factory: object, where: str) -> Task:
+    if not callable(factory):
+        raise UserError(f"{where}: no function `task() -> Task`")
+    task = factory()
+    if not isinstance(task, Task):
+        raise UserError(f"{where}: `task()` returned a {type(task).__name__}, not a cscbench.tasks.Task")
+    return task
+
+
+def _load(spec: TaskFile, folder: Path, strategies: StrategySet, data: Path | None) -> TaskData:
+    if data is not None:
+        test = load_csconv(data, strategies)
+    elif spec.data.test:
+        test = load_csconv(folder / spec.data.test, strategies)
+    elif spec.data.hub is not None:
+        test = load_csconv(_download(spec.name, spec.data.hub), strategies)
+    else:
+        raise UserError(f"{spec.name}: the task names no data of its own: give --data PATH")
+    parts: tuple[Loaded, ...] = (test,)
+    train: tuple[Dialogue, ...] = ()
+    if spec.data.train:
+        parts = (test, load_csconv(folder / spec.data.train, strategies))
+        train = parts[1].dialogues
+    return TaskData(
+        test=test.dialogues,
+        train=train,
+        faults=tuple(fault for part in parts for fault in part.faults),
+        sources=tuple(part.source for part in parts),
+        notes=tuple(note for part in parts for note in part.notes),
+    )
+
+
+def _download(name: str, hub: HubFile) -> Path:
+    need("scores", ["huggingface_hub"], f"fetching {hub.file} (or give --data PATH)")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(hub.repo, hub.file, repo_type="dataset", revision=hub.revision or None))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"{name}: {hub.file} of the Hugging Face dataset {hub.repo} is not in the local cache and cannot be "
+            f"fetched ({type(error).__name__}).\n"
+            f"Download {hub.file} from that dataset's page, put it at {hub.file}, and add: --data {hub.file}"
+        ) from None

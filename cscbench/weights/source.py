@@ -1,0 +1,97 @@
+"""Weights as a card names them: `package:NAME`, a folder or GGUF file (a full path), or a hub id at a commit."""
+
+import re
+from pathlib import Path
+
+from cscbench.errors import UserError
+from cscbench.extras import need
+from cscbench.fingerprint import file_sha256, folder_sha256
+from cscbench.weights.cache import fingerprint, locate
+
+_PACKAGE = "package:"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# Pickles are never loaded, and other frameworks' copies never needed.
+_NOT_FETCHED = ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.ot", "original/*", "onnx/*", "openvino/*"]
+
+
+def identify(name: str, weights: str, revision: str = "") -> str:
+    """What makes these weights these: a content hash, or a hub id with its commit. Nothing is loaded or fetched.
+
+    `name` is the card's, for messages.
+
+    Raises:
+        UserError: nothing is there; the message says what was looked for.
+    """
+    if weights.startswith(_PACKAGE):
+        return fingerprint(weights.removeprefix(_PACKAGE))
+    if _is_path(weights):
+        path = _local(name, weights)
+        return file_sha256(path) if path.is_file() else folder_sha256(path)
+    return f"{weights}@{_commit(name, weights, revision)}"
+
+
+def fetch(name: str, weights: str, revision: str = "") -> Path:
+    """The folder, or the GGUF file, on this machine: converted or downloaded on first use.
+
+    Raises:
+        UserError: nothing is there, or the Hub does not give it.
+    """
+    if weights.startswith(_PACKAGE):
+        return locate(weights.removeprefix(_PACKAGE))
+    if _is_path(weights):
+        return _local(name, weights)
+    commit = _commit(name, weights, revision)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(weights, revision=commit, ignore_patterns=_NOT_FETCHED))
+    except (HfHubHTTPError, OSError) as error:
+        raise _not_given(name, weights, error) from None
+
+
+def _is_path(weights: str) -> bool:
+    return weights.startswith(("/", "~"))
+
+
+def _local(name: str, weights: str) -> Path:
+    path = Path(weights).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise UserError(f"{name}: no GGUF file at {path}")
+        return path
+    if not (path / "config.json").is_file():
+        raise UserError(f"{name}: no model at {path}: looked for {path / 'config.json'}")
+    return path
+
+
+def _commit(name: str, repo: str, revision: str) -> str:
+    """The commit of a hub model: the one named, the one in the local cache, or the Hub's newest."""
+    if not repo:
+        raise UserError(f"{name}: its card names no `weights`")
+    if _COMMIT.fullmatch(revision):
+        return revision
+    need("hf", ["huggingface_hub"], f"{name}: finding {repo} on the Hugging Face Hub")
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repo, revision=revision or None, local_files_only=True)).name
+    except HFValidationError:
+        raise UserError(
+            f"{name}: {repo!r} is no hub id (owner/name), and no path: a path begins with / or ./"
+        ) from None
+    except LocalEntryNotFoundError:
+        pass  # not fetched yet: ask the Hub
+    try:
+        return str(HfApi().model_info(repo, revision=revision or None).sha)
+    except (HfHubHTTPError, OSError) as error:
+        raise _not_given(name, repo, error) from None
+
+
+def _not_given(name: str, repo: str, error: Exception) -> UserError:
+    return UserError(
+        f"{name}: {repo} is not in the local Hugging Face cache, and the Hub does not give it "
+        f"({type(error).__name__}).\nWith a network: hf download {repo}. Without: put its folder on this machine and "
+        "set `weights` to that path in a card of your own"
+    )
