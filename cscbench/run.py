@@ -123,7 +123,7 @@ def plan_scoring(record: Mapping[str, Any], encoder: str, extra: Sequence[str]) 
         encoder=encoder_card(encoder or task["encoder"]) if "bertscore" in scorers else None,
         resampling=Resampling(),
         base_signature=(
-            f"task:{task['name']}|data:{files}|limit:{protocol['limit'] or 'all'}|"
+            f"task:{task['name']}|data:{files}|lang:{'+'.join(task['languages'])}|limit:{protocol['limit'] or 'all'}|"
             f"ctx:{protocol['context']}|cond:{protocol['condition']}|prompts:{prompts}|"
             f"seed:{protocol['seed']}|cscbench:{__version__}"
         ),

@@ -124,7 +124,7 @@ def begin(folder: Path, run: Mapping[str, Any]) -> None:
         write_json(path, run)
         return
     there = read_json(path, "a run folder")
-    if there.get("identity") != run["identity"]:
+    if digest(there.get("identity")) != digest(run["identity"]):
         raise UserError(f"{folder}: holds another run than this one: move it away, or choose another --out")
 
 

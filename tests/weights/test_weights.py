@@ -31,26 +31,11 @@ SENTENCES = [
 ]
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory) -> Iterator[Path]:
-    """One cache for all tests that only read: the big conversions are paid for once."""
-    cache = tmp_path_factory.mktemp("weights-cache")
-    yield cache
-    shutil.rmtree(cache)  # 1.1 GB, and pytest keeps the folders of three runs
-
-
 @pytest.fixture
 def cache(tmp_path) -> Iterator[Path]:
     """An empty cache of the test's own."""
     yield tmp_path / "cache"
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    import torch
-
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,98 @@
+"""What every test shares: isolated user state, one cache of converted weights, small real models, the real command."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch: two OpenMP threads fight over two busy cores, and nothing may ask the hub.
+os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", NO_COLOR="1", PYTHONUTF8="1")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for the whole session: the big conversions are paid for once."""
+    cache = tmp_path_factory.mktemp("weights-cache")
+    yield cache
+    shutil.rmtree(cache)  # 1.1 GB, and pytest keeps the folders of three runs
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> None:
+    """No test sees the person's cards, tasks, caches or keys, nor writes outside its own folder."""
+    monkeypatch.setenv("CSCBENCH_CACHE", str(shared_cache))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def smollm2(shared_cache: Path) -> Path:
+    """The real SmolLM2-135M-Instruct, converted."""
+    from cscbench.weights import locate
+
+    return locate("smollm2-135m", shared_cache)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of about 3 M parameters with SmolLM2's tokenizer and chat template: loads in a moment."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(smollm2)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        initializer_range=0.2,
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_card(tiny_model: Path, tmp_path: Path) -> str:
+    """A card `tiny` for `tiny_model` in the working directory's model_cards/, 8 new tokens, batches of 3."""
+    folder = tmp_path / "model_cards"
+    folder.mkdir(exist_ok=True)
+    (folder / "tiny.md").write_text(
+        f"---\nname: tiny\nadapter: hf\nweights: {tiny_model}\nlanguages: [en, zh]\n"
+        "sampling: {max_tokens: 8}\noptions: {dtype: float32, device: cpu, batch_size: 3}\n"
+        "variants:\n  lora:\n    lora: (--lora)\n  sampled:\n    sampling: {temperature: 0.9, top_p: 0.95}\n---\n",
+        encoding="utf-8",
+    )
+    return "tiny"
+
+
+@pytest.fixture(scope="session")
+def cscbench() -> Run:
+    """The real command as a subprocess, in the test's working directory and environment."""
+
+    def run(*args: str | Path, timeout: float = 240, **env: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "cscbench", *map(str, args)],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
+            env={**os.environ, **env},
+            check=False,
+        )
+
+    return run
