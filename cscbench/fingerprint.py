@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cscbench.errors import UserError
-from cscbench.weights import cache_root
+from cscbench.shipped import cache_root
 
 # Weights are hashed once and remembered by path, size, times and inode: 140 GB are not read again for every run.
 _REMEMBER_FROM_BYTES = 16 * 1024 * 1024

@@ -137,6 +137,20 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
+def find_runs(given: Path) -> list[Path]:
+    """The run folder itself, or the finished runs in a folder of runs, by name.
+
+    Raises:
+        UserError: neither.
+    """
+    if (given / RESULTS).exists():
+        return [given]
+    found = sorted(path.parent for path in given.glob(f"*/{RESULTS}"))
+    if not found:
+        raise UserError(f"{given}: neither a finished run nor a folder with finished runs (no {RESULTS})")
+    return found
+
+
 def metrics_of(results: Mapping[str, Any]) -> tuple[Metric, ...]:
     """The metrics of a results file as values."""
     return tuple(msgspec.convert(results["metrics"], list[Metric]))

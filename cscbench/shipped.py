@@ -1,8 +1,9 @@
-"""Where content lives: the working directory first, then what ships with cscbench.
+"""Where things lie on this machine: content in the working directory, then what ships with cscbench; the user's cache.
 
 `tasks/` and `model_cards/` stand at the top of a checkout and inside the package in a wheel; neither is importable.
 """
 
+import os
 from pathlib import Path
 
 
@@ -24,3 +25,12 @@ def inside(folder: Path, relative: str) -> Path | None:
     """`folder / relative`, or None when that would leave the folder (through `..`, an absolute path or a link)."""
     path = (folder / relative).resolve()
     return path if path.is_relative_to(folder.resolve()) else None
+
+
+def cache_root() -> Path:
+    """CSCBENCH_CACHE, else XDG_CACHE_HOME/cscbench, else ~/.cache/cscbench; an empty variable is unset."""
+    if own := os.environ.get("CSCBENCH_CACHE"):
+        return Path(own)
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg) / "cscbench"
+    return Path.home() / ".cache" / "cscbench"

@@ -12,7 +12,7 @@ from cscbench.cards import FoundCard
 from cscbench.data import Fault
 from cscbench.plan import Plan
 from cscbench.play import Protocol, play
-from cscbench.records import Message, Reply, Step
+from cscbench.records import Message, Metric, Reply, Step
 from cscbench.results import metrics_of
 from cscbench.tasks import Task
 
@@ -60,23 +60,27 @@ def show_results(results: Mapping[str, Any]) -> None:
 
 
 def show_comparison(all_results: Sequence[Mapping[str, Any]]) -> None:
-    """Several finished runs side by side: a row a run, a column a metric, each value with half its interval."""
+    """Several finished runs side by side: a column a run, a row a metric, each value with its interval."""
     names = list(dict.fromkeys(m["name"] for results in all_results for m in results["metrics"]))
-    rows = []
-    for results in all_results:
-        found = {m.name: m for m in metrics_of(results)}
-        cells = []
-        for name in names:
-            metric = found.get(name)
-            half = "" if metric is None or metric.low is None else f" [{metric.low:.1f}, {metric.high:.1f}]"
-            cells.append("" if metric is None else f"{metric.value:.1f}{half}")
-        protocol, counts = results["protocol"], results["counts"]
-        how = f"{protocol['context']}/{protocol['condition']}"
-        rows.append(
-            (results["model"]["label"], how, "+".join(results["task"]["languages"]), str(counts["turns"]), *cells)
-        )
-    columns = ("model", "protocol", "language", "turns", *(name.replace("strategy_", "") for name in names))
-    table("values with 95 % intervals over dialogues", columns, rows, numbers=range(3, len(columns)))
+    found = [{metric.name: metric for metric in metrics_of(results)} for results in all_results]
+    rows = [(name, *(_cell(metrics.get(name)) for metrics in found)) for name in names]
+    columns = ("values, 95 % intervals", *(_heading(results) for results in all_results))
+    table("", columns, rows, numbers=range(1, len(columns)))
+
+
+def _heading(results: Mapping[str, Any]) -> str:
+    task, protocol = results["task"], results["protocol"]
+    partial = "" if results["run"]["complete"] else "\nPARTIAL"
+    return (
+        f"{results['model']['label']}\n{task['name']}\n{protocol['context']}, {protocol['condition']}\n"
+        f"{'+'.join(task['languages'])}, {results['counts']['turns']} turns{partial}"
+    )
+
+
+def _cell(metric: Metric | None) -> str:
+    if metric is None:
+        return ""
+    return f"{metric.value:.1f}" + ("" if metric.low is None else f" [{metric.low:.1f}, {metric.high:.1f}]")
 
 
 def show_faults(faults: Sequence[Fault]) -> None:

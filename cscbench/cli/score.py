@@ -20,8 +20,8 @@ def score(run: Path, encoder: str, scorers: tuple[str, ...]) -> None:
 @click.command("show")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 def show(runs: tuple[Path, ...]) -> None:
-    """Show finished runs side by side, a row a run."""
-    from cscbench.results import read
+    """Show finished runs side by side, a row a run. A folder that holds runs stands for all of them."""
+    from cscbench.results import find_runs, read
     from cscbench.show import show_comparison
 
-    show_comparison([read(folder) for folder in runs])
+    show_comparison([read(folder) for given in runs for folder in find_runs(given)])

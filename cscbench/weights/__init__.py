@@ -4,7 +4,8 @@
 call converts, later calls only compare file sizes. Importing this package costs no heavy import.
 """
 
-from cscbench.weights.cache import cache_root, fingerprint, locate
+from cscbench.shipped import cache_root
+from cscbench.weights.cache import fingerprint, locate
 from cscbench.weights.catalog import SHIPPED, ShippedWeights, pip_line, shipped
 
 __all__ = ["SHIPPED", "ShippedWeights", "cache_root", "fingerprint", "locate", "pip_line", "shipped"]

