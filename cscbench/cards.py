@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from cscbench import yamlfile
 from cscbench.errors import UserError
 from cscbench.records import Frozen, Language, ModelCard, Sampling
 from cscbench.shipped import folders, inside
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Variant(Frozen, frozen=True):
@@ -100,13 +103,18 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _resolve(found: FoundCard, variants: tuple[str, ...]) -> CardFile:
+def _resolve(found: FoundCard, variants: tuple[str, ...]) -> tuple[CardFile, yamlfile.Lines]:
+    """The card under these variants, and the line that each of its fields comes from."""
     data: dict[str, Any] = dict(found.raw)
+    lines = dict(found.lines)
     for variant in variants:
         over = found.raw["variants"][variant]
         yamlfile.convert(found.path, over, found.lines, Variant, ("variants", variant))
         data = _merge(data, over)
-    return yamlfile.convert(found.path, data, found.lines, CardFile)
+        lines |= {
+            keys[2:]: line for keys, line in found.lines.items() if keys[:2] == ("variants", variant) and keys[2:]
+        }
+    return yamlfile.convert(found.path, data, lines, CardFile), lines
 
 
 def find_card(name: str) -> FoundCard:
@@ -121,23 +129,36 @@ def find_card(name: str) -> FoundCard:
     return read_card(files[name])
 
 
-def _local(found: FoundCard, value: str, field: str) -> str:
+def read_options(card: ModelCard, into: type[T]) -> T:
+    """The card's `options` as the value type of its adapter or scorer.
+
+    Raises:
+        UserError: one is missing, unknown (with the nearest name), or of the wrong type.
+    """
+    try:
+        return msgspec.convert(dict(card.options), into, strict=True)
+    except msgspec.ValidationError as error:
+        cure = yamlfile.cure_of(str(error), into)
+        raise UserError(f"{card.name}: `options` of its card: {error}{cure}") from None
+
+
+def _local(found: FoundCard, lines: yamlfile.Lines, value: str, field: str) -> str:
     """A path written `./...` in a card is relative to the card and may not leave its folder."""
     if not value.startswith(("./", "../")):
         return value
     path = inside(found.path.parent, value)
     if path is None:
-        line = found.lines.get((field,), 1)
+        line = lines[(field,)]
         raise UserError(f"{found.path}:{line}: field `{field}`: {value!r} leaves the card's folder: give a full path")
     return str(path)
 
 
-def _lora_of(found: FoundCard, card: CardFile, spec: str) -> str:
+def _lora_of(found: FoundCard, lines: yamlfile.Lines, card: CardFile, spec: str) -> str:
     if card.lora == LORA_FROM_COMMAND_LINE:
         raise UserError(
             f"{spec}: the LoRA weights of this variant are yours to give: add `--lora PATH`\n({found.path})"
         )
-    return _local(found, card.lora, "lora")
+    return _local(found, lines, card.lora, "lora")
 
 
 def resolve_card(spec: str, lora: str = "") -> ModelCard:
@@ -154,14 +175,14 @@ def resolve_card(spec: str, lora: str = "") -> ModelCard:
         if variant not in found.card.variants:
             cure = yamlfile.did_you_mean(variant, list(found.card.variants))
             raise UserError(f"{spec}: the card {base!r} has no variant {variant!r}{cure}\n({found.path})")
-    card = _resolve(found, tuple(wanted))
+    card, lines = _resolve(found, tuple(wanted))
     name = spec if not lora or "lora" in wanted else f"{spec}+lora"
     return ModelCard(
         name=name,
         adapter=card.adapter,
-        weights=_local(found, card.weights, "weights"),
+        weights=_local(found, lines, card.weights, "weights"),
         revision=card.revision,
-        lora=lora or _lora_of(found, card, spec),
+        lora=lora or _lora_of(found, lines, card, spec),
         family=card.family,
         parameters=card.parameters,
         license=card.license,

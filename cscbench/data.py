@@ -15,7 +15,7 @@ from typing import Any
 from cscbench.errors import UserError
 from cscbench.extras import need
 from cscbench.records import Dialogue, Frozen, Language, Speaker, Turn
-from cscbench.strategies import StrategySet, UnknownStrategyError, normalise
+from cscbench.strategies import CSC, StrategySet, UnknownStrategyError, normalise
 
 _SPEAKERS = {
     "客服": Speaker.SUPPORTER,
@@ -61,7 +61,7 @@ class _BadRecordError(Exception):
         self.field, self.reason = field, reason
 
 
-def load_csconv(path: Path, strategies: StrategySet) -> Loaded:
+def load_csconv(path: Path, strategies: StrategySet = CSC) -> Loaded:
     """Every readable dialogue of a CSConv file (.json, .jsonl or .parquet).
 
     Raises:
@@ -88,7 +88,7 @@ def load_csconv(path: Path, strategies: StrategySet) -> Loaded:
         first = f"; the first: record {faults[0].index}, {faults[0].field}: {faults[0].reason}" if faults else ""
         raise UserError(f"{path}: none of its {count} records is a readable dialogue{first}")
     notes: tuple[str, ...] = ()
-    if path.suffix == ".parquet" and count == _HUB_MIXED_ROWS:
+    if path.suffix.lower() == ".parquet" and count == _HUB_MIXED_ROWS:
         notes = (
             f"{path.name} has {count:,} rows: the Hub's converted split, which mixes CSConv (1,855) with RoleCS "
             "(11,232, training data). Scores on it are not CSConv scores: use data/CSConv.json",
@@ -116,7 +116,7 @@ def _records(path: Path, content: bytes) -> Iterator[tuple[int, Any]]:
 
             try:
                 table = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
-            except pyarrow.ArrowInvalid as error:
+            except (pyarrow.ArrowException, OSError) as error:
                 raise UserError(f"{path}: not a readable parquet file: {error}") from None
             yield from enumerate(table.to_pylist())
         case suffix:
@@ -132,6 +132,8 @@ def _text(path: Path, content: bytes) -> str:
 
 def _json_list(path: Path, content: bytes) -> list[Any]:
     text = _text(path, content)
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty: fetch it again")
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
@@ -141,8 +143,11 @@ def _json_list(path: Path, content: bytes) -> list[Any]:
         if text.lstrip().startswith("{") and error.msg == "Extra data":
             cure = "it holds one record a line: name it .jsonl"
         raise UserError(f"{path}:{error.lineno}: not valid JSON (column {error.colno}): {error.msg}; {cure}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets thousands deep
+        raise UserError(f"{path}: not readable JSON: {error}") from None
     if not isinstance(data, list):
-        raise UserError(f"{path}: a JSON list of dialogues is expected, this is a JSON {type(data).__name__}")
+        cure = "put the dialogues into a list, or one a line into a .jsonl file"
+        raise UserError(f"{path}: a JSON list of dialogues is expected, this is {_kind(data)}: {cure}")
     return data
 
 
@@ -157,7 +162,7 @@ def _json_lines(content: bytes) -> Iterator[tuple[int, Any]]:
             continue
         try:
             yield index, json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             yield index, _BrokenLine(f"line {number} is not valid JSON: {error}")
         index += 1
 
@@ -200,9 +205,9 @@ def _turn(data: Any, position: int, strategies: StrategySet) -> Turn:
         raise _BadRecordError(f"{at}.text", f"some text is expected, this is {_kind(text)}")
     label = data.get("strategy")
     if speaker is Speaker.CUSTOMER:
-        if label:
+        if label and str(label).strip():
             raise _BadRecordError(f"{at}.strategy", f"a customer turn has none, this one has {label!r}")
-        return Turn(speaker, text.strip())
+        return Turn(speaker, _whole(text.strip(), f"{at}.text"))
     if not isinstance(label, str) or not label.strip():
         raise _BadRecordError(f"{at}.strategy", f"a supporter turn needs one, this is {_kind(label)}")
     try:
@@ -211,16 +216,22 @@ def _turn(data: Any, position: int, strategies: StrategySet) -> Turn:
         raise _BadRecordError(f"{at}.strategy", str(error)) from None
     if len(codes) != 1:
         raise _BadRecordError(f"{at}.strategy", f"one strategy a turn is expected, {label!r} joins {len(codes)}")
-    return Turn(speaker, text.strip(), codes[0])
+    return Turn(speaker, _whole(text.strip(), f"{at}.text"), codes[0])
 
 
 def _optional(record: Mapping[str, Any], field: str) -> str:
     value = record.get(field)
     if value is None:
         return ""
-    if not isinstance(value, str | int | float):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return str(value)
+    plain = isinstance(value, str | int | float)
+    return _whole(str(value) if plain else json.dumps(value, ensure_ascii=False, sort_keys=True), field)
+
+
+def _whole(text: str, field: str) -> str:
+    r"""The text, unless it holds half a character: JSON can spell one (`\ud83d`), but no file can store it."""
+    if half := re.search(r"[\ud800-\udfff]", text):
+        raise _BadRecordError(field, f"half a character ({half[0]!r}) stands at position {half.start()}")
+    return text
 
 
 def _language(record: Mapping[str, Any], turns: tuple[Turn, ...]) -> Language:
@@ -235,9 +246,13 @@ def _language(record: Mapping[str, Any], turns: tuple[Turn, ...]) -> Language:
         raise _BadRecordError("language", f"{given!r} is not one of {known}") from None
 
 
+_KINDS = {dict: "an object", list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+
+
 def _kind(value: Any) -> str:
+    """What a value is, in JSON's words."""
     if value is None:
         return "missing"
-    if value in ("", [], {}):
+    if value in ([], {}) or (isinstance(value, str) and not value.strip()):
         return "empty"
-    return f"a {type(value).__name__}"
+    return _KINDS.get(type(value), f"a {type(value).__name__}")

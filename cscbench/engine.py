@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from cscbench.adapters import LoadedAdapter
 from cscbench.errors import UserError
 from cscbench.play import Play
@@ -42,8 +44,7 @@ class _Desk:
         self.replies: list[Reply] = []
 
     def known(self, request: Request) -> Reply | None:
-        stored = self._known.replies.get(request.id)
-        return stored.reply if stored is not None and stored.key == request_key(request) else None
+        return self._known.replies.get((request.id, request_key(request)))
 
     async def ask(self, request: Request) -> Reply:
         reply = self.known(request)
@@ -60,7 +61,7 @@ class _Desk:
         if self._loaded is None:
             self._loaded = self._load()
         try:
-            reply = await self._loaded.adapter.generate(request)
+            reply = _as_stored(await self._loaded.adapter.generate(request))
         except UserError:
             raise
         except Exception as error:
@@ -78,16 +79,20 @@ class _Desk:
             self._loaded.adapter.close()
 
 
+def _as_stored(reply: object) -> Reply:
+    """The reply as its line on disk will give it back; raises where a third party's is none that can be stored."""
+    return msgspec.json.decode(msgspec.json.encode(reply), type=Reply)
+
+
 async def _drive(play: Play, desk: _Desk) -> tuple[Prediction, ...]:
     """One dialogue, from its first request to its predictions."""
-    request = next(play)
-    while True:
-        reply = await desk.ask(request)
-        try:
-            request = play.send(reply)
-        except StopIteration as done:
-            predictions: tuple[Prediction, ...] = done.value
-            return predictions
+    try:
+        request = next(play)
+        while True:
+            request = play.send(await desk.ask(request))
+    except StopIteration as done:  # at once, where a dialogue has nothing to ask
+        predictions: tuple[Prediction, ...] = done.value
+        return predictions
 
 
 async def _worker(plays: Iterator[tuple[int, Play]], desk: _Desk, done: dict[int, tuple[Prediction, ...]]) -> None:

@@ -12,7 +12,7 @@ from cscbench.shipped import cache_root
 
 # Weights are hashed once and remembered by path, size, times and inode: 140 GB are not read again for every run.
 _REMEMBER_FROM_BYTES = 16 * 1024 * 1024
-_WEIGHT_FILES = ("*.safetensors", "*.json", "*.gguf", "*.model", "*.txt", "*.jinja")
+_WEIGHT_FILES = ("*.safetensors", "*.json", "*.gguf", "*.model", "*.txt", "*.jinja", "*.py")
 
 
 def digest(value: Any) -> str:
@@ -51,7 +51,7 @@ def _hash(path: Path) -> str:
 
 
 def folder_sha256(folder: Path) -> str:
-    """One sha256 over the names and contents of the model files in a folder (weights, configs, tokenizer).
+    """One sha256 over the names and contents of the model files in a folder (weights, configs, tokenizer, own code).
 
     Raises:
         UserError: there is none, or one cannot be read.

@@ -13,11 +13,13 @@ import msgspec
 from cscbench import __version__
 from cscbench.adapters import AdapterKind, find_adapter
 from cscbench.cards import resolve_card
+from cscbench.data import SourceFile
 from cscbench.errors import UserError
 from cscbench.extras import versions
 from cscbench.fingerprint import short
 from cscbench.prompts import NamedPrompt
 from cscbench.records import Condition, Context, Dialogue, Frozen, Language, ModelCard, Sampling
+from cscbench.strategies import StrategySet
 from cscbench.tasks import Task, TaskData, find_task
 
 RUN_SCHEMA = "cscbench/run/1"
@@ -141,6 +143,67 @@ def run_record(plan: Plan) -> dict[str, Any]:
         },
         "environment": _environment(plan.kind.packages),
     }
+
+
+# What scoring reads of a run.json; its whole content is what `run_record` writes.
+_READ = msgspec.defstruct(
+    "_Read",
+    [
+        ("name", str),
+        ("hash", str),
+        ("identity", msgspec.defstruct("_Identity", [("dialogues", list[str])])),
+        ("model", dict[str, Any]),
+        (
+            "task",
+            msgspec.defstruct(
+                "_Task",
+                [
+                    ("name", str),
+                    ("title", str),
+                    ("languages", list[Language]),
+                    ("strategies", StrategySet),
+                    ("scorers", list[str]),
+                    ("encoder", str),
+                ],
+            ),
+        ),
+        (
+            "data",
+            msgspec.defstruct(
+                "_Data", [("files", list[SourceFile]), ("faults", list[dict[str, Any]]), ("notes", list[str])]
+            ),
+        ),
+        (
+            "protocol",
+            msgspec.defstruct(
+                "_Protocol",
+                [
+                    ("context", Context),
+                    ("condition", Condition),
+                    ("prompts", dict[Language, str]),
+                    ("prompt_sha256", dict[Language, str]),
+                    ("limit", int),
+                    ("seed", int),
+                ],
+            ),
+        ),
+        ("environment", msgspec.defstruct("_Environment", [("started", str)])),
+    ],
+)
+
+
+def check_run_record(path: Path, record: Any) -> None:
+    """Make sure that `record`, read from `path`, is a run.json that can be scored.
+
+    Raises:
+        UserError: it is of another version, or a field is missing or of another kind.
+    """
+    if not isinstance(record, dict) or record.get("schema") != RUN_SCHEMA:
+        raise UserError(f"{path}: not a run of this version ({RUN_SCHEMA})")
+    try:
+        msgspec.convert(record, _READ)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: damaged: {error}: run it again, with another --out") from None
 
 
 def _public(card: ModelCard) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _ask_turn(
             sampling.stop,
             request_seed(sampling.seed, request_id),
         )
-        reply = yield Request(request_id, dialogue.id, index, step.step, (*thread, *messages), own)
+        reply = yield Request(request_id, dialogue.id, index, step.step, (*thread, *messages), own, heard)
         if reply.error:
             return _Answer(Prediction(dialogue.id, index, None, "", Form.FAILED, reply.error), ())
         parsed = parse(reply.text, step.step, prompt.strategies)

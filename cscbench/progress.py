@@ -37,9 +37,9 @@ class Progress:
         self._known += 1
         self.step()
 
-    def step(self) -> None:
-        """One more is done."""
-        self._done += 1
+    def step(self, count: int = 1) -> None:
+        """So many more are done."""
+        self._done += count
         self._show()
 
     def _show(self) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class PromptStep(Frozen, frozen=True):
-    """One request of a turn. Templates know `customer`, `strategy` (a `Strategy`) and `reply`."""
+    """One request of a turn: `user` knows `customer` (and `strategy`, where it is given), `assistant` knows `reply`
+    and `strategy`, a `Strategy`.
+    """
 
     step: Step
     user: str
@@ -67,9 +69,9 @@ def _compiled(template: str) -> "Template":
 
 
 def _render(template: str, customer: str, code: str, reply: str, strategies: StrategySet) -> str:
-    strategy = by_code(code, strategies) if code else None
+    known = {"strategy": by_code(code, strategies)} if code else {}
     text = _compiled(template).render(
-        customer=customer, strategy=strategy, reply=reply, strategies=strategies.strategies, stages=strategies.stages
+        customer=customer, reply=reply, strategies=strategies.strategies, stages=strategies.stages, **known
     )
     return text.strip()
 
@@ -103,16 +105,15 @@ def read_prompt(
 
 
 def _try(path: Path, prompt: NamedPrompt) -> None:
-    from jinja2 import TemplateError
-
     code = prompt.strategies.strategies[0].code
     try:
         system_message(prompt)
         for step in range(len(prompt.prompt.steps)):
             ask_message(prompt, step, "text", code)
+            ask_message(prompt, step, "", code)  # renders the opening
             answer_message(prompt, step, code, "text")
-    except TemplateError as error:
-        raise UserError(f"{path}: a template of this prompt does not render: {error.message}") from None
+    except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
+        raise UserError(f"{path}: a template of this prompt does not render: {error}") from None
 
 
 def system_message(prompt: NamedPrompt) -> Message:
@@ -121,9 +122,13 @@ def system_message(prompt: NamedPrompt) -> Message:
 
 
 def ask_message(prompt: NamedPrompt, step: int, customer: str, gold_strategy: str) -> Message:
-    """The message that asks for step number `step` of a turn, after the customer's line (empty when there is none)."""
+    """The message that asks for step number `step` of a turn, after the customer's line (empty when there is none).
+
+    Its template knows the reference strategy only where no step asks for a strategy: else it would tell the answer.
+    """
     heard = customer or _render(prompt.prompt.opening, "", "", "", prompt.strategies)
-    return Message(ChatRole.USER, _render(prompt.prompt.steps[step].user, heard, gold_strategy, "", prompt.strategies))
+    code = gold_strategy if all(one.step is Step.REPLY for one in prompt.prompt.steps) else ""
+    return Message(ChatRole.USER, _render(prompt.prompt.steps[step].user, heard, code, "", prompt.strategies))
 
 
 def answer_message(prompt: NamedPrompt, step: int, strategy: str, reply: str) -> Message:

@@ -111,7 +111,8 @@ class Request(Frozen, frozen=True):
     """One question to a model.
 
     `thread` is the dialogue: requests of one thread come in order, each extending the last one's messages, so that an
-    adapter may keep what it has computed. `turn` is the index in `Dialogue.turns` of the turn to be written.
+    adapter may keep what it has computed. `turn` is the index in `Dialogue.turns` of the turn to be written, and
+    `heard` what the customer has just said (empty at an opening): all that a rule or a lookup needs.
     """
 
     id: str
@@ -120,6 +121,7 @@ class Request(Frozen, frozen=True):
     step: Step
     messages: tuple[Message, ...]
     sampling: Sampling
+    heard: str = ""
 
 
 class Reply(Frozen, frozen=True):

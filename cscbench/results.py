@@ -12,11 +12,55 @@ import msgspec
 from cscbench import __version__
 from cscbench.errors import UserError
 from cscbench.extras import need
-from cscbench.records import Form, Metric, Pair
-from cscbench.scoring import Measured, Scored
-from cscbench.store import PREDICTIONS, RESULTS, SCORES, read_json, trouble, write_atomic, write_json
+from cscbench.records import Condition, Context, Form, Language, Metric, Pair
+from cscbench.scoring import Measured, Scored, ScoringPlan
+from cscbench.store import PREDICTIONS, RESULTS, SCORES, read_json, write_atomic, write_json
 
 SCHEMA = "cscbench/results/1"
+
+
+class _Run(msgspec.Struct):
+    complete: bool
+
+
+class _Model(msgspec.Struct):
+    label: str
+
+
+class _Task(msgspec.Struct):
+    name: str
+    title: str
+    languages: list[Language]
+
+
+class _Protocol(msgspec.Struct):
+    context: Context
+    condition: Condition
+
+
+class _Counts(msgspec.Struct):
+    dialogues: int
+    turns: int
+    answered: int
+    failed: int
+    unparsed: int
+    faults: int
+
+
+class _Read(msgspec.Struct):
+    """What this package itself reads of a results file; results.schema.json describes the whole."""
+
+    run: _Run
+    model: _Model
+    task: _Task
+    protocol: _Protocol
+    scoring: dict[str, Any]
+    counts: _Counts
+    usage: dict[str, int]
+    metrics: list[Metric]
+    tables: dict[str, Any]
+    notes: list[str]
+    timing: dict[str, Any]
 
 
 def schema() -> dict[str, Any]:
@@ -59,10 +103,37 @@ def read_pairs(folder: Path) -> list[Pair]:
         return msgspec.convert(rows, list[Pair])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: finish the run first (the same `cscbench run` continues it)") from None
-    except OSError as error:
-        raise trouble(path, error) from None
-    except (pyarrow.ArrowInvalid, msgspec.ValidationError) as error:
+    except (OSError, pyarrow.ArrowException, msgspec.ValidationError) as error:
         raise UserError(f"{path}: not a predictions file of this version: {error}") from None
+
+
+def check_pairs(folder: Path, pairs: Sequence[Pair], run: Mapping[str, Any], plan: ScoringPlan) -> None:
+    """Make sure that the pairs are those of the run in run.json.
+
+    Raises:
+        UserError: the file belongs to another run, or was changed.
+    """
+    codes = {strategy.code for strategy in plan.strategies.strategies}
+    dialogues, turns = set(run["identity"]["dialogues"]), set()
+    wrong = ""
+    for row, pair in enumerate(pairs):
+        if pair.dialogue not in dialogues:
+            wrong = f"row {row}, dialogue: {pair.dialogue!r} is none of the run's"
+        elif (pair.dialogue, pair.turn) in turns:
+            wrong = f"row {row}: turn {pair.turn} of {pair.dialogue!r} is there twice"
+        elif pair.language not in plan.languages:
+            wrong = f"row {row}, language: {pair.language!s} is none of the run's"
+        elif pair.reference_strategy not in codes or pair.strategy not in {*codes, None}:
+            wrong = f"row {row}, strategy: {pair.reference_strategy!r} or {pair.strategy!r} is none of the task's"
+        turns.add((pair.dialogue, pair.turn))
+    absent = dialogues - {pair.dialogue for pair in pairs}
+    if absent and not wrong:
+        wrong = f"{len(absent)} of the run's dialogues have no row, {min(absent)!r} among them"
+    if wrong:
+        raise UserError(
+            f"{folder / PREDICTIONS}: not the predictions of {run['name']}: {wrong}.\n"
+            f"Remove it and {RESULTS}: the `cscbench run` that made them writes both again from the replies on disk"
+        )
 
 
 def write_scores(folder: Path, pairs: Sequence[Pair], measured: Sequence[Measured]) -> None:
@@ -132,8 +203,14 @@ def read(folder: Path) -> dict[str, Any]:
         UserError: there is none, or it is of another version.
     """
     found: dict[str, Any] = read_json(folder / RESULTS, "a finished run")
+    path = folder / RESULTS
+    cure = f"remove it, and `cscbench score {folder}` writes it anew"
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        raise UserError(f"{folder / RESULTS}: not a results file of this version ({SCHEMA}): cscbench score {folder}")
+        raise UserError(f"{path}: not a results file of this version ({SCHEMA}): {cure}")
+    try:
+        msgspec.convert(found, _Read)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: damaged: {error}: {cure}") from None
     return found
 
 

@@ -1,5 +1,6 @@
 """One run, from a model spec to results.json: prepare, play, score."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +14,8 @@ from cscbench.adapters import LoadedAdapter, Setting
 from cscbench.cards import resolve_card
 from cscbench.engine import Tally, play_all
 from cscbench.errors import UserError
-from cscbench.plan import RUN_SCHEMA, Plan, full_path, run_record
+from cscbench.fingerprint import digest
+from cscbench.plan import Plan, check_run_record, full_path, run_record
 from cscbench.play import Protocol, play
 from cscbench.progress import progress
 from cscbench.records import (
@@ -28,6 +30,9 @@ from cscbench.records import (
 from cscbench.scorers import Scorer
 from cscbench.stats import Resampling
 from cscbench.strategies import StrategySet
+from cscbench.weights.source import identify
+
+log = logging.getLogger("cscbench")
 
 NO_ENCODER = "none"
 
@@ -62,10 +67,10 @@ def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> dict[str, A
         UserError: no run there, or a scorer or encoder that is not to be had.
     """
     record = store.read_json(folder / store.RUN, "a run folder")
-    if not isinstance(record, dict) or record.get("schema") != RUN_SCHEMA:
-        raise UserError(f"{folder / store.RUN}: not a run of this version ({RUN_SCHEMA})")
+    check_run_record(folder / store.RUN, record)
     pairs = results.read_pairs(folder)
     scoring_plan = plan_scoring(record, encoder, scorers)
+    results.check_pairs(folder, pairs, record, scoring_plan)
     with store.locked(folder):
         built = scoring.build_scorers(scoring_plan)
         before = results.read(folder) if (folder / store.RESULTS).exists() else {"usage": {}, "timing": {}}
@@ -96,9 +101,13 @@ def encoder_card(name: str) -> ModelCard:
 
 
 def _scoring_record(plan: scoring.ScoringPlan) -> dict[str, Any]:
+    encoder = ""
+    if plan.encoder:  # by content too: two folders of one name hold two encoders, and a card's layer may change
+        weights = identify(plan.encoder.name, plan.encoder.weights, plan.encoder.revision)
+        encoder = f"{plan.encoder.name}@{digest([weights, dict(plan.encoder.options)])[:12]}"
     return {
         "scorers": list(plan.scorers),
-        "encoder": plan.encoder.name if plan.encoder else "",
+        "encoder": encoder,
         "resampling": plan.resampling.signature(),
     }
 
@@ -113,6 +122,7 @@ def plan_scoring(record: Mapping[str, Any], encoder: str, extra: Sequence[str]) 
     scorers = list(dict.fromkeys([*task["scorers"], *extra]))
     if encoder == NO_ENCODER and "bertscore" in scorers:
         scorers.remove("bertscore")
+    encoder = encoder or task["encoder"]
     files = "+".join(file["sha256"][:8] for file in record["data"]["files"])
     prompts = "+".join(f"{name}@{protocol['prompt_sha256'][lang][:8]}" for lang, name in protocol["prompts"].items())
     return scoring.ScoringPlan(
@@ -120,7 +130,7 @@ def plan_scoring(record: Mapping[str, Any], encoder: str, extra: Sequence[str]) 
         languages=tuple(Language(language) for language in task["languages"]),
         condition=Condition(protocol["condition"]),
         strategies=msgspec.convert(task["strategies"], StrategySet),
-        encoder=encoder_card(encoder or task["encoder"]) if "bertscore" in scorers else None,
+        encoder=encoder_card(encoder) if encoder and "bertscore" in scorers else None,
         resampling=Resampling(),
         base_signature=(
             f"task:{task['name']}|data:{files}|lang:{'+'.join(task['languages'])}|limit:{protocol['limit'] or 'all'}|"
@@ -132,6 +142,9 @@ def plan_scoring(record: Mapping[str, Any], encoder: str, extra: Sequence[str]) 
 
 def _play(plan: Plan, folder: Path) -> Tally:
     known = store.read_replies(folder / store.REPLIES)
+    if known.damaged:
+        where = folder / store.REPLIES
+        log.warning("%s: %d damaged lines are passed over; what they answered is asked again", where, known.damaged)
     turns = sum(1 for d in plan.dialogues for turn in d.turns if turn.speaker is Speaker.SUPPORTER)
     steps = len(next(iter(plan.prompts.values())).prompt.steps)
     protocol = Protocol(plan.options.context, plan.sampling)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cscbench.errors import UserError
 from cscbench.records import Condition, Estimate, Form, Frozen, Language, Metric, ModelCard, Pair
 from cscbench.scorers import Scorer, ScorerSetting, find_scorer
 from cscbench.stats import (
@@ -54,11 +55,18 @@ def build_scorers(plan: ScoringPlan) -> tuple[tuple[str, Scorer], ...]:
     """The plan's scorers, ready. Strategies are not scored where the reference strategy was given.
 
     Raises:
-        UserError: an unknown scorer, a missing package, or an encoder that is not there.
+        UserError: an unknown scorer, a missing package, an encoder that is not there, or two metrics of one name.
     """
     setting = ScorerSetting(plan.languages, plan.condition, plan.strategies, plan.encoder)
     names = [name for name in plan.scorers if name != "strategy" or plan.condition is not Condition.GOLD_STRATEGY]
-    return tuple((name, find_scorer(name)(setting)) for name in names)
+    built = tuple((name, find_scorer(name)(setting)) for name in names)
+    owners: dict[str, str] = {}
+    for name, scorer in built:
+        for spec in scorer.metrics:
+            if spec.name in owners:
+                raise UserError(f"scorers {owners[spec.name]!r} and {name!r} both give {spec.name}: leave one out")
+            owners[spec.name] = name
+    return built
 
 
 def score(pairs: Sequence[Pair], scorers: Sequence[tuple[str, Scorer]], plan: ScoringPlan) -> Scored:

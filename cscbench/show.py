@@ -12,7 +12,8 @@ from cscbench.cards import FoundCard
 from cscbench.data import Fault
 from cscbench.plan import Plan
 from cscbench.play import Protocol, play
-from cscbench.records import Message, Metric, Reply, Step
+from cscbench.prompts import NamedPrompt
+from cscbench.records import Dialogue, Language, Message, Metric, Reply, Step
 from cscbench.results import metrics_of
 from cscbench.tasks import Task
 
@@ -29,7 +30,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], num
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
-    grid = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    if title:
+        console.print(Text(title), soft_wrap=True)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         grid.add_column(Text(column), justify="right" if number in numbers else "left")
     for row in rows:
@@ -122,13 +125,14 @@ def estimate_tokens(text: str) -> int:
     return math.ceil(0.75 * han + (len(text) - han) / 4)
 
 
-def _gold_requests(plan: Plan) -> list[tuple[Message, ...]]:
+def _gold_requests(
+    dialogues: Sequence[Dialogue], prompts: Mapping[Language, NamedPrompt], plan: Plan
+) -> list[tuple[Message, ...]]:
     """The messages of all requests, with the reference standing in for what a model will say."""
     asked = []
     protocol = Protocol(plan.options.context, plan.sampling)
-    for dialogue in plan.dialogues:
-        prompt = plan.prompts[dialogue.language]
-        walk = play(dialogue, prompt, protocol)
+    for dialogue in dialogues:
+        walk = play(dialogue, prompts[dialogue.language], protocol)
         request = next(walk)
         while True:
             asked.append(request.messages)
@@ -144,18 +148,19 @@ def _gold_requests(plan: Plan) -> list[tuple[Message, ...]]:
 def show_dry_run(plan: Plan, weights: str) -> None:
     """The resolved card and task, the first prompts, and the token estimate; nothing is loaded."""
     card = msgspec.yaml.encode(msgspec.to_builtins(plan.card)).decode().rstrip()
-    requests = _gold_requests(plan)
+    requests = _gold_requests(plan.dialogues, plan.prompts, plan)
     tokens_in = sum(estimate_tokens(message.content) for messages in requests for message in messages)
     lines = [f"# model\n{card}", f"fingerprint: {weights}", f"\n# task {plan.task.name}: {plan.task.title}"]
     lines.append(f"{len(plan.dialogues)} of {len(plan.data.test)} dialogues, {len(plan.data.train)} for training")
     lines += [f"note: {note}" for note in plan.data.notes]
     lines.append(f"context {plan.options.context}, condition {plan.options.condition}, seed {plan.options.seed}")
     lines += [f"prompt {prompt.name} sha256 {prompt.sha256[:12]}" for prompt in plan.prompts.values()]
-    protocol = Protocol(plan.options.context, plan.sampling)
     for language, prompt in plan.prompts.items():
         first = next(dialogue for dialogue in plan.dialogues if dialogue.language is language)
-        lines.append(f"\n# first prompt ({language})")
-        lines += [f"<{m.role}>\n{m.content}" for m in next(play(first, prompt, protocol)).messages]
+        # The second supporter turn's first request: it begins with all of the first turn's.
+        shown = _gold_requests([first], {language: prompt}, plan)[: len(prompt.prompt.steps) + 1][-1]
+        lines.append(f"\n# prompt ({language}): dialogue {first.id}, second supporter turn")
+        lines += [f"<{m.role}>\n{m.content}" for m in shown]
     most = plan.sampling.max_tokens * len(requests)
     lines.append(
         f"\n# estimate\n{len(requests):,} requests, about {tokens_in:,} tokens in (without a tokenizer: right to "

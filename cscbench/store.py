@@ -34,9 +34,9 @@ class StoredReply(Frozen, frozen=True):
 
 
 class KnownReplies(Frozen, frozen=True):
-    """What was on disk: good replies by request id; the count of lines that could not be read."""
+    """What was on disk: good replies by request id and key; the count of lines that could not be read."""
 
-    replies: dict[str, StoredReply]
+    replies: dict[tuple[str, str], Reply]
     damaged: int = 0
 
 
@@ -83,14 +83,17 @@ def read_json(path: Path, what: str) -> Any:
     """A JSON file of a run folder.
 
     Raises:
-        UserError: it is missing or not JSON.
+        UserError: it is missing or not a JSON object.
     """
     try:
-        return json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: {path.parent} is not {what}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: cannot be read: a JSON object is expected, this is a {type(found).__name__}")
+    return found
 
 
 @contextmanager
@@ -161,7 +164,8 @@ def engine_notes(folder: Path) -> list[str]:
 def read_replies(path: Path) -> KnownReplies:
     """Every good reply on disk. A torn last line is cut off first, so that the next append starts on a fresh line.
 
-    Failed replies are passed over: they are asked again. Of two replies to one request the first counts.
+    Failed replies are passed over: they are asked again. Of two replies to the same messages the first counts; one to
+    other messages of the same turn does not hide it.
 
     Raises:
         UserError: the file cannot be read or repaired.
@@ -171,7 +175,7 @@ def read_replies(path: Path) -> KnownReplies:
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise trouble(path, error) from None
-    replies: dict[str, StoredReply] = {}
+    replies: dict[tuple[str, str], Reply] = {}
     damaged = 0
     decoder = msgspec.json.Decoder(StoredReply)
     for line in content.splitlines():
@@ -181,7 +185,7 @@ def read_replies(path: Path) -> KnownReplies:
             damaged += 1
             continue
         if not stored.reply.error:
-            replies.setdefault(stored.id, stored)
+            replies.setdefault((stored.id, stored.key), stored.reply)
     return KnownReplies(replies, damaged)
 
 

@@ -114,29 +114,33 @@ def _spellings(strategies: StrategySet) -> dict[str, Strategy]:
     return table
 
 
-def _one(label: str, strategies: StrategySet) -> str:
-    folded = _fold(label)
+def _code(folded: str, strategies: StrategySet) -> str | None:
     table = _spellings(strategies)
-    if folded in table:
-        return table[folded].code
     bare = re.sub(r"^(?:策略|strategy)\s*[:\-]?\s*", "", folded)
-    if bare in table:
-        return table[bare].code
+    if found := table.get(folded) or table.get(bare):
+        return found.code
     numbered = _NUMBERED.fullmatch(folded)
     if numbered is None:
-        raise UnknownStrategyError(f"unknown strategy {label.strip()!r}")
+        return None
     number, name = int(numbered[1]), _fold(numbered[2])
     found = next((s for s in strategies.strategies if s.number == number), None)
-    if found is None or (name and table.get(name) != found):
+    return found.code if found and (not name or table.get(name) == found) else None
+
+
+def _one(label: str, strategies: StrategySet) -> str:
+    folded = _fold(label)
+    name, _, gloss = folded.partition("(")  # `Greeting (GT)`: both must name the same strategy
+    code = _code(folded, strategies) or _code(_fold(name), strategies)
+    if code is None or (gloss and code not in (_code(folded, strategies), _code(_fold(gloss), strategies))):
         raise UnknownStrategyError(f"unknown strategy {label.strip()!r}")
-    return found.code
+    return code
 
 
 def normalise(label: str, strategies: StrategySet = CSC) -> tuple[str, ...]:
     """The codes that a label names, in its order, without repeats.
 
     Reads `策略1 礼貌问候`, `策略1：礼貌问候`, `礼貌问候`, `1`, `GT`, `Greeting`, in any case, half or full
-    width, bracketed or not, and labels joined with `+`.
+    width, bracketed or not, glossed as in `Greeting (GT)`, and labels joined with `+`.
 
     Raises:
         UnknownStrategyError: the label, or one of its joined parts, is no spelling of the set, or its number and name

@@ -5,9 +5,13 @@ A `task.py`, or the object that an entry point `cscbench.tasks` names, offers `d
 
 import hashlib
 import importlib.util
+import sys
+import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from cscbench import plugins, yamlfile
 from cscbench.data import Fault, Loaded, SourceFile, load_csconv
@@ -90,8 +94,8 @@ def task_names() -> list[str]:
     return sorted({*task_folders(), *plugins.names("tasks")})
 
 
-def find_task(name: str) -> Task:
-    """The task of this name.
+def find_task(name: str, extended_by: tuple[str, ...] = ()) -> Task:
+    """The task of this name. `extended_by` names the tasks whose `extends` led here, to end a circle of them.
 
     Raises:
         UserError: there is none (with the nearest names), or it is broken.
@@ -99,28 +103,32 @@ def find_task(name: str) -> Task:
     found, points = task_folders(), plugins.names("tasks")
     if name in found:
         folder = found[name]
-        return _from_yaml(folder) if (folder / "task.yaml").is_file() else _from_python(folder / "task.py")
+        return _from_yaml(folder, extended_by) if (folder / "task.yaml").is_file() else _from_python(folder / "task.py")
     if name in points:
-        return _called(plugins.load(points[name]), points[name].value)
+        return _called(plugins.load(points[name]), points[name].value, name)
     raise UserError(f"no task {name!r}{yamlfile.did_you_mean(name, task_names())}\nlist them: cscbench tasks")
 
 
-def _from_yaml(folder: Path) -> Task:
+def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
     path = folder / "task.yaml"
     text = yamlfile.read_text(path, "task")
     data, lines = yamlfile.parse(path, text)
     spec = yamlfile.convert(path, data, lines, TaskFile)
     if spec.name != folder.name:
         raise UserError(f"{path}:{lines[('name',)]}: field `name`: {spec.name!r} must be the folder's name")
-    if spec.extends == spec.name:
-        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: a task cannot extend itself")
+    if spec.extends in (chain := (*extended_by, spec.name)):
+        circle = " extends ".join((*chain, spec.extends))
+        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: a task cannot extend itself: {circle}")
     for field in ("test", "train"):
         value = getattr(spec.data, field)
         if value and inside(folder, value) is None:
             raise UserError(
                 f"{path}:{lines[('data', field)]}: field `data.{field}`: {value!r} leaves the task's folder"
             )
-    base = find_task(spec.extends) if spec.extends else None
+    if spec.extends and spec.extends not in (known := task_names()):
+        cure = yamlfile.did_you_mean(spec.extends, known)
+        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: no task {spec.extends!r}{cure}")
+    base = find_task(spec.extends, chain) if spec.extends else None
     prompts = folder / "prompts"
     if base is None and not prompts.is_dir():
         raise UserError(f"{prompts}: no such folder: a task needs prompts, or `extends` of a task that has them")
@@ -144,17 +152,40 @@ def _from_python(path: Path) -> Task:
     if spec is None or spec.loader is None:
         raise UserError(f"{path}: not an importable Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return _called(getattr(module, "task", None), str(path))
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the person's file raises: one broken task must not hide the others
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else (lines or [1])[-1]
+        raise UserError(f"{path}:{line}: the task does not load: {type(error).__name__}: {error}") from error
+    task = _called(getattr(module, "task", None), str(path), path.parent.name)
+    # What the file says is part of what the task is: a run under an older text of it is another run.
+    own = {f"{task.name}/task.py": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return msgspec.structs.replace(task, files={**task.files, **own})
 
 
-def _called(factory: object, where: str) -> Task:
+def _called(factory: object, where: str, name: str) -> Task:
     if not callable(factory):
         raise UserError(f"{where}: no function `task() -> Task`")
     task = factory()
     if not isinstance(task, Task):
         raise UserError(f"{where}: `task()` returned a {type(task).__name__}, not a cscbench.tasks.Task")
+    if task.name != name:
+        raise UserError(f"{where}: `task()` returned a task named {task.name!r}; it is found as {name!r}: name it so")
     return task
+
+
+def task_data(test: Loaded, train: Loaded | None = None) -> TaskData:
+    """The data of a task from what its files gave, with their faults, notes and hashes."""
+    parts = (test,) if train is None else (test, train)
+    return TaskData(
+        test=test.dialogues,
+        train=train.dialogues if train else (),
+        faults=tuple(fault for part in parts for fault in part.faults),
+        sources=tuple(part.source for part in parts),
+        notes=tuple(note for part in parts for note in part.notes),
+    )
 
 
 def _load(spec: TaskFile, folder: Path, strategies: StrategySet, data: Path | None) -> TaskData:
@@ -166,18 +197,7 @@ def _load(spec: TaskFile, folder: Path, strategies: StrategySet, data: Path | No
         test = load_csconv(_download(spec.name, spec.data.hub), strategies)
     else:
         raise UserError(f"{spec.name}: the task names no data of its own: give --data PATH")
-    parts: tuple[Loaded, ...] = (test,)
-    train: tuple[Dialogue, ...] = ()
-    if spec.data.train:
-        parts = (test, load_csconv(folder / spec.data.train, strategies))
-        train = parts[1].dialogues
-    return TaskData(
-        test=test.dialogues,
-        train=train,
-        faults=tuple(fault for part in parts for fault in part.faults),
-        sources=tuple(part.source for part in parts),
-        notes=tuple(note for part in parts for note in part.notes),
-    )
+    return task_data(test, load_csconv(folder / spec.data.train, strategies) if spec.data.train else None)
 
 
 def _download(name: str, hub: HubFile) -> Path:
@@ -191,5 +211,6 @@ def _download(name: str, hub: HubFile) -> Path:
         raise UserError(
             f"{name}: {hub.file} of the Hugging Face dataset {hub.repo} is not in the local cache and cannot be "
             f"fetched ({type(error).__name__}).\n"
-            f"Download {hub.file} from that dataset's page, put it at {hub.file}, and add: --data {hub.file}"
+            f"Download https://huggingface.co/datasets/{hub.repo}/resolve/{hub.revision or 'main'}/{hub.file}\n"
+            f"put it at {hub.file}, and add: --data {hub.file}"
         ) from None

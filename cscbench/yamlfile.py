@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 import yaml
@@ -36,6 +36,9 @@ def _unique_keys(node: yaml.Node, path: Path, offset: int) -> None:
                 raise UserError(f"{path}:{line}: the key `{key.value}` stands here and in line {first}: keep one")
             seen[str(key.value)] = line
             _unique_keys(value, path, offset)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _unique_keys(value, path, offset)
 
 
 def parse(path: Path, text: str, offset: int = 0) -> tuple[Any, Lines]:
@@ -54,10 +57,15 @@ def parse(path: Path, text: str, offset: int = 0) -> tuple[Any, Lines]:
         line = mark.line + 1 + offset if mark is not None else 1 + offset
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UserError(f"{path}:{line}: not valid YAML: {problem}") from None
+    except ValueError as error:  # an impossible date, such as 2024-13-45, which YAML takes for one unquoted
+        raise UserError(f"{path}: not valid YAML: {error}: put the date in quotes") from None
     lines: Lines = {}
     if node is not None:
-        _unique_keys(node, path, offset)
-        _positions(node, (), lines, offset)
+        try:
+            _unique_keys(node, path, offset)
+            _positions(node, (), lines, offset)
+        except RecursionError:
+            raise UserError(f"{path}: not usable YAML: a value that contains itself (`&name`, `*name`)") from None
     return data, lines
 
 
@@ -90,6 +98,26 @@ def _line_of(keys: tuple[str, ...], lines: Lines) -> int:
     return lines.get(keys, 1)
 
 
+def _fields_at(into: type[msgspec.Struct], keys: Sequence[str]) -> tuple[str, ...]:
+    """Names of the fields of the struct that stands at `keys` in an `into`; none where no struct stands there."""
+    at: Any = into
+    for key in keys:
+        if not key.isdigit() and key != "...":
+            hint = get_type_hints(at).get(key)
+            inner = (hint, *get_args(hint))
+            at = next((t for t in inner if isinstance(t, type) and issubclass(t, msgspec.Struct)), None)
+        if at is None:
+            return ()
+    return tuple(at.__struct_encode_fields__)
+
+
+def cure_of(message: str, into: type[msgspec.Struct]) -> str:
+    """The nearest names, where msgspec's message about an `into` is about an unknown field; else nothing."""
+    keys, problem = _where(message)
+    unknown = re.search(r"unknown field `([^`]+)`", problem)
+    return did_you_mean(unknown[1], _fields_at(into, keys)) if unknown else ""
+
+
 def convert(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[str, ...] = ()) -> T:
     """`data` as a value of type `into`; `under` is where in the file `data` stands.
 
@@ -100,12 +128,10 @@ def convert(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[str
         return msgspec.convert(data, into, strict=True)
     except msgspec.ValidationError as error:
         keys, problem = _where(str(error))
-        keys = (*under, *keys)
+        keys, cure = (*under, *keys), cure_of(str(error), into)
         unknown = re.search(r"unknown field `([^`]+)`", problem)
-        cure = ""
         if unknown:
             keys = (*keys, unknown[1])
-            cure = did_you_mean(unknown[1], into.__struct_encode_fields__)
         field = ".".join(keys)
         at = f"{path}:{_line_of(keys, lines)}: "
         raise UserError(f"{at}{f'field `{field}`: ' if field else ''}{problem}{cure}") from None
@@ -118,7 +144,7 @@ def read_text(path: Path, what: str) -> str:
         UserError: it is not there, not readable, or not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with a byte order mark
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}") from None
     except UnicodeDecodeError as error:

@@ -10,13 +10,16 @@ from cscbench.adapters import AdapterKind, LoadedAdapter, Setting
 from cscbench.errors import UserError
 from cscbench.extras import need
 from cscbench.prompts import NamedPrompt, answer_message
-from cscbench.records import Dialogue, Frozen, Language, ModelCard, Reply, Request, Speaker
+from cscbench.records import Dialogue, Frozen, Language, ModelCard, Reply, Request, Speaker, Turn
 
 
 class _Line(Frozen, frozen=True):
-    """A supporter turn, and the customer's utterance before it (empty at the opening)."""
+    """A supporter turn, and the customer's utterance before it (empty at the opening).
 
-    dialogue: str
+    `dialogue` is all of the dialogue's turns: what it says is what it is, under whatever id.
+    """
+
+    dialogue: tuple[Turn, ...]
     heard: str
     strategy: str
     text: str
@@ -29,7 +32,7 @@ def _lines(dialogues: Iterable[Dialogue]) -> list[_Line]:
         heard = ""
         for turn in dialogue.turns:
             if turn.speaker is Speaker.SUPPORTER:
-                found.append(_Line(dialogue.id, heard, turn.strategy or "", turn.text, dialogue.language))
+                found.append(_Line(dialogue.turns, heard, turn.strategy or "", turn.text, dialogue.language))
             heard = turn.text
     return found
 
@@ -55,7 +58,7 @@ class _Lookup:
 
 def _gold_line(dialogue: Dialogue, turn: int) -> _Line:
     said = dialogue.turns[turn]
-    return _Line(dialogue.id, "", said.strategy or "", said.text, dialogue.language)
+    return _Line(dialogue.turns, "", said.strategy or "", said.text, dialogue.language)
 
 
 def _load_gold(setting: Setting) -> LoadedAdapter:
@@ -78,7 +81,7 @@ def _load_majority(setting: Setting) -> LoadedAdapter:
     lines = {}
     for language in {dialogue.language for dialogue in setting.test}:
         texts = [line.text for line in pool if line.language is language] or [line.text for line in pool] or [""]
-        lines[language] = _Line("", "", strategy, _commonest(texts), language)
+        lines[language] = _Line((), "", strategy, _commonest(texts), language)
     note = f"majority answers {strategy} always: the commonest strategy among the tested turns, read from their labels"
     return LoadedAdapter(_Lookup(setting, lambda dialogue, _turn: lines[dialogue.language]), notes=(note,))
 
@@ -90,7 +93,8 @@ _NOTHING_HEARD = "\x02"
 class _Nearest:
     """The line that follows the most similar utterance: TF-IDF over character 1- to 3-grams (scikit-learn), cosine.
 
-    Lines of the tested dialogue itself never count; a line in its language beats any in another.
+    Lines of the tested dialogue, or of a copy of it under another id, never count; a line in its language beats
+    any in another.
     """
 
     def __init__(self, lines: Sequence[_Line]) -> None:
@@ -98,7 +102,10 @@ class _Nearest:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self._lines = lines
-        self._dialogues = np.array([line.dialogue for line in lines])
+        self._numbers: dict[tuple[Turn, ...], int] = {}
+        for line in lines:
+            self._numbers.setdefault(line.dialogue, len(self._numbers))
+        self._dialogues = np.array([self._numbers[line.dialogue] for line in lines])
         self._languages = np.array([line.language.value for line in lines])
         self._model = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
         self._matrix = self._model.fit_transform([line.heard or _NOTHING_HEARD for line in lines])
@@ -109,8 +116,8 @@ class _Nearest:
         heard = dialogue.turns[turn - 1].text if turn else _NOTHING_HEARD
         similar = (self._matrix @ self._model.transform([heard]).T).toarray().ravel()
         # Rounded, so that a tie is a tie on every machine; the first line wins it.
-        scores = np.round(similar, 9) + (self._languages == dialogue.language.value)
-        scores[self._dialogues == dialogue.id] = -1.0
+        scores = np.round(similar, 9) + 2 * (self._languages == dialogue.language.value)
+        scores[self._dialogues == self._numbers.get(dialogue.turns, -1)] = -1.0
         best = int(np.argmax(scores))
         if scores[best] < 0:
             raise UserError("retrieval: there is no other dialogue to answer from: use more dialogues")
@@ -125,7 +132,7 @@ def _load_retrieval(setting: Setting) -> LoadedAdapter:
 
 
 def _no_weights(card: ModelCard) -> Mapping[str, str]:
-    for field in ("weights", "lora"):
+    for field in ("weights", "lora", "options"):
         if getattr(card, field):
             raise UserError(f"{card.name}: the {card.adapter} adapter takes no {field}")
     return {}

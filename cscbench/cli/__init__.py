@@ -49,6 +49,9 @@ class _LazyGroup(click.Group):
         except UserError as error:
             click.echo(f"cscbench: {error}", err=True)
             ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("\ncscbench: stopped; what is done is on disk, and the same command continues", err=True)
+            ctx.exit(130)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -20,7 +20,7 @@ def score(run: Path, encoder: str, scorers: tuple[str, ...]) -> None:
 @click.command("show")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 def show(runs: tuple[Path, ...]) -> None:
-    """Show finished runs side by side, a row a run. A folder that holds runs stands for all of them."""
+    """Show finished runs side by side, a column a run. A folder that holds runs stands for all of them."""
     from cscbench.results import find_runs, read
     from cscbench.show import show_comparison
 

@@ -60,7 +60,7 @@ def find_scorer(name: str) -> ScorerFactory:
     """The scorer factory of this name: built in, or a package's entry point `cscbench.scorers`.
 
     Raises:
-        UserError: there is none (with the nearest names).
+        UserError: there is none (with the nearest names), or the entry point names something else.
     """
     if name in _BUILT_IN:
         module, _, attribute = _BUILT_IN[name].partition(":")
@@ -70,6 +70,8 @@ def find_scorer(name: str) -> ScorerFactory:
     if name not in points:
         raise UserError(f"no scorer {name!r}{yamlfile.did_you_mean(name, [*_BUILT_IN, *points])}")
     found: ScorerFactory = plugins.load(points[name])
+    if not callable(found):
+        raise UserError(f"scorer {name!r}: its entry point names a {type(found).__name__}, not a factory of scorers")
     return found
 
 

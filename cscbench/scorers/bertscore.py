@@ -1,6 +1,5 @@
 """BERTScore through bert-score, with an encoder from a card or a folder."""
 
-import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,14 +7,17 @@ from typing import Any
 
 import msgspec
 
+from cscbench.cards import read_options
 from cscbench.errors import UserError
 from cscbench.extras import need, versions
+from cscbench.progress import progress
 from cscbench.records import Frozen, Language, ModelCard, Pair
 from cscbench.scorers import MetricSpec, ScorerSetting, ratio
 from cscbench.stats import Matrix
 from cscbench.weights.source import fetch, identify
 
-log = logging.getLogger("cscbench")
+# Turns between two steps of the progress bar; bert-score sorts by length within them.
+_CHUNK = 512
 
 
 class EncoderOptions(Frozen, frozen=True):
@@ -37,12 +39,10 @@ class BertScorer:
             raise UserError("BERTScore needs an encoder: give --encoder CARD|PATH")
         self._card = setting.encoder
         _check_languages(self._card, setting.languages)
-        try:
-            self._options = msgspec.convert(dict(self._card.options), EncoderOptions, strict=True)
-        except msgspec.ValidationError as error:
-            raise UserError(f"encoder {self._card.name}: `options` of its card: {error}") from None
+        self._options = read_options(self._card, EncoderOptions)
         self._where = fetch(f"encoder {self._card.name}", self._card.weights, self._card.revision)
         self._layer = _layer(self._where, self._options.layer)
+        _check_weights(self._where)
         # A hub id already ends in its commit; a content hash needs no more than its head.
         identity = identify(self._card.name, self._card.weights, self._card.revision).rpartition("@")[2][:12]
         found = versions(["bert-score", "transformers"])
@@ -62,25 +62,34 @@ class BertScorer:
         rows = np.zeros((len(pairs), 2))
         rows[:, 1] = 1
         filled = [row for row, pair in enumerate(pairs) if pair.text.strip()]
-        if filled:
-            log.info("BERTScore of %d turns with %s", len(filled), self._card.name)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # bert-score warns of its own padding on torch 2
-                _, _, f1 = self._scorer().score(
-                    [pairs[row].text for row in filled],
-                    [pairs[row].reference for row in filled],
-                    batch_size=self._options.batch_size,
-                )
-            rows[filled, 0] = f1.numpy()
+        if not filled:
+            return rows
+        scorer = self._scorer()
+        with progress(f"BERTScore ({self._card.name})", len(filled)) as bar, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # bert-score warns of its own padding on torch 2
+            for start in range(0, len(filled), _CHUNK):
+                chunk = filled[start : start + _CHUNK]
+                said, references = [pairs[row].text for row in chunk], [pairs[row].reference for row in chunk]
+                _, _, f1 = scorer.score(said, references, batch_size=self._options.batch_size)
+                rows[chunk, 0] = f1.numpy()
+                bar.step(len(chunk))
         return rows
 
     def _scorer(self) -> Any:
         import transformers
         from bert_score import BERTScorer
+        from safetensors import SafetensorError
 
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        return BERTScorer(model_type=str(self._where), num_layers=self._layer, idf=False, rescale_with_baseline=False)
+        options = {"num_layers": self._layer, "idf": False, "rescale_with_baseline": False}
+        try:
+            return BERTScorer(model_type=str(self._where), **options)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise UserError(
+                f"encoder {self._card.name}: transformers cannot load {self._where}: {error}\n"
+                "give another --encoder, or `none` to leave BERTScore out"
+            ) from error
 
     def summarise(self, sums: Matrix) -> Matrix:
         """(n, 1): F1 on a 0-100 scale."""
@@ -96,11 +105,19 @@ def _check_languages(card: ModelCard, languages: Sequence[Language]) -> None:
         )
 
 
+def _check_weights(folder: Path) -> None:
+    """Before a model plays for hours; and bert-score would take a pickle where there are no safetensors."""
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"encoder {folder}: no weights: looked for {folder / '*.safetensors'} (pickles are never loaded)"
+        )
+
+
 def _layer(folder: Path, wanted: int) -> int:
     try:
         config: Mapping[str, Any] = msgspec.json.decode((folder / "config.json").read_bytes())
         layers = int(config["num_hidden_layers"])
-    except (OSError, msgspec.DecodeError, KeyError, ValueError) as error:
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"encoder {folder}: its config.json gives no num_hidden_layers: {error}") from None
     if not 0 <= wanted <= layers:
         raise UserError(f"encoder {folder}: `options.layer` {wanted} is not between 1 and its {layers} layers")

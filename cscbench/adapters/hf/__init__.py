@@ -3,19 +3,16 @@
 Nothing here imports torch: a finished run is recognised, and a dry run shown, without it.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from cscbench.adapters import AdapterKind, LoadedAdapter, Setting
+from cscbench.cards import read_options
 from cscbench.errors import UserError
 from cscbench.extras import need
 from cscbench.fingerprint import folder_sha256
 from cscbench.records import Frozen, ModelCard
 from cscbench.weights.source import identify
-from cscbench.yamlfile import did_you_mean
 
 
 class HfOptions(Frozen, frozen=True):
@@ -38,16 +35,13 @@ def options(card: ModelCard) -> HfOptions:
     Raises:
         UserError: one is unknown, or of the wrong type or size.
     """
-    try:
-        found = msgspec.convert(dict(card.options), HfOptions, strict=True)
-    except msgspec.ValidationError as error:
-        unknown = re.search(r"unknown field `([^`]+)`", str(error))
-        cure = did_you_mean(unknown[1], HfOptions.__struct_fields__) if unknown else ""
-        raise UserError(f"{card.name}: `options` of its card: {error}{cure}") from None
+    found = read_options(card, HfOptions)
     if found.dtype not in (known := ("auto", "float32", "bfloat16", "float16")):
         raise UserError(f"{card.name}: `options.dtype` {found.dtype!r} is none of {', '.join(known)}")
     if found.batch_size < 1:
         raise UserError(f"{card.name}: `options.batch_size` must be at least 1")
+    if found.context_length < 0:
+        raise UserError(f"{card.name}: `options.context_length` must be a number of tokens, or 0 for the model's own")
     return found
 
 

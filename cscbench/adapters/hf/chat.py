@@ -66,7 +66,9 @@ class Chat:
         answered = self._render((Message(ChatRole.USER, "x"), Message(ChatRole.ASSISTANT, _PROBE)), generate=False)
         after = answered.partition(_PROBE)[2]
         ids = self.tokenizer(after, add_special_tokens=False)["input_ids"]
-        if ids and ids[0] in self.tokenizer.all_special_ids:
+        # Special tokens may have no role by name: the end of a turn is often one of these (Phi's <|end|>).
+        added = {token for token, content in self.tokenizer.added_tokens_decoder.items() if content.special}
+        if ids and ids[0] in added.union(self.tokenizer.all_special_ids):
             ends.add(ids[0])
         return tuple(sorted(ends))
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from cscbench.adapters.hf.chat import Chat, Encoded, WindowError
 from cscbench.records import Frozen, Reply, Request, Sampling
 
@@ -21,6 +23,16 @@ class _Waiting(Frozen, frozen=True):
 class _Ready(Frozen, frozen=True):
     request: Request
     encoded: Encoded
+
+
+def _still_wanted(waiting: Sequence[_Waiting]) -> list[_Waiting]:
+    """Those whose asker has not gone: a cancelled one must not sink its batch mates."""
+    return [one for one in waiting if not one.future.done()]
+
+
+def _decoding(waiting: _Waiting) -> Sampling:
+    """The settings that one `generate` has in common for all its rows: all but the seed."""
+    return msgspec.structs.replace(waiting.request.sampling, seed=0)
 
 
 class HfAdapter:
@@ -45,19 +57,27 @@ class HfAdapter:
     async def _flush(self) -> None:
         while self._pending:
             await self._settle()
-            # Sorted, so that a batch does not depend on who woke first.
-            self._pending.sort(key=lambda waiting: waiting.request.id)
-            batch, self._pending = self._pending[: self._batch_size], self._pending[self._batch_size :]
+            batch = self._next_batch()
             try:
                 replies = await asyncio.to_thread(self._answer, [waiting.request for waiting in batch])
             except Exception as error:
-                for waiting in batch:
+                for waiting in _still_wanted(batch):
                     waiting.future.set_exception(error)
                 continue
             for waiting, reply in zip(batch, replies, strict=True):
-                waiting.future.set_result(reply)
+                if not waiting.future.done():
+                    waiting.future.set_result(reply)
             await self._settle()
         self._flusher = None
+
+    def _next_batch(self) -> list[_Waiting]:
+        """The first that are pending and decode alike; sorted, so that a batch does not depend on who woke first."""
+        self._pending = sorted(_still_wanted(self._pending), key=lambda waiting: waiting.request.id)
+        like = [waiting for waiting in self._pending if _decoding(waiting) == _decoding(self._pending[0])]
+        batch = like[: self._batch_size]
+        taken = {id(waiting) for waiting in batch}
+        self._pending = [waiting for waiting in self._pending if id(waiting) not in taken]
+        return batch
 
     async def _settle(self) -> None:
         quiet, count = 0, len(self._pending)
@@ -68,6 +88,8 @@ class HfAdapter:
 
     def _answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in the order of the requests; one that does not fit the window fails alone."""
+        from jinja2 import TemplateError
+
         replies: dict[str, Reply] = {}
         ready: list[_Ready] = []
         for request in requests:
@@ -75,6 +97,8 @@ class HfAdapter:
                 ready.append(_Ready(request, self._chat.encode(request.messages, request.sampling.max_tokens)))
             except WindowError as error:
                 replies[request.id] = Reply("", error=str(error))
+            except TemplateError as error:
+                replies[request.id] = Reply("", error=f"the chat template refuses this prompt: {error}")
         if ready:
             for item, reply in zip(ready, self._decode_within_memory(ready), strict=True):
                 replies[item.request.id] = reply
@@ -98,7 +122,8 @@ class HfAdapter:
 
         started = time.monotonic()
         tokenizer, sampling = self._chat.tokenizer, ready[0].request.sampling
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self._chat.ends[0]
+        # Masked on the left and cut off on the right: any token will do.
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else next(iter(self._chat.ends), 0)
         width = max(len(item.encoded.ids) for item in ready)
         ids = torch.full((len(ready), width), pad, dtype=torch.long)
         mask = torch.zeros((len(ready), width), dtype=torch.long)
@@ -125,20 +150,26 @@ class HfAdapter:
         config = GenerationConfig(
             max_new_tokens=sampling.max_tokens,
             do_sample=False,
-            eos_token_id=list(self._chat.ends),
+            eos_token_id=list(self._chat.ends) or None,
             pad_token_id=pad,
             stop_strings=list(stops) or None,
         )
         self._model.generation_config = config
         return config
 
+    def _text(self, tokens: Sequence[int]) -> str:
+        return str(self._chat.tokenizer.decode(tokens, skip_special_tokens=True))
+
     def _reply(self, item: _Ready, row: Sequence[int], stops: Sequence[str], seconds: float) -> Reply:
         end = next((n for n, token in enumerate(row) if token in self._chat.ends), None)
         kept = row if end is None else row[:end]
-        text = self._chat.tokenizer.decode(kept, skip_special_tokens=True)
+        text = self._text(kept)
         cuts = [at for stop in stops if (at := text.find(stop)) >= 0]
         if cuts:
             text = text[: min(cuts)]
+            # What follows in the row is padding up to the longest of the batch: no token of this reply.
+            kept = next(row[:n] for n in range(1, len(row) + 1) if any(stop in self._text(row[:n]) for stop in stops))
+            end = None
         return Reply(
             text=text.strip(),
             tokens_in=len(item.encoded.ids),

@@ -1,6 +1,7 @@
 """Loads a card's model, tokenizer and LoRA weights, and proves that the LoRA weights are on."""
 
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def load(setting: Setting) -> LoadedAdapter:
             remote code that the command line has not allowed.
     """
     import transformers
+    from jinja2 import TemplateError
 
     card, settings = setting.card, options(setting.card)
     if settings.trust_remote_code and not setting.trust_remote_code:
@@ -34,9 +36,12 @@ def load(setting: Setting) -> LoadedAdapter:
     transformers.logging.disable_progress_bar()
     where = fetch(card.name, card.weights, card.revision)
     log.info("loading %s", where)
-    device = _device(settings)
+    device = _device(card, settings)
     tokenizer, model = _pretrained(card, settings, where, device)
-    chat = Chat(tokenizer, settings.context_length or _window(model))
+    try:
+        chat = Chat(tokenizer, settings.context_length or _window(card, model))
+    except TemplateError as error:
+        raise UserError(f"{card.name}: the chat template of {where} does not render: {error}") from None
     notes = list(chat.notes)
     if card.lora:
         model, proof = _with_lora(card, model, chat)
@@ -53,9 +58,14 @@ def load(setting: Setting) -> LoadedAdapter:
     return LoadedAdapter(HfAdapter(model, chat, settings.batch_size), facts, tuple(notes))
 
 
-def _device(settings: HfOptions) -> str:
+def _device(card: ModelCard, settings: HfOptions) -> str:
     import torch
 
+    if settings.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"{card.name}: `options.device` is {settings.device!r}, and torch sees no such device on this machine: "
+            "set it to auto or cpu"
+        )
     if settings.device != "auto":
         return settings.device
     if torch.cuda.is_available():
@@ -89,20 +99,62 @@ def _pretrained(card: ModelCard, settings: HfOptions, where: Path, device: str) 
         common["use_safetensors"] = True
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **common)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=_dtype(settings, device), device_map=device, **common
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=_dtype(settings, device), device_map=device, output_loading_info=True, **common
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{card.name}: transformers cannot load {where}: {error}") from error
+    except Exception as error:  # a damaged file can be anything: struct.error, SafetensorError, TypeError, ...
+        problem = f"{type(error).__name__}: {error}{_cure(where)}"
+        raise UserError(f"{card.name}: transformers cannot load {where}: {problem}") from error
+    if found["missing_keys"]:
+        # transformers would fill them with random numbers.
+        missing = sorted(found["missing_keys"])
+        raise UserError(
+            f"{card.name}: the checkpoint {where} lacks {len(missing)} of its model's weights, the first: "
+            f"{missing[0]}. It is incomplete, or not a causal language model"
+        )
     return tokenizer, model
 
 
-def _window(model: Any) -> int:
+def _cure(where: Path) -> str:
+    """What to do about weights that are there, but are not safetensors."""
+    if where.is_file() or any(where.glob("*.safetensors")) or not any(where.glob("*.bin")):
+        return ""
+    return "\nIts .bin weights are pickles, which are never loaded: save the model as safetensors"
+
+
+def _window(card: ModelCard, model: Any) -> int:
     config = model.config.get_text_config()
     length = getattr(config, "max_position_embeddings", None)
     if not isinstance(length, int):
-        raise UserError("the model's config names no context window: set `options.context_length` in its card")
+        raise UserError(
+            f"{card.name}: the model's config names no context window: set `options.context_length` in its card"
+        )
     return length
+
+
+def _put_on(card: ModelCard, model: Any) -> Any:
+    """The model with all of its LoRA weights, and no others."""
+    from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
+
+    folder = str(Path(card.lora).expanduser())
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tuned = PeftModel.from_pretrained(model, folder, use_safetensors=True)
+            # peft does not say which of the file's weights found no place: it does when they are set once more.
+            strange = set_peft_model_state_dict(tuned, load_peft_weights(folder, device="cpu")).unexpected_keys
+    except Exception as error:  # as above
+        problem = f"{type(error).__name__}: {error}"
+        raise UserError(f"{card.name}: the LoRA weights at {card.lora} do not fit {card.weights}: {problem}") from error
+    missing = [str(w.message) for w in caught if "missing adapter keys" in str(w.message)]
+    if missing:
+        raise UserError(f"{card.name}: the LoRA weights at {card.lora} are incomplete: {missing[0]}")
+    if strange:
+        raise UserError(
+            f"{card.name}: the LoRA weights at {card.lora} were made for another model than {card.weights}: "
+            f"{len(strange)} of them have no place in it, the first: {strange[0]}"
+        )
+    return tuned
 
 
 def _with_lora(card: ModelCard, model: Any, chat: Chat) -> tuple[Any, str]:
@@ -112,17 +164,8 @@ def _with_lora(card: ModelCard, model: Any, chat: Chat) -> tuple[Any, str]:
     zeros, give equal logits, and scores of such a run would be the base model's under another name.
     """
     import torch
-    from peft import PeftModel
 
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            tuned = PeftModel.from_pretrained(model, card.lora, use_safetensors=True)
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        raise UserError(f"{card.name}: the LoRA weights at {card.lora} do not fit {card.weights}: {error}") from error
-    missing = [str(w.message) for w in caught if "missing adapter keys" in str(w.message)]
-    if missing:
-        raise UserError(f"{card.name}: the LoRA weights at {card.lora} are incomplete: {missing[0]}")
+    tuned = _put_on(card, model)
     tuned.eval()
     ids = torch.tensor(
         [chat.encode([Message(ChatRole.USER, "Hello, I need help. 您好。")], 1).ids], device=model.device
@@ -132,6 +175,8 @@ def _with_lora(card: ModelCard, model: Any, chat: Chat) -> tuple[Any, str]:
         with tuned.disable_adapter():
             off = tuned(input_ids=ids).logits
     change = float((on - off).abs().max())
+    if not math.isfinite(change):
+        raise UserError(f"{card.name}: with the LoRA weights at {card.lora} the logits are {change}: they are damaged")
     if change == 0.0:
         raise UserError(
             f"{card.name}: the LoRA weights at {card.lora} change nothing: the logits equal the base model's. "

@@ -1,0 +1,26 @@
+"""A supporter made of rules: the first rule in the card whose pattern is in the customer's words answers."""
+
+import re
+
+from cscbench.adapters import AdapterKind, LoadedAdapter
+from cscbench.cards import read_options
+from cscbench.records import Frozen, Reply, Request
+
+
+class Rule(Frozen, frozen=True):
+    when: str
+    strategy: str
+    say: str
+
+
+class Rules(Frozen, frozen=True):
+    rules: tuple[Rule, ...]
+
+    async def generate(self, request: Request) -> Reply:
+        rule = next((rule for rule in self.rules if re.search(rule.when, request.heard, re.IGNORECASE)), None)
+        return Reply(f"[{rule.strategy}] {rule.say}" if rule else "", finish_reason="stop")
+
+    def close(self) -> None: ...
+
+
+KIND = AdapterKind(load=lambda setting: LoadedAdapter(read_options(setting.card, Rules)), packages=("cscbench-rules",))

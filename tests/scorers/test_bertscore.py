@@ -1,0 +1,184 @@
+"""BERTScore against bert-score called directly, and encoders that cannot be used."""
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cscbench.cards import resolve_card
+from cscbench.errors import UserError
+from cscbench.records import Condition, Form, Language, ModelCard, Pair
+from cscbench.run import encoder_card
+from cscbench.scorers import ScorerSetting
+from cscbench.scorers.bertscore import BertScorer
+from cscbench.strategies import CSC
+from cscbench.weights import locate
+
+ZH, EN = Language.ZH, Language.EN
+
+
+def scorer(card: ModelCard | None, *languages: Language) -> BertScorer:
+    return BertScorer(ScorerSetting(languages, Condition.JOINT, CSC, card))
+
+
+def one(reference: str, text: str, language: Language = EN) -> Pair:
+    return Pair("d", 0, language, "", "GT", reference, "GT", text, Form.BRACKET)
+
+
+def directly(pairs: list[Pair], weights: Path, layer: int) -> np.ndarray:
+    from bert_score import score
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # bert-score pads with a tensor that torch 2 would rather copy
+        _, _, f1 = score(
+            [pair.text for pair in pairs],
+            [pair.reference for pair in pairs],
+            model_type=str(weights),
+            num_layers=layer,
+            idf=False,
+            rescale_with_baseline=False,
+            batch_size=5,  # another than ours: padding must not matter
+        )
+    return f1.numpy()
+
+
+def value(scorer: BertScorer, pairs: list[Pair]) -> float:
+    return float(scorer.summarise(scorer.measure(pairs).sum(axis=0, keepdims=True))[0, 0])
+
+
+def spoken(pairs: list[Pair]) -> list[Pair]:
+    """A few turns that are not empty."""
+    return [pair for pair in pairs if pair.text][:8]
+
+
+@pytest.mark.parametrize(("encoder", "name", "layer"), [("minilm-l6", "en_pairs", 6), ("e5-small", "zh_pairs", 9)])
+def test_a_run_scores_as_bert_score_scores_it(encoder, name, layer, request):
+    pairs = spoken(request.getfixturevalue(name))
+    expected = directly(pairs, locate(encoder), layer)
+    assert expected.min() < 0.9 < expected.max()
+    found = scorer(resolve_card(encoder), pairs[0].language)
+    assert found.measure(pairs)[:, 0] == pytest.approx(expected, abs=1e-6)
+    assert value(found, pairs) == pytest.approx(100 * expected.mean(), abs=1e-4)
+    (spec,) = found.metrics
+    assert spec.name == "bertscore_f1"
+    assert spec.signature.startswith(f"enc:{encoder}@")
+    assert f"|layer:{layer}|idf:no|rescale:no|" in spec.signature
+
+
+def test_a_cards_layer_is_the_one_used(en_pairs):
+    pairs = spoken(en_pairs)
+    weights = locate("minilm-l6")
+    card = ModelCard("mine", "bertscore", weights=str(weights), options={"layer": 3})
+    found = scorer(card, EN)
+    assert "|layer:3|" in found.metrics[0].signature
+    third, last = directly(pairs, weights, 3), directly(pairs, weights, 6)
+    assert abs(third - last).max() > 0.01
+    assert found.measure(pairs)[:, 0] == pytest.approx(third, abs=1e-6)
+    assert "|layer:6|" in scorer(encoder_card(str(weights)), EN).metrics[0].signature  # 0, the default, is the last
+
+
+def test_empty_replies_score_0_and_change_no_other(en_pairs):
+    pairs = spoken(en_pairs)
+    found = scorer(resolve_card("minilm-l6"), EN)
+    rows = found.measure([one("thanks", ""), *pairs, one("thanks", " \n")])
+    assert rows[[0, -1]].tolist() == [[0, 1], [0, 1]]
+    assert rows[1:-1] == pytest.approx(found.measure(pairs), abs=1e-6)
+    assert found.measure([one("thanks", "")]).tolist() == [[0, 1]]  # nothing but silence loads no encoder
+
+
+def test_the_references_themselves_score_100(en_pairs):
+    gold = [one(pair.reference, pair.reference) for pair in en_pairs[:6]]
+    assert value(scorer(resolve_card("minilm-l6"), EN), gold) == pytest.approx(100, abs=1e-3)
+
+
+def test_replies_longer_than_the_encoder_reads_and_of_odd_marks_have_a_score():
+    found = scorer(resolve_card("minilm-l6"), EN)
+    rows = found.measure([one("hello", "hello " * 900), one("hello", "\u200b"), one("hello", "🙂"), one("hello", "…")])
+    assert np.isfinite(rows).all()
+    assert ((rows[:, 0] >= 0) & (rows[:, 0] < 0.9)).all()
+
+
+def test_no_turns_have_no_value():
+    found = scorer(resolve_card("minilm-l6"), EN)
+    assert found.measure([]).shape == (0, 2)
+    assert np.isnan(value(found, []))
+
+
+@pytest.mark.parametrize("languages", [(ZH,), (ZH, EN)])
+def test_an_encoder_that_knows_no_chinese_is_refused_on_it(languages):
+    with pytest.raises(UserError, match=r"minilm-l6 does not read zh .*says en.*--encoder.*--language"):
+        scorer(resolve_card("minilm-l6"), *languages)
+
+
+def test_an_unknown_encoder_is_answered_with_the_nearest_name():
+    with pytest.raises(UserError, match=r"no model card 'e5-smal'.*e5-small"):
+        encoder_card("e5-smal")
+
+
+def test_a_model_that_writes_replies_is_no_encoder():
+    with pytest.raises(UserError, match=r"--encoder smollm2-135m.*hf adapter, not an encoder"):
+        encoder_card("smollm2-135m")
+
+
+def test_bertscore_without_an_encoder_says_how_to_give_one():
+    with pytest.raises(UserError, match=r"--encoder CARD\|PATH"):
+        scorer(None, EN)
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "nested/nowhere", "/nowhere/at/all"])
+def test_a_path_with_nothing_there_says_what_was_looked_for(path, tmp_path):
+    with pytest.raises(UserError) as raised:
+        scorer(encoder_card(path), EN)
+    assert f"looked for {(tmp_path / path).resolve() / 'config.json'}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("{}", "num_hidden_layers"),
+        ("[]", "num_hidden_layers"),
+        ("{", "num_hidden_layers"),
+        ('{"num_hidden_layers": "many"}', "num_hidden_layers"),
+        ('{"num_hidden_layers": 2}', "*.safetensors"),
+    ],
+)
+def test_a_folder_that_is_no_encoder_says_what_is_missing(config, said, tmp_path):
+    (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    with pytest.raises(UserError) as raised:
+        scorer(encoder_card(str(tmp_path)), EN)
+    assert str(tmp_path) in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_a_pickle_is_never_loaded(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"num_hidden_layers": 2}), encoding="utf-8")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"a pickle")
+    with pytest.raises(UserError, match="pickles are never loaded"):
+        scorer(encoder_card(str(tmp_path)), EN)
+
+
+@pytest.mark.parametrize("options", [{"layer": 7}, {"layer": -1}])
+def test_a_layer_that_the_encoder_lacks_is_refused(options):
+    card = ModelCard("mine", "bertscore", weights="package:minilm-l6", options=options)
+    with pytest.raises(UserError, match=r"`options.layer` -?\d is not between 1 and its 6 layers"):
+        scorer(card, EN)
+
+
+@pytest.mark.parametrize("options", [{"layer": "six"}, {"layers": 6}])
+def test_an_encoder_cards_wrong_options_are_named(options):
+    card = ModelCard("mine", "bertscore", weights="package:minilm-l6", options=options)
+    with pytest.raises(UserError, match=r"mine: `options` of its card: .*layer"):
+        scorer(card, EN)
+
+
+def test_weights_cut_short_are_reported_and_raise_nothing_else(tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(locate("minilm-l6"), broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    found = scorer(encoder_card(str(broken)), EN)
+    with pytest.raises(UserError, match=r"encoder broken: transformers cannot load .*broken.*\n.*--encoder"):
+        found.measure([one("hello", "hi")])

@@ -1,0 +1,208 @@
+"""The engine: plays in flight against adapters that are slow, broken, or cut off at any byte."""
+
+import asyncio
+import hashlib
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cscbench import store
+from cscbench.adapters import LoadedAdapter
+from cscbench.engine import play_all
+from cscbench.errors import UserError
+from cscbench.play import Protocol, play
+from cscbench.progress import Progress
+from cscbench.prompts import NamedPrompt, Prompt, PromptStep
+from cscbench.records import Context, Dialogue, Form, Language, Reply, Sampling, Speaker, Step, Turn
+from cscbench.strategies import CSC
+
+STEPS = (
+    PromptStep(Step.STRATEGY, "{{ customer }}?", "{{ strategy.en }}"),
+    PromptStep(Step.REPLY, "now write", "{{ reply }}"),
+)
+PROMPT = NamedPrompt("test", "0" * 64, Prompt("S", "(first)", STEPS), CSC)
+
+
+def dialogue(name: str, turns: int) -> Dialogue:
+    speakers = (Speaker.SUPPORTER, Speaker.CUSTOMER)
+    made = [Turn(speakers[n % 2], f"{name}{n}", None if n % 2 else "GT") for n in range(turns)]
+    return Dialogue(name, tuple(made), Language.EN)
+
+
+class Model:
+    """Answers with a digest of all it was shown, so that one changed message changes every later reply."""
+
+    def __init__(self, fails=lambda _asked: False, delay=lambda _request: 0):
+        self.asked, self.closed, self.most, self._now = [], 0, 0, 0
+        self._fails, self._delay = fails, delay
+
+    async def generate(self, request):
+        self.asked.append(request.id)
+        self._now += 1
+        self.most = max(self.most, self._now)
+        for _ in range(self._delay(request)):
+            await asyncio.sleep(0)
+        self._now -= 1
+        if self._fails(self.asked):
+            raise RuntimeError(f"no answer to {request.id}")
+        text = "|".join(message.content for message in request.messages)
+        return Reply(
+            f"退{hashlib.sha256(text.encode()).hexdigest()[:8]}", tokens_in=len(text), tokens_out=2, seconds=0.5
+        )
+
+    def close(self):
+        self.closed += 1
+
+
+def run(folder, model, dialogues, context=Context.GENERATED, concurrency=3):
+    path = folder / "replies.jsonl"
+    known = store.read_replies(path)
+    log = store.ReplyLog(path)
+    plays = [play(one, PROMPT, Protocol(context, Sampling())) for one in dialogues]
+    try:
+        return play_all(plays, known, log, lambda: LoadedAdapter(model), concurrency, Progress("test", 1))
+    finally:
+        log.close()
+
+
+DIALOGUES = [dialogue("a", 5), dialogue("b", 2), dialogue("c", 7), dialogue("d", 1), dialogue("e", 3)]
+TURNS = [(one.id, n) for one in DIALOGUES for n in range(0, len(one.turns), 2)]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3, 16])
+def test_any_concurrency_and_order_of_answers_gives_the_same_predictions(tmp_path, concurrency):
+    model = Model(delay=lambda request: hashlib.sha256(request.id.encode()).digest()[0] % 7)
+    tally = run(tmp_path, model, DIALOGUES, concurrency=concurrency)
+    assert [(p.dialogue, p.turn) for p in tally.predictions] == TURNS
+    (plain := tmp_path / "plain").mkdir()
+    assert tally.predictions == run(plain, Model(), DIALOGUES, concurrency=1).predictions
+    assert model.most == min(concurrency, len(DIALOGUES))
+    assert (tally.asked, tally.tokens_out, tally.seconds) == (2 * len(TURNS), 4 * len(TURNS), len(TURNS))
+    assert model.closed == 1
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An unkilled run: its replies file and what it adds up to."""
+    folder = tmp_path_factory.mktemp("whole")
+    tally = run(folder, Model(), DIALOGUES)
+    return (folder / "replies.jsonl").read_bytes(), tally
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(cuts=st.lists(st.floats(0, 1), max_size=3))
+def test_cut_at_any_byte_any_number_of_times_it_ends_as_if_unkilled(tmp_path_factory, whole, cuts):
+    content, unkilled = whole
+    folder = tmp_path_factory.mktemp("cut")
+    path = folder / "replies.jsonl"
+    path.write_bytes(content[: int(len(content) * cuts[0])] if cuts else b"")
+    for cut in cuts[1:]:
+        run(folder, Model(), DIALOGUES)
+        path.write_bytes(path.read_bytes()[: int(len(content) * cut)])
+    on_disk = len(store.read_replies(path).replies)
+    model = Model()
+    assert run(folder, model, DIALOGUES) == unkilled
+    assert len(model.asked) == unkilled.asked - on_disk
+    ids = Counter(line.split(b'"')[3] for line in path.read_bytes().splitlines())
+    assert len(ids) == unkilled.asked
+    assert set(ids.values()) == {1}
+
+
+def test_a_lost_middle_line_is_asked_again_and_nothing_else_is(tmp_path, whole):
+    content, unkilled = whole
+    path = tmp_path / "replies.jsonl"
+    lines = content.splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:4], b"garbage\n", *lines[5:]]))
+    model = Model()
+    assert run(tmp_path, model, DIALOGUES) == unkilled
+    assert [f'"{one}"'.encode() in lines[4] for one in model.asked] == [True]
+
+
+def test_other_messages_under_a_known_id_are_asked_once_and_then_known(tmp_path):
+    run(tmp_path, Model(), [dialogue("a", 3)])
+    changed = [msg_changed(dialogue("a", 3))]
+    model, again = Model(), Model()
+    first = run(tmp_path, model, changed)
+    assert len(model.asked) == 2  # the turn after the customer's changed line, in both steps
+    assert run(tmp_path, again, changed) == first
+    assert again.asked == []
+
+
+def msg_changed(one: Dialogue) -> Dialogue:
+    turns = tuple(Turn(t.speaker, "other words", t.strategy) if t.speaker is Speaker.CUSTOMER else t for t in one.turns)
+    return Dialogue(one.id, turns, one.language)
+
+
+def test_a_run_whose_replies_are_all_known_loads_no_adapter(tmp_path, whole):
+    (tmp_path / "replies.jsonl").write_bytes(whole[0])
+    known = store.read_replies(tmp_path / "replies.jsonl")
+    plays = [play(one, PROMPT, Protocol(Context.GENERATED, Sampling())) for one in DIALOGUES]
+    log = store.ReplyLog(tmp_path / "replies.jsonl")
+    tally = play_all(plays, known, log, lambda: pytest.fail("loaded"), 3, Progress("test", 1))
+    log.close()
+    assert tally == whole[1]
+
+
+def test_one_failed_request_is_recorded_and_the_rest_go_on(tmp_path):
+    model = Model(fails=lambda asked: asked[-1] == "c/2/reply" and asked.count("c/2/reply") == 1)
+    tally = run(tmp_path, model, DIALOGUES, Context.GOLD)
+    failed = [p for p in tally.predictions if p.form is Form.FAILED]
+    assert [(p.dialogue, p.turn, p.text) for p in failed] == [("c", 2, "")]
+    assert failed[0].error == "RuntimeError: no answer to c/2/reply"
+    asked_before = len(model.asked)
+    assert not [p for p in run(tmp_path, model, DIALOGUES, Context.GOLD).predictions if p.error]
+    assert model.asked[asked_before:] == ["c/2/reply"]
+
+
+def test_an_adapter_that_always_fails_is_given_up(tmp_path):
+    model = Model(fails=lambda _: True)
+    with pytest.raises(UserError, match="no answer to"):
+        run(tmp_path, model, [dialogue(f"d{n}", 9) for n in range(50)], Context.GOLD)
+    assert len(model.asked) < 30  # of 250 turns
+    assert model.closed == 1
+
+
+def test_an_adapter_that_fails_often_but_answers_is_kept(tmp_path):
+    model = Model(fails=lambda asked: len(asked) != 3)
+    tally = run(tmp_path, model, [dialogue(f"d{n}", 9) for n in range(10)], Context.GOLD, concurrency=1)
+    assert len(tally.predictions) == 50
+    assert len(model.asked) >= 50
+
+
+def test_an_adapter_that_fails_fewer_times_than_it_takes_to_give_up_ends_as_failed(tmp_path):
+    tally = run(tmp_path, Model(fails=lambda _: True), [dialogue("a", 5)], Context.GOLD)
+    assert [p.form for p in tally.predictions] == [Form.FAILED] * 3
+
+
+@pytest.mark.parametrize(
+    "bad", ["text", None, Reply(None), Reply("half a pair \ud83d"), Reply("x", seconds=float("nan"))]
+)
+def test_what_cannot_be_stored_as_a_reply_is_a_failed_one(tmp_path, bad):
+    class Odd(Model):
+        async def generate(self, request):
+            good = await super().generate(request)
+            return bad if request.id == "a/0/strategy" else good
+
+    tally = run(tmp_path, Odd(), [dialogue("a", 3), dialogue("b", 3)], Context.GOLD)
+    assert [p.form is Form.FAILED for p in tally.predictions] == [True, False, False, False]
+    assert store.read_replies(tmp_path / "replies.jsonl").damaged == 0
+
+
+def test_a_mistake_the_person_can_mend_ends_the_run_with_its_own_message(tmp_path):
+    class Refusing(Model):
+        async def generate(self, request):
+            raise UserError("set OPENAI_API_KEY")
+
+    model = Refusing()
+    with pytest.raises(UserError, match=r"^set OPENAI_API_KEY$"):
+        run(tmp_path, model, DIALOGUES)
+    assert model.closed == 1
+    assert (tmp_path / "replies.jsonl").read_bytes() == b""
+
+
+def test_a_dialogue_with_nothing_to_ask_has_no_predictions(tmp_path):
+    silent = Dialogue("s", (Turn(Speaker.CUSTOMER, "hello?"),), Language.EN)
+    tally = run(tmp_path, Model(), [silent, dialogue("a", 1)])
+    assert [p.dialogue for p in tally.predictions] == ["a"]

@@ -1,0 +1,52 @@
+"""What the README tells a person to type works, in the order in which it stands there."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands(text: str) -> list[list[str]]:
+    """Every `cscbench ...` line in a shell block."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("cscbench ")]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def test_readme_commands_run_with_slow_models_as_dry_runs(cscbench, tmp_path):
+    shutil.copy(ROOT / "tasks/csconv_sample/data/test.jsonl", tmp_path / "sample.jsonl")
+    # CSConv itself cannot be had here: a file of the published shape stands in for it.
+    lines = (tmp_path / "sample.jsonl").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "CSConv.json").write_text(f"[{','.join(lines[:3])}]", encoding="utf-8")
+    found = commands(README)
+    assert len(found) >= 6
+    for command in found:
+        heavy = command[0] == "run" and command[command.index("--model") + 1] != "gold"
+        extra = ["--dry-run"] if heavy else []
+        if "csconv" in command and "--data" not in command:
+            extra += ["--data", "CSConv.json"]
+        done = cscbench(*command, *extra)
+        assert done.returncode == 0, (command, done.stderr)
+
+
+def test_readme_lists_every_metric_with_its_results_name(cscbench):
+    import json
+
+    done = cscbench("run", "--model", "gold", "--limit", "2")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((Path(done.stdout.splitlines()[-1]) / "results.json").read_text(encoding="utf-8"))
+    section = README.partition("## The metrics")[2].partition("\n## ")[0]
+    documented = {
+        name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert documented == {metric["name"] for metric in results["metrics"]}
+
+
+@pytest.mark.parametrize("name", sorted(re.findall(r"\]\((?!http)([^)#]+)\)", README)))
+def test_readme_links_lead_somewhere(name):
+    assert (ROOT / name).exists()

@@ -1,0 +1,177 @@
+"""`cscbench show` and `cscbench score`, as they are typed."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def runs(cscbench, tmp_path_factory) -> dict[str, Path]:
+    """Two finished runs without BERTScore."""
+    out = tmp_path_factory.mktemp("shown")
+    found = {}
+    for name in ("gold", "majority"):
+        done = cscbench("run", "--model", name, "--limit", "4", "--encoder", "none", "--out", out / name)
+        assert done.returncode == 0, done.stderr
+        (found[name],) = (out / name).iterdir()
+    return found
+
+
+@pytest.fixture
+def majority(runs, tmp_path) -> Path:
+    """A run of one's own, to be spoiled."""
+    return Path(shutil.copytree(runs["majority"], tmp_path / "run"))
+
+
+def loaded(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return found
+
+
+def metrics(folder: Path) -> dict[str, dict[str, Any]]:
+    return {metric["name"]: metric for metric in loaded(folder)["metrics"]}
+
+
+def refused(done, *said: object) -> None:
+    """Exit code 2, and a message that says these things in place of a traceback."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "cscbench: " in done.stderr
+    for words in said:
+        assert str(words) in done.stderr
+
+
+def shown(done) -> dict[str, str]:
+    """The lines that `show` printed, by their first word."""
+    assert done.returncode == 0, done.stderr
+    return {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+
+
+def test_runs_are_shown_side_by_side_in_aligned_columns(cscbench, runs):
+    done = cscbench("show", runs["gold"], runs["majority"])
+    lines = shown(done)
+    ends = [end.end() for end in re.finditer(r"gold\b|majority\b", lines["gold"])]
+    assert len(ends) == 2
+    both = {name: [loaded(runs["gold"]), loaded(runs["majority"])] for name in metrics(runs["gold"])}
+    for number, name in enumerate(both):
+        cells = []
+        for found in both[name]:
+            metric = found["metrics"][number]
+            cells.append(f"{metric['value']:.1f} [{metric['low']:.1f}, {metric['high']:.1f}]")
+        # Numbers are set flush right under the name of their run.
+        for end, cell in zip(ends, cells, strict=True):
+            assert lines[name][:end].endswith(f" {cell}")
+    assert "43 turns" in done.stdout
+
+
+def test_a_folder_of_runs_stands_for_all_of_them(cscbench, runs):
+    done = cscbench("show", runs["gold"].parent, runs["majority"].parent)
+    assert done.stdout == cscbench("show", runs["gold"], runs["majority"]).stdout
+
+
+def test_a_run_without_a_metric_that_another_has_leaves_its_cell_empty(cscbench, runs, majority):
+    found = loaded(majority)
+    found["metrics"] = [metric for metric in found["metrics"] if metric["name"] != "bleu_4"]
+    (majority / "results.json").write_text(json.dumps(found), encoding="utf-8")
+    lines = shown(cscbench("show", runs["gold"], majority))
+    assert lines["bleu_4"].count("[") == 1
+    assert lines["bleu_4"].split()[1] == "100.0"
+    assert lines["bleu_2"].count("[") == 2
+
+
+def test_scoring_again_prints_and_writes_what_the_run_did(cscbench, majority):
+    before = loaded(majority)
+    done = cscbench("score", majority, "--encoder", "none")
+    assert done.returncode == 0, done.stderr
+    after = loaded(majority)
+    assert {**after, "timing": {}} == {**before, "timing": {}}
+    for metric in after["metrics"]:
+        row = next(line for line in done.stdout.splitlines() if line.split()[:1] == [metric["name"]])
+        numbers = [f"{metric[key]:.2f}" for key in ("value", "low", "high")]
+        assert row.split()[1:5] == [*numbers, str(metric["n"])]
+
+
+def test_bertscore_is_put_in_and_left_out_by_the_encoder(cscbench, tmp_path):
+    args = ("--model", "majority", "--language", "en", "--limit", "2", "--out", tmp_path / "out")
+    done = cscbench("run", *args, "--encoder", "minilm-l6")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "out").iterdir()
+    first = metrics(folder)
+    assert 0 < first["bertscore_f1"]["low"] < first["bertscore_f1"]["value"] < first["bertscore_f1"]["high"] < 90
+    assert loaded(folder)["scoring"]["encoder"].startswith("minilm-l6@")
+    assert cscbench("score", folder, "--encoder", "none").returncode == 0
+    without = metrics(folder)
+    assert without == {name: metric for name, metric in first.items() if name != "bertscore_f1"}
+    assert loaded(folder)["scoring"]["encoder"] == ""
+    assert cscbench("score", folder, "--encoder", "minilm-l6").returncode == 0
+    assert metrics(folder) == first
+
+
+@pytest.mark.parametrize(
+    ("encoder", "said"),
+    [
+        ("minilm-l6", "minilm-l6 does not read zh"),
+        ("e5-smal", "e5-small"),
+        ("./no/encoder", "no/encoder/config.json"),
+        ("smollm2-135m", "not an encoder"),
+    ],
+)
+def test_an_encoder_that_cannot_be_used_is_refused_before_anything_is_asked(cscbench, encoder, said, tmp_path):
+    done = cscbench("run", "--model", "gold", "--limit", "3", "--encoder", encoder, "--out", tmp_path / "out")
+    refused(done, said)
+    assert not list(tmp_path.glob("out/*/replies.jsonl"))
+    assert not list(tmp_path.glob("out/*/results.json"))
+
+
+def test_an_unknown_scorer_is_refused_and_the_results_stay(cscbench, majority):
+    before = (majority / "results.json").read_bytes()
+    refused(cscbench("score", majority, "--encoder", "none", "--scorer", "roughe"), "no scorer 'roughe'", "rouge")
+    assert (majority / "results.json").read_bytes() == before
+
+
+def test_a_folder_that_is_no_run_is_refused(cscbench, tmp_path):
+    refused(cscbench("show", tmp_path / "nowhere"), tmp_path / "nowhere", "results.json")
+    refused(cscbench("score", tmp_path / "nowhere"), tmp_path / "nowhere" / "run.json")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_run_that_was_not_finished_is_refused_with_the_cure(cscbench, majority):
+    (majority / "results.json").unlink()
+    refused(cscbench("show", majority), majority, "no results.json")
+    (majority / "predictions.parquet").unlink()
+    refused(cscbench("score", majority, "--encoder", "none"), "predictions.parquet", "finish the run first")
+
+
+def test_a_changed_results_file_is_refused_and_its_cure_works(cscbench, majority):
+    before = metrics(majority)
+    found = loaded(majority)
+    del found["metrics"][0]["value"]
+    (majority / "results.json").write_text(json.dumps(found), encoding="utf-8")
+    done = cscbench("show", majority)
+    refused(done, majority / "results.json", "`value` - at `$.metrics[0]`", "remove it", f"cscbench score {majority}")
+    (majority / "results.json").unlink()
+    assert cscbench("score", majority, "--encoder", "none").returncode == 0
+    assert metrics(majority) == before
+
+
+def test_foreign_predictions_are_refused_and_the_cure_works(cscbench, majority):
+    before = metrics(majority)
+    (majority / "predictions.parquet").write_bytes(b"dialogue,turn\n")
+    refused(cscbench("score", majority, "--encoder", "none"), majority / "predictions.parquet")
+    for name in ("predictions.parquet", "results.json"):
+        (majority / name).unlink()
+    name = json.loads((majority / "run.json").read_text(encoding="utf-8"))["name"]
+    again = majority.rename(majority.parent / name)
+    done = cscbench("run", "--model", "majority", "--limit", "4", "--encoder", "none", "--out", again.parent)
+    assert done.returncode == 0, done.stderr
+    assert metrics(again) == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": "cscbench/run/1"}'])
+def test_a_run_file_that_was_changed_is_refused(cscbench, majority, content):
+    (majority / "run.json").write_text(content, encoding="utf-8")
+    refused(cscbench("score", majority, "--encoder", "none"), majority / "run.json")

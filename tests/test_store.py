@@ -1,0 +1,211 @@
+"""The run folder: what survives a kill at any byte, a damaged line, a full disk and a second command."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cscbench import store
+from cscbench.errors import UserError
+from cscbench.records import ChatRole, Message, Reply, Request, Sampling, Step
+
+same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def request(number: int, text: str = "您好") -> Request:
+    messages = (Message(ChatRole.SYSTEM, "S"), Message(ChatRole.USER, text))
+    return Request(f"d/{number}/joint", "d", number, Step.JOINT, messages, Sampling())
+
+
+def write(path, entries) -> bytes:
+    """Append (request, reply) pairs, and give the file's content."""
+    log = store.ReplyLog(path)
+    for asked, reply in entries:
+        log.append(asked, reply)
+    log.close()
+    return path.read_bytes()
+
+
+def found(path) -> dict[str, str]:
+    """Request id to text of what a later command would know."""
+    return {known[0]: reply.text for known, reply in store.read_replies(path).replies.items()}
+
+
+REPLIES = [Reply("[信息传达] 退款三天内到账。🙂"), Reply('two\nlines, "quoted"\r\u2028'), Reply("")]
+
+
+def test_replies_cut_at_any_byte_lose_at_most_the_cut_one(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    content = write(path, [(request(n), reply) for n, reply in enumerate(REPLIES)])
+    ends = [n for n, byte in enumerate(content) if byte == ord("\n")]
+    assert len(ends) == 3
+    assert any(byte > 127 for byte in content)  # some of the cuts fall inside a Chinese character
+    for cut in range(len(content) + 1):
+        path.write_bytes(content[:cut])
+        # A line whose newline alone is missing is whole.
+        whole = {f"d/{n}/joint": REPLIES[n].text for n, end in enumerate(ends) if end <= cut}
+        assert found(path) == whole, cut
+        assert path.read_bytes() in (b"", *(content[: end + 1] for end in ends)), cut
+        write(path, [(request(9), Reply("later"))])
+        after = store.read_replies(path)
+        assert found(path) == {**whole, "d/9/joint": "later"}, cut
+        assert after.damaged == 0, cut
+
+
+@same_folder
+@given(garbage=st.binary(max_size=60).filter(lambda b: b"\n" not in b), at=st.integers(0, 2))
+def test_a_corrupt_line_loses_only_itself(tmp_path, garbage, at):
+    path = tmp_path / "replies.jsonl"
+    path.unlink(missing_ok=True)
+    lines = write(path, [(request(n), Reply(f"第{n}句")) for n in range(3)]).splitlines(keepends=True)
+    lines[at] = garbage + b"\n"
+    path.write_bytes(b"".join(lines))
+    known = store.read_replies(path)
+    assert found(path) == {f"d/{n}/joint": f"第{n}句" for n in range(3) if n != at}
+    assert known.damaged >= 1
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 300, b"\xe6\x82", b'{"id":"d/1/jo', b'{"id": 5}', b"[]"])
+def test_a_tail_that_is_no_reply_is_cut_off(tmp_path, tail):
+    path = tmp_path / "replies.jsonl"
+    content = write(path, [(request(0), Reply("ok"))])
+    path.write_bytes(content + tail)
+    assert found(path) == {"d/0/joint": "ok"}
+    assert path.read_bytes() == content
+
+
+def test_a_failed_reply_is_passed_over_and_a_later_good_one_counts(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    write(path, [(request(0), Reply("", error="timeout")), (request(1), Reply("", error="timeout"))])
+    write(path, [(request(0), Reply("answered"))])
+    assert found(path) == {"d/0/joint": "answered"}
+
+
+def test_a_reply_to_other_messages_does_not_hide_the_right_one(tmp_path):
+    # In generated context a turn that is asked again may be answered otherwise, and then the later turns are other
+    # requests under the same ids.
+    path = tmp_path / "replies.jsonl"
+    write(path, [(request(0, "old history"), Reply("old")), (request(0, "new history"), Reply("new"))])
+    known = store.read_replies(path).replies
+    texts = [known[wanted.id, store.request_key(wanted)].text for wanted in (request(0, "new history"),)]
+    assert texts == ["new"]
+    assert ("d/0/joint", store.request_key(request(0, "third"))) not in known
+
+
+def test_the_first_of_two_replies_to_one_request_counts(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    write(path, [(request(0), Reply("first")), (request(0), Reply("second"))])
+    assert found(path) == {"d/0/joint": "first"}
+
+
+@given(st.lists(st.tuples(st.text(), st.text(), st.integers(0, 99)), min_size=1, max_size=4))
+def test_any_reply_comes_back_as_it_was_written(tmp_path_factory, entries):
+    path = tmp_path_factory.mktemp("run") / "replies.jsonl"
+    replies = {n: Reply(text, tokens_in=count, finish_reason=reason) for n, (text, reason, count) in enumerate(entries)}
+    content = write(path, [(request(n), reply) for n, reply in replies.items()])
+    assert content.count(b"\n") == len(entries)
+    known = store.read_replies(path)
+    assert {key[0]: reply for key, reply in known.replies.items()} == {f"d/{n}/joint": r for n, r in replies.items()}
+
+
+def test_a_key_covers_what_changes_an_answer_and_nothing_else():
+    base = request(0)
+    others = [
+        msgspec.structs.replace(base, messages=(*base.messages, Message(ChatRole.ASSISTANT, "hi"))),
+        msgspec.structs.replace(base, messages=(Message(ChatRole.USER, "S"), base.messages[1])),
+        msgspec.structs.replace(base, step=Step.REPLY),
+        *(
+            msgspec.structs.replace(base, sampling=msgspec.structs.replace(base.sampling, **change))
+            for change in ({"max_tokens": 5}, {"temperature": 0.5}, {"top_p": 0.5}, {"stop": ("x",)}, {"seed": 1})
+        ),
+    ]
+    assert len({store.request_key(one) for one in (base, *others)}) == len(others) + 1
+    assert store.request_key(msgspec.structs.replace(base, turn=7, id="other")) == store.request_key(base)
+
+
+def test_a_folder_in_place_of_the_replies_is_an_error_for_the_person(tmp_path):
+    (tmp_path / "replies.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"replies\.jsonl"):
+        store.read_replies(tmp_path / "replies.jsonl")
+    with pytest.raises(UserError, match=r"replies\.jsonl"):
+        store.ReplyLog(tmp_path / "replies.jsonl")
+
+
+@pytest.fixture
+def small_files():
+    """No file may pass 4 KiB: a disk that is full, as far as one file is concerned."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_whole_file_is_written_or_the_old_one_stays(tmp_path):
+    path = tmp_path / "results.json"
+    store.write_json(path, {"说": "好"})
+    assert "好" in path.read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="same command"):
+        store.write_json(path, ["x" * 5000])
+    assert json.loads(path.read_bytes()) == {"说": "好"}
+    assert [one.name for one in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.usefixtures("small_files")
+def test_replies_on_a_full_disk_say_so_and_keep_the_earlier_ones(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    log = store.ReplyLog(path)
+    log.append(request(0), Reply("x" * 2000))
+    with pytest.raises(UserError, match="cannot write"):
+        log.append(request(1), Reply("y" * 3000))
+    log.close()
+    assert found(path) == {"d/0/joint": "x" * 2000}
+
+
+def test_a_run_folder_takes_its_own_run_and_no_other(tmp_path):
+    store.begin(tmp_path, {"identity": {"seed": 0}, "environment": "then"})
+    store.begin(tmp_path, {"identity": {"seed": 0}, "environment": "now"})
+    assert json.loads((tmp_path / "run.json").read_bytes())["environment"] == "then"
+    with pytest.raises(UserError, match="another run"):
+        store.begin(tmp_path, {"identity": {"seed": 1}, "environment": "now"})
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity"', "3"])
+def test_a_broken_run_json_is_an_error_for_the_person(tmp_path, content):
+    (tmp_path / "run.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=str(tmp_path)):
+        store.begin(tmp_path, {"identity": {"seed": 0}})
+
+
+def test_replies_of_another_engine_are_refused_with_what_differs(tmp_path):
+    store.check_engine(tmp_path, {"device": "cuda", "dtype": "bfloat16"}, ["a note"])
+    store.check_engine(tmp_path, {"device": "cuda", "dtype": "bfloat16"}, ["another note"])
+    assert store.engine_notes(tmp_path) == ["a note"]
+    with pytest.raises(UserError, match="dtype: bfloat16 then, float32 now") as caught:
+        store.check_engine(tmp_path, {"device": "cuda", "dtype": "float32"}, [])
+    assert "device" not in str(caught.value)
+    with pytest.raises(UserError, match="rope: None then, yarn now"):
+        store.check_engine(tmp_path, {"device": "cuda", "dtype": "bfloat16", "rope": "yarn"}, [])
+
+
+def test_a_folder_held_by_another_process_is_refused_until_it_ends(tmp_path):
+    hold = "import sys; from pathlib import Path; from cscbench import store\nwith store.locked(Path(sys.argv[1])):\n"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"{hold}    print('held', flush=True); sys.stdin.read()", tmp_path / "run"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ},
+    )
+    with holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match="another cscbench command"), store.locked(tmp_path / "run"):
+            pytest.fail("the lock was given twice")
+        holder.kill()
+    with store.locked(tmp_path / "run"):
+        pass  # a killed holder leaves nothing behind
