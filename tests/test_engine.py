@@ -151,6 +151,7 @@ def test_one_failed_request_is_recorded_and_the_rest_go_on(tmp_path):
     failed = [p for p in tally.predictions if p.form is Form.FAILED]
     assert [(p.dialogue, p.turn, p.text) for p in failed] == [("c", 2, "")]
     assert failed[0].error == "RuntimeError: no answer to c/2/reply"
+    assert b'"error":"RuntimeError: no answer to c/2/reply"' in (tmp_path / "replies.jsonl").read_bytes()
     asked_before = len(model.asked)
     assert not [p for p in run(tmp_path, model, DIALOGUES, Context.GOLD).predictions if p.error]
     assert model.asked[asked_before:] == ["c/2/reply"]

@@ -2,10 +2,13 @@
 
 import contextlib
 import json
+import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,7 +130,7 @@ def test_the_same_inputs_give_the_same_bytes(cscbench, tmp_path):
 # --- a third party's adapter that breaks
 
 PLUGIN = """
-import os
+import os, time
 from cscbench.adapters import AdapterKind, LoadedAdapter
 from cscbench.prompts import answer_message
 from cscbench.records import Reply
@@ -143,7 +146,13 @@ class Flaky:
     def close(self):
         pass
 
-KIND = AdapterKind(load=lambda setting: LoadedAdapter(Flaky(), {"device": os.environ.get("DEVICE", "cpu")}))
+def load(setting):
+    if "LOADS_LONG" in os.environ:
+        open("loading", "w").close()
+        time.sleep(120)
+    return LoadedAdapter(Flaky(), {"device": os.environ.get("DEVICE", "cpu")})
+
+KIND = AdapterKind(load=load)
 """
 
 
@@ -216,6 +225,22 @@ def test_replies_of_another_device_are_not_mixed(cscbench, flaky, tmp_path):
     assert "device: cpu then, cuda now" in done.stderr
     assert "Traceback" not in done.stderr
     assert cscbench(*flaky, FAILS="none").returncode == 0
+
+
+def test_an_impatient_ctrl_c_while_a_model_loads_prints_no_traceback(flaky, tmp_path):
+    # The first waits for the model to be loaded, the second does not.
+    env = {**os.environ, "LOADS_LONG": "1", "FAILS": "none"}
+    command = [sys.executable, "-m", "cscbench", *flaky]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True) as going:
+        while not (tmp_path / "loading").exists():
+            assert going.poll() is None
+            time.sleep(0.01)
+        for _ in range(2):
+            time.sleep(0.2)
+            going.send_signal(signal.SIGINT)
+        said = going.communicate(timeout=60)[1]
+    assert (going.returncode, "Traceback" in said) == (130, False), said
+    assert "the same command continues" in said
 
 
 def test_a_damaged_reply_is_said_and_asked_again(cscbench, flaky, tmp_path):

@@ -50,6 +50,8 @@ class _LazyGroup(click.Group):
             click.echo(f"cscbench: {error}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
+            # A second Ctrl-C leaves asyncio with a task that nobody awaits, of which it would print a traceback.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             click.echo("\ncscbench: stopped; what is done is on disk, and the same command continues", err=True)
             ctx.exit(130)
 
