@@ -46,7 +46,7 @@ def ids(folder: Path) -> list[str]:
 
 
 def hash_of(**options) -> str:
-    return run_record(prepare(RunOptions(**options)))["hash"]
+    return run_record(prepare(RunOptions(**options))).hash
 
 
 def write_lora(folder: Path, content: bytes) -> Path:
@@ -338,7 +338,7 @@ def test_scores_of_another_encoder_of_the_same_name_are_not_taken_for_these(tmp_
         return module._scoring_record(plan)
 
     one, two = fingerprint_in("a"), fingerprint_in("b")
-    assert one["encoder"].startswith("enc@")
+    assert one.encoder.startswith("enc@")
     assert one != two
 
 
