@@ -13,16 +13,21 @@ import msgspec
 from cscbench import __version__
 from cscbench.adapters import AdapterKind, find_adapter
 from cscbench.cards import resolve_card
-from cscbench.data import SourceFile
 from cscbench.errors import UserError
 from cscbench.extras import versions
-from cscbench.fingerprint import short
+from cscbench.fingerprint import digest, short
 from cscbench.prompts import NamedPrompt
 from cscbench.records import Condition, Context, Dialogue, Frozen, Language, ModelCard, Sampling
-from cscbench.strategies import StrategySet
+from cscbench.runfile import (
+    RUN_SCHEMA,
+    DataRecord,
+    Environment,
+    ModelRecord,
+    ProtocolRecord,
+    RunRecord,
+    TaskRecord,
+)
 from cscbench.tasks import Task, TaskData, find_task
-
-RUN_SCHEMA = "cscbench/run/1"
 
 
 class RunOptions(Frozen, frozen=True):
@@ -54,6 +59,7 @@ class Plan(Frozen, frozen=True):
     dialogues: tuple[Dialogue, ...]
     prompts: Mapping[Language, NamedPrompt]
     sampling: Sampling
+    concurrency: int
 
 
 def prepare(options: RunOptions) -> Plan:
@@ -73,7 +79,7 @@ def prepare(options: RunOptions) -> Plan:
     languages = [language for language in Language if any(d.language is language for d in dialogues)]
     prompts = {language: task.prompt(card.prompts, language, options.condition) for language in languages}
     sampling = msgspec.structs.replace(card.sampling, seed=options.seed)
-    return Plan(options, card, kind, task, data, dialogues, prompts, sampling)
+    return Plan(options, card, kind, task, data, dialogues, prompts, sampling, kind.concurrency(card))
 
 
 def full_path(path: str) -> str:
@@ -98,7 +104,8 @@ def identity(plan: Plan) -> dict[str, Any]:
         "packages": versions(plan.kind.packages),
         "task": {"name": plan.task.name, "files": dict(plan.task.files)},
         "data": [source.sha256 for source in plan.data.sources],
-        "dialogues": [dialogue.id for dialogue in plan.dialogues],
+        # The dialogues as they were read, too: a task written in Python may read more than its files say.
+        "dialogues": digest(msgspec.to_builtins([plan.dialogues, plan.data.train])),
         "prompts": {prompt.name: prompt.sha256 for prompt in plan.prompts.values()},
         "context": plan.options.context,
         "condition": plan.options.condition,
@@ -106,125 +113,60 @@ def identity(plan: Plan) -> dict[str, Any]:
     }
 
 
-def run_record(plan: Plan) -> dict[str, Any]:
-    """The content of run.json."""
+def run_record(plan: Plan) -> RunRecord:
+    """What run.json says of a run."""
     own = identity(plan)
     digest8 = short(own)
-    fingerprints = own["fingerprint"]
-    label = f"{plan.card.name}@{fingerprints['lora'][:8]}" if "lora" in fingerprints else plan.card.name
-    prompt_names = {language.value: prompt.name for language, prompt in plan.prompts.items()}
-    return {
-        "schema": RUN_SCHEMA,
-        "name": f"{plan.task.name}--{plan.options.context}--{label}--{digest8}",
-        "hash": digest8,
-        "identity": own,
-        "model": {"label": label, **_public(plan.card), "fingerprint": fingerprints},
-        "task": {
-            "name": plan.task.name,
-            "title": plan.task.title,
-            "languages": [language.value for language in plan.prompts],
-            "strategies": msgspec.to_builtins(plan.task.strategies),
-            "scorers": list(plan.task.scorers),
-            "encoder": plan.task.encoder,
-        },
-        "data": {
-            "files": [{"name": s.name, "sha256": s.sha256} for s in plan.data.sources],
-            "faults": msgspec.to_builtins(plan.data.faults),
-            "notes": list(plan.data.notes),
-        },
-        "protocol": {
-            "context": plan.options.context,
-            "condition": plan.options.condition,
-            "prompts": prompt_names,
-            "prompt_sha256": {language.value: prompt.sha256 for language, prompt in plan.prompts.items()},
-            "limit": plan.options.limit,
-            "language": plan.options.language,
-            "seed": plan.options.seed,
-        },
-        "environment": _environment(plan.kind.packages),
-    }
-
-
-# What scoring reads of a run.json; its whole content is what `run_record` writes.
-_READ = msgspec.defstruct(
-    "_Read",
-    [
-        ("name", str),
-        ("hash", str),
-        ("identity", msgspec.defstruct("_Identity", [("dialogues", list[str])])),
-        ("model", dict[str, Any]),
-        (
-            "task",
-            msgspec.defstruct(
-                "_Task",
-                [
-                    ("name", str),
-                    ("title", str),
-                    ("languages", list[Language]),
-                    ("strategies", StrategySet),
-                    ("scorers", list[str]),
-                    ("encoder", str),
-                ],
-            ),
+    fingerprint = own["fingerprint"]
+    label = f"{plan.card.name}@{fingerprint['lora'][:8]}" if "lora" in fingerprint else plan.card.name
+    return RunRecord(
+        schema=RUN_SCHEMA,
+        name=f"{plan.task.name}--{plan.options.context}--{label}--{digest8}",
+        hash=digest8,
+        identity=own,
+        model=ModelRecord(label=label, fingerprint=fingerprint, **_public(plan.card)),
+        task=TaskRecord(
+            name=plan.task.name,
+            title=plan.task.title,
+            languages=tuple(plan.prompts),
+            strategies=plan.task.strategies,
+            scorers=plan.task.scorers,
+            encoder=plan.task.encoder,
         ),
-        (
-            "data",
-            msgspec.defstruct(
-                "_Data", [("files", list[SourceFile]), ("faults", list[dict[str, Any]]), ("notes", list[str])]
-            ),
+        data=DataRecord(files=plan.data.sources, faults=plan.data.faults, notes=plan.data.notes),
+        dialogues=tuple(dialogue.id for dialogue in plan.dialogues),
+        protocol=ProtocolRecord(
+            context=plan.options.context,
+            condition=plan.options.condition,
+            prompts={language: prompt.name for language, prompt in plan.prompts.items()},
+            prompt_sha256={language: prompt.sha256 for language, prompt in plan.prompts.items()},
+            limit=plan.options.limit,
+            language=plan.options.language,
+            seed=plan.options.seed,
         ),
-        (
-            "protocol",
-            msgspec.defstruct(
-                "_Protocol",
-                [
-                    ("context", Context),
-                    ("condition", Condition),
-                    ("prompts", dict[Language, str]),
-                    ("prompt_sha256", dict[Language, str]),
-                    ("limit", int),
-                    ("seed", int),
-                ],
-            ),
-        ),
-        ("environment", msgspec.defstruct("_Environment", [("started", str)])),
-    ],
-)
-
-
-def check_run_record(path: Path, record: Any) -> None:
-    """Make sure that `record`, read from `path`, is a run.json that can be scored.
-
-    Raises:
-        UserError: it is of another version, or a field is missing or of another kind.
-    """
-    if not isinstance(record, dict) or record.get("schema") != RUN_SCHEMA:
-        raise UserError(f"{path}: not a run of this version ({RUN_SCHEMA})")
-    try:
-        msgspec.convert(record, _READ)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{path}: damaged: {error}: run it again, with another --out") from None
+        environment=_environment(plan.kind.packages),
+    )
 
 
 def _public(card: ModelCard) -> dict[str, Any]:
-    """A card without the folders of this machine: a path keeps its last part."""
-    shown: dict[str, Any] = msgspec.to_builtins(card)
+    """A card's fields without the folders of this machine: a path keeps its last part."""
+    shown = msgspec.structs.asdict(card)
     for field in ("weights", "lora"):
         if shown[field].startswith(("/", "~")):
             shown[field] = Path(shown[field]).name
     return shown
 
 
-def _environment(packages: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "packages": versions(("cscbench", "numpy", "sacrebleu", *packages)),
-        "commit": _commit(),
-    }
+def _environment(packages: tuple[str, ...]) -> Environment:
+    return Environment(
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        machine=platform.machine(),
+        cores=os.cpu_count(),
+        packages=versions(("cscbench", "numpy", "sacrebleu", *packages)),
+        commit=_commit(),
+    )
 
 
 def _commit() -> str:

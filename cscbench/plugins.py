@@ -18,9 +18,10 @@ def load(point: EntryPoint) -> Any:
     """What the entry point names.
 
     Raises:
-        UserError: its package does not import, or lacks the name.
+        UserError: its package does not import, whatever it raises, or lacks the name.
     """
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"plugin {point.group}: {point.name} = {point.value} cannot be loaded: {error}") from error
+    except Exception as error:  # a third party's module: one that is broken must not hide the others
+        what = f"{type(error).__name__}: {error}"
+        raise UserError(f"plugin {point.group}: {point.name} = {point.value} cannot be loaded: {what}") from error

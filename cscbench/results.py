@@ -12,33 +12,41 @@ import msgspec
 from cscbench import __version__
 from cscbench.errors import UserError
 from cscbench.extras import need
-from cscbench.records import Condition, Context, Form, Language, Metric, Pair
+from cscbench.records import Form, Frozen, Language, Metric, Pair
+from cscbench.runfile import DataRecord, ModelRecord, ProtocolRecord, RunRecord
 from cscbench.scoring import Measured, Scored, ScoringPlan
 from cscbench.store import PREDICTIONS, RESULTS, SCORES, read_json, write_atomic, write_json
 
 SCHEMA = "cscbench/results/1"
 
 
-class _Run(msgspec.Struct):
+class RunSummary(Frozen, frozen=True):
+    """Which run; `complete` is false where replies failed."""
+
+    name: str
+    hash: str
     complete: bool
 
 
-class _Model(msgspec.Struct):
-    label: str
+class TaskSummary(Frozen, frozen=True):
+    """Which task, and the languages of the dialogues played."""
 
-
-class _Task(msgspec.Struct):
     name: str
     title: str
-    languages: list[Language]
+    languages: tuple[Language, ...]
 
 
-class _Protocol(msgspec.Struct):
-    context: Context
-    condition: Condition
+class ScoringRecord(Frozen, frozen=True):
+    """How it was scored; `encoder` is empty where BERTScore was left out."""
+
+    scorers: tuple[str, ...]
+    encoder: str
+    resampling: str
 
 
-class _Counts(msgspec.Struct):
+class Counts(Frozen, frozen=True):
+    """How many turns there were and what became of them; `faults` are unreadable records of the data."""
+
     dialogues: int
     turns: int
     answered: int
@@ -47,20 +55,32 @@ class _Counts(msgspec.Struct):
     faults: int
 
 
-class _Read(msgspec.Struct):
-    """What this package itself reads of a results file; results.schema.json describes the whole."""
+class Timing(Frozen, frozen=True):
+    """When, and how long the model took: the only part that differs between equal runs."""
 
-    run: _Run
-    model: _Model
-    task: _Task
-    protocol: _Protocol
-    scoring: dict[str, Any]
-    counts: _Counts
+    started: str
+    finished: str
+    model_seconds: float
+
+
+class Results(Frozen, frozen=True):
+    """The content of results.json."""
+
+    schema: str
+    cscbench: str
+    run: RunSummary
+    model: ModelRecord
+    task: TaskSummary
+    data: DataRecord
+    protocol: ProtocolRecord
+    scoring: ScoringRecord
+    counts: Counts
     usage: dict[str, int]
-    metrics: list[Metric]
+    parse: dict[Form, int]
+    metrics: tuple[Metric, ...]
     tables: dict[str, Any]
-    notes: list[str]
-    timing: dict[str, Any]
+    notes: tuple[str, ...]
+    timing: Timing
 
 
 def schema() -> dict[str, Any]:
@@ -107,14 +127,14 @@ def read_pairs(folder: Path) -> list[Pair]:
         raise UserError(f"{path}: not a predictions file of this version: {error}") from None
 
 
-def check_pairs(folder: Path, pairs: Sequence[Pair], run: Mapping[str, Any], plan: ScoringPlan) -> None:
+def check_pairs(folder: Path, pairs: Sequence[Pair], run: RunRecord, plan: ScoringPlan) -> None:
     """Make sure that the pairs are those of the run in run.json.
 
     Raises:
         UserError: the file belongs to another run, or was changed.
     """
     codes = {strategy.code for strategy in plan.strategies.strategies}
-    dialogues, turns = set(run["identity"]["dialogues"]), set()
+    dialogues, turns = set(run.dialogues), set()
     wrong = ""
     for row, pair in enumerate(pairs):
         if pair.dialogue not in dialogues:
@@ -131,7 +151,7 @@ def check_pairs(folder: Path, pairs: Sequence[Pair], run: Mapping[str, Any], pla
         wrong = f"{len(absent)} of the run's dialogues have no row, {min(absent)!r} among them"
     if wrong:
         raise UserError(
-            f"{folder / PREDICTIONS}: not the predictions of {run['name']}: {wrong}.\n"
+            f"{folder / PREDICTIONS}: not the predictions of {run.name}: {wrong}.\n"
             f"Remove it and {RESULTS}: the `cscbench run` that made them writes both again from the replies on disk"
         )
 
@@ -149,69 +169,68 @@ def write_scores(folder: Path, pairs: Sequence[Pair], measured: Sequence[Measure
     _write_table(folder / SCORES, columns)
 
 
-def count_turns(pairs: Sequence[Pair]) -> dict[str, int]:
-    """How many turns there were, and what became of them."""
+def _count(pairs: Sequence[Pair], run: RunRecord) -> Counts:
     failed = sum(1 for pair in pairs if pair.form is Form.FAILED)
-    return {
-        "dialogues": len({pair.dialogue for pair in pairs}),
-        "turns": len(pairs),
-        "answered": len(pairs) - failed,
-        "failed": failed,
-        "unparsed": sum(1 for pair in pairs if pair.form is Form.UNPARSED),
-    }
+    return Counts(
+        dialogues=len({pair.dialogue for pair in pairs}),
+        turns=len(pairs),
+        answered=len(pairs) - failed,
+        failed=failed,
+        unparsed=sum(1 for pair in pairs if pair.form is Form.UNPARSED),
+        faults=len(run.data.faults),
+    )
 
 
 def build(
-    run: dict[str, Any],
+    run: RunRecord,
     pairs: Sequence[Pair],
     scored: Scored,
-    scoring: dict[str, Any],
+    scoring: ScoringRecord,
     notes: Sequence[str],
-    usage: dict[str, int],
-    timing: dict[str, Any],
-) -> dict[str, Any]:
-    """The content of results.json. Everything outside `timing` is the same for the same inputs."""
-    counts = count_turns(pairs)
-    return {
-        "schema": SCHEMA,
-        "cscbench": __version__,
-        "run": {"name": run["name"], "hash": run["hash"], "complete": counts["failed"] == 0},
-        "model": run["model"],
-        "task": {key: run["task"][key] for key in ("name", "title", "languages")},
-        "data": run["data"],
-        "protocol": run["protocol"],
-        "scoring": scoring,
-        "counts": {**counts, "faults": len(run["data"]["faults"])},
-        "usage": usage,
-        "parse": dict(sorted(Counter(pair.form.value for pair in pairs).items())),
-        "metrics": msgspec.to_builtins(scored.metrics),
-        "tables": scored.tables,
-        "notes": list(notes),
-        "timing": timing,
-    }
+    usage: Mapping[str, int],
+    timing: Timing,
+) -> Results:
+    """The results of a run. Everything outside `timing` is the same for the same inputs."""
+    counts = _count(pairs, run)
+    return Results(
+        schema=SCHEMA,
+        cscbench=__version__,
+        run=RunSummary(run.name, run.hash, counts.failed == 0),
+        model=run.model,
+        task=TaskSummary(run.task.name, run.task.title, run.task.languages),
+        data=run.data,
+        protocol=run.protocol,
+        scoring=scoring,
+        counts=counts,
+        usage=dict(usage),
+        parse=dict(sorted(Counter(pair.form for pair in pairs).items())),
+        metrics=scored.metrics,
+        tables=dict(scored.tables),
+        notes=tuple(notes),
+        timing=timing,
+    )
 
 
-def write(folder: Path, results: dict[str, Any]) -> None:
+def write(folder: Path, results: Results) -> None:
     """results.json, last and by rename."""
-    write_json(folder / RESULTS, results)
+    write_json(folder / RESULTS, msgspec.to_builtins(results))
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Results:
     """results.json of a run folder.
 
     Raises:
-        UserError: there is none, or it is of another version.
+        UserError: there is none, it is of another version, or it is damaged.
     """
-    found: dict[str, Any] = read_json(folder / RESULTS, "a finished run")
     path = folder / RESULTS
+    data = read_json(path, "a finished run")
     cure = f"remove it, and `cscbench score {folder}` writes it anew"
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+    if data.get("schema") != SCHEMA:
         raise UserError(f"{path}: not a results file of this version ({SCHEMA}): {cure}")
     try:
-        msgspec.convert(found, _Read)
+        return msgspec.convert(data, Results)
     except msgspec.ValidationError as error:
         raise UserError(f"{path}: damaged: {error}: {cure}") from None
-    return found
 
 
 def find_runs(given: Path) -> list[Path]:
@@ -226,8 +245,3 @@ def find_runs(given: Path) -> list[Path]:
     if not found:
         raise UserError(f"{given}: neither a finished run nor a folder with finished runs (no {RESULTS})")
     return found
-
-
-def metrics_of(results: Mapping[str, Any]) -> tuple[Metric, ...]:
-    """The metrics of a results file as values."""
-    return tuple(msgspec.convert(results["metrics"], list[Metric]))

@@ -5,9 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from cscbench import __version__, results, scoring, store
 from cscbench.adapters import LoadedAdapter, Setting
@@ -15,21 +12,14 @@ from cscbench.cards import resolve_card
 from cscbench.engine import Tally, play_all
 from cscbench.errors import UserError
 from cscbench.fingerprint import digest
-from cscbench.plan import Plan, check_run_record, full_path, run_record
+from cscbench.plan import Plan, full_path, run_record
 from cscbench.play import Protocol, play
 from cscbench.progress import progress
-from cscbench.records import (
-    Condition,
-    Dialogue,
-    Language,
-    ModelCard,
-    Pair,
-    Prediction,
-    Speaker,
-)
+from cscbench.records import Dialogue, ModelCard, Pair, Prediction, Speaker
+from cscbench.results import Results, ScoringRecord, Timing
+from cscbench.runfile import RunRecord
 from cscbench.scorers import Scorer
 from cscbench.stats import Resampling
-from cscbench.strategies import StrategySet
 from cscbench.weights.source import identify
 
 log = logging.getLogger("cscbench")
@@ -37,7 +27,7 @@ log = logging.getLogger("cscbench")
 NO_ENCODER = "none"
 
 
-def run(plan: Plan) -> tuple[Path, dict[str, Any]]:
+def run(plan: Plan) -> tuple[Path, Results]:
     """Play what is missing, score, and write results.json; a finished run is read and not done again.
 
     Returns the run folder and the results.
@@ -46,7 +36,7 @@ def run(plan: Plan) -> tuple[Path, dict[str, Any]]:
         UserError: what cannot be loaded, asked or written; replies on disk stay good.
     """
     record = run_record(plan)
-    folder = Path(plan.options.out) / record["name"]
+    folder = Path(plan.options.out) / record.name
     scoring_plan = plan_scoring(record, plan.options.encoder, plan.options.scorers)
     with store.locked(folder):
         store.begin(folder, record)
@@ -57,33 +47,32 @@ def run(plan: Plan) -> tuple[Path, dict[str, Any]]:
         tally = _play(plan, folder)
         pairs = _pairs(plan.dialogues, tally.predictions)
         results.write_pairs(folder, pairs)
-        return folder, _score(folder, pairs, scorers, scoring_plan, _usage(tally))
+        return folder, _score(folder, pairs, scorers, scoring_plan, _usage(tally), tally.seconds)
 
 
-def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> dict[str, Any]:
+def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
     """Score a run's predictions again, without its model, and write results.json.
 
     Raises:
         UserError: no run there, or a scorer or encoder that is not to be had.
     """
-    record = store.read_json(folder / store.RUN, "a run folder")
-    check_run_record(folder / store.RUN, record)
+    record = store.read_run(folder)
     pairs = results.read_pairs(folder)
     scoring_plan = plan_scoring(record, encoder, scorers)
     results.check_pairs(folder, pairs, record, scoring_plan)
     with store.locked(folder):
         built = scoring.build_scorers(scoring_plan)
-        before = results.read(folder) if (folder / store.RESULTS).exists() else {"usage": {}, "timing": {}}
-        usage = {**before["usage"], "model_seconds": before["timing"].get("model_seconds", 0.0)}
-        return _score(folder, pairs, built, scoring_plan, usage)
+        before = results.read(folder) if (folder / store.RESULTS).exists() else None
+        usage, seconds = (before.usage, before.timing.model_seconds) if before else ({}, 0.0)
+        return _score(folder, pairs, built, scoring_plan, usage, seconds)
 
 
-def _finished(folder: Path, plan: scoring.ScoringPlan) -> dict[str, Any] | None:
+def _finished(folder: Path, plan: scoring.ScoringPlan) -> Results | None:
     """The results that are there, if they are complete and scored as wanted."""
     if not (folder / store.RESULTS).exists():
         return None
     found = results.read(folder)
-    return found if found["run"]["complete"] and found["scoring"] == _scoring_record(plan) else None
+    return found if found.run.complete and found.scoring == _scoring_record(plan) else None
 
 
 def encoder_card(name: str) -> ModelCard:
@@ -100,42 +89,38 @@ def encoder_card(name: str) -> ModelCard:
     return card
 
 
-def _scoring_record(plan: scoring.ScoringPlan) -> dict[str, Any]:
+def _scoring_record(plan: scoring.ScoringPlan) -> ScoringRecord:
     encoder = ""
     if plan.encoder:  # by content too: two folders of one name hold two encoders, and a card's layer may change
         weights = identify(plan.encoder.name, plan.encoder.weights, plan.encoder.revision)
         encoder = f"{plan.encoder.name}@{digest([weights, dict(plan.encoder.options)])[:12]}"
-    return {
-        "scorers": list(plan.scorers),
-        "encoder": encoder,
-        "resampling": plan.resampling.signature(),
-    }
+    return ScoringRecord(plan.scorers, encoder, plan.resampling.signature())
 
 
-def plan_scoring(record: Mapping[str, Any], encoder: str, extra: Sequence[str]) -> scoring.ScoringPlan:
+def plan_scoring(record: RunRecord, encoder: str, extra: Sequence[str]) -> scoring.ScoringPlan:
     """How to score the run of a run.json: the task's scorers and `extra` ones, with `encoder` or the task's.
 
     Raises:
         UserError: no such encoder.
     """
-    protocol, task = record["protocol"], record["task"]
-    scorers = list(dict.fromkeys([*task["scorers"], *extra]))
+    protocol, task = record.protocol, record.task
+    scorers = list(dict.fromkeys([*task.scorers, *extra]))
     if encoder == NO_ENCODER and "bertscore" in scorers:
         scorers.remove("bertscore")
-    encoder = encoder or task["encoder"]
-    files = "+".join(file["sha256"][:8] for file in record["data"]["files"])
-    prompts = "+".join(f"{name}@{protocol['prompt_sha256'][lang][:8]}" for lang, name in protocol["prompts"].items())
+    encoder = encoder or task.encoder
+    files = "+".join(file.sha256[:8] for file in record.data.files)
+    prompts = "+".join(f"{name}@{protocol.prompt_sha256[lang][:8]}" for lang, name in protocol.prompts.items())
     return scoring.ScoringPlan(
         scorers=tuple(scorers),
-        languages=tuple(Language(language) for language in task["languages"]),
-        condition=Condition(protocol["condition"]),
-        strategies=msgspec.convert(task["strategies"], StrategySet),
+        languages=task.languages,
+        condition=protocol.condition,
+        strategies=task.strategies,
         encoder=encoder_card(encoder) if encoder and "bertscore" in scorers else None,
         resampling=Resampling(),
         base_signature=(
-            f"task:{task['name']}|data:{files}|lang:{'+'.join(task['languages'])}|limit:{protocol['limit'] or 'all'}|"
-            f"ctx:{protocol['context']}|cond:{protocol['condition']}|prompts:{prompts}|"
-            f"seed:{protocol['seed']}|cscbench:{__version__}"
+            f"task:{task.name}|data:{files}|lang:{'+'.join(task.languages)}|limit:{protocol.limit or 'all'}|"
+            f"ctx:{protocol.context}|cond:{protocol.condition}|prompts:{prompts}|"
+            f"seed:{protocol.seed}|cscbench:{__version__}"
         ),
     )
 
@@ -152,7 +137,7 @@ def _play(plan: Plan, folder: Path) -> Tally:
     log_file = store.ReplyLog(folder / store.REPLIES)
     try:
         with progress(plan.card.name, turns * steps) as bar:
-            return play_all(plays, known, log_file, partial(_load, plan, folder), plan.kind.concurrency(plan.card), bar)
+            return play_all(plays, known, log_file, partial(_load, plan, folder), plan.concurrency, bar)
     finally:
         log_file.close()
 
@@ -160,7 +145,7 @@ def _play(plan: Plan, folder: Path) -> Tally:
 def _load(plan: Plan, folder: Path) -> LoadedAdapter:
     setting = Setting(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code)
     loaded = plan.kind.load(setting)
-    store.check_engine(folder, loaded.facts, loaded.notes)
+    store.check_engine(folder, store.EngineRecord(dict(loaded.facts), loaded.notes))
     return loaded
 
 
@@ -187,14 +172,13 @@ def _pairs(dialogues: tuple[Dialogue, ...], predictions: tuple[Prediction, ...])
     return pairs
 
 
-def _usage(tally: Tally) -> dict[str, Any]:
+def _usage(tally: Tally) -> dict[str, int]:
     return {
         "requests": tally.asked,
         "tokens_in": tally.tokens_in,
         "tokens_out": tally.tokens_out,
         "replies_cut_at_max_tokens": tally.cut,
         "prompts_with_turns_dropped": tally.dropped,
-        "model_seconds": round(tally.seconds, 3),
     }
 
 
@@ -203,24 +187,24 @@ def _score(
     pairs: list[Pair],
     scorers: tuple[tuple[str, Scorer], ...],
     plan: scoring.ScoringPlan,
-    usage: Mapping[str, Any],
-) -> dict[str, Any]:
-    record = store.read_json(folder / store.RUN, "a run folder")
+    usage: Mapping[str, int],
+    seconds: float,
+) -> Results:
+    record, engine = store.read_run(folder), store.read_engine(folder)
     scored = scoring.score(pairs, scorers, plan)
     results.write_scores(folder, pairs, scored.measured)
-    seconds = usage.get("model_seconds", 0.0)
     found = results.build(
         run=record,
         pairs=pairs,
         scored=scored,
         scoring=_scoring_record(plan),
-        notes=[*record["data"]["notes"], *store.engine_notes(folder)],
-        usage={key: value for key, value in usage.items() if key != "model_seconds"},
-        timing={
-            "started": record["environment"]["started"],
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "model_seconds": seconds,
-        },
+        notes=[*record.data.notes, *engine.notes],
+        usage=usage,
+        timing=Timing(
+            started=record.environment.started,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            model_seconds=round(seconds, 3),
+        ),
     )
     results.write(folder, found)
     return found

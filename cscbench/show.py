@@ -4,7 +4,6 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -14,7 +13,7 @@ from cscbench.plan import Plan
 from cscbench.play import Protocol, play
 from cscbench.prompts import NamedPrompt
 from cscbench.records import Dialogue, Language, Message, Metric, Reply, Step
-from cscbench.results import metrics_of
+from cscbench.results import Results
 from cscbench.tasks import Task
 
 _MOST_FAULTS = 20
@@ -44,39 +43,39 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def show_results(results: Mapping[str, Any]) -> None:
+def show_results(results: Results) -> None:
     """The metrics of a run with their intervals, and what a reader must know beside them."""
-    model, protocol, counts = results["model"], results["protocol"], results["counts"]
-    title = f"{model['label']} on {results['task']['title']}: {protocol['context']} context, {protocol['condition']}"
+    protocol, counts = results.protocol, results.counts
+    title = f"{results.model.label} on {results.task.title}: {protocol.context} context, {protocol.condition}"
     rows = [
         (m.name, _number(m.value), _number(m.low), _number(m.high), str(m.n), "" if m.higher_is_better else "lower")
-        for m in metrics_of(results)
+        for m in results.metrics
     ]
     table(title, ("metric", "value", "95 % low", "high", "turns", "better"), rows, numbers=(1, 2, 3, 4))
     said = (
-        f"{counts['dialogues']} dialogues, {counts['turns']} turns: {counts['answered']} answered, "
-        f"{counts['failed']} failed, {counts['unparsed']} without a readable strategy; "
-        f"{counts['faults']} records of the data could not be read"
+        f"{counts.dialogues} dialogues, {counts.turns} turns: {counts.answered} answered, "
+        f"{counts.failed} failed, {counts.unparsed} without a readable strategy; "
+        f"{counts.faults} records of the data could not be read"
     )
-    lines = [said, *(f"note: {note}" for note in results["notes"])]
+    lines = [said, *(f"note: {note}" for note in results.notes)]
     print("\n".join(lines))  # noqa: T201 - standard output is this function's purpose
 
 
-def show_comparison(all_results: Sequence[Mapping[str, Any]]) -> None:
+def show_comparison(all_results: Sequence[Results]) -> None:
     """Several finished runs side by side: a column a run, a row a metric, each value with its interval."""
-    names = list(dict.fromkeys(m["name"] for results in all_results for m in results["metrics"]))
-    found = [{metric.name: metric for metric in metrics_of(results)} for results in all_results]
+    names = list(dict.fromkeys(metric.name for results in all_results for metric in results.metrics))
+    found = [{metric.name: metric for metric in results.metrics} for results in all_results]
     rows = [(name, *(_cell(metrics.get(name)) for metrics in found)) for name in names]
     columns = ("values, 95 % intervals", *(_heading(results) for results in all_results))
     table("", columns, rows, numbers=range(1, len(columns)))
 
 
-def _heading(results: Mapping[str, Any]) -> str:
-    task, protocol = results["task"], results["protocol"]
-    partial = "" if results["run"]["complete"] else "\nPARTIAL"
+def _heading(results: Results) -> str:
+    task, protocol = results.task, results.protocol
+    partial = "" if results.run.complete else "\nPARTIAL"
     return (
-        f"{results['model']['label']}\n{task['name']}\n{protocol['context']}, {protocol['condition']}\n"
-        f"{'+'.join(task['languages'])}, {results['counts']['turns']} turns{partial}"
+        f"{results.model.label}\n{task.name}\n{protocol.context}, {protocol.condition}\n"
+        f"{'+'.join(task.languages)}, {results.counts.turns} turns{partial}"
     )
 
 

@@ -10,7 +10,7 @@ results.json      written last, by rename: its presence means that the run was s
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import msgspec
 from cscbench.errors import UserError
 from cscbench.fingerprint import digest
 from cscbench.records import Frozen, Reply, Request
+from cscbench.runfile import RUN_SCHEMA, RunRecord
 
 RUN, ENGINE, REPLIES, RESULTS = "run.json", "engine.json", "replies.jsonl", "results.json"
 PREDICTIONS, SCORES = "predictions.parquet", "scores.parquet"
@@ -79,7 +80,7 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, text.encode() + b"\n")
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str) -> dict[str, Any]:
     """A JSON file of a run folder.
 
     Raises:
@@ -116,7 +117,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def begin(folder: Path, run: Mapping[str, Any]) -> None:
+def begin(folder: Path, run: RunRecord) -> None:
     """Write run.json, or check that the one there is of the same run.
 
     Raises:
@@ -124,14 +125,50 @@ def begin(folder: Path, run: Mapping[str, Any]) -> None:
     """
     path = folder / RUN
     if not path.exists():
-        write_json(path, run)
-        return
-    there = read_json(path, "a run folder")
-    if digest(there.get("identity")) != digest(run["identity"]):
+        write_json(path, msgspec.to_builtins(run))
+    elif digest(read_run(folder).identity) != digest(run.identity):
         raise UserError(f"{folder}: holds another run than this one: move it away, or choose another --out")
 
 
-def check_engine(folder: Path, facts: Mapping[str, str], notes: Sequence[str]) -> None:
+def read_run(folder: Path) -> RunRecord:
+    """run.json of a run folder.
+
+    Raises:
+        UserError: there is none, it is of another version, or it is damaged.
+    """
+    path = folder / RUN
+    data = read_json(path, "a run folder")
+    if data.get("schema") != RUN_SCHEMA:
+        raise UserError(f"{path}: not a run of this version ({RUN_SCHEMA})")
+    try:
+        return msgspec.convert(data, RunRecord)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: damaged: {error}: run it again, with another --out") from None
+
+
+class EngineRecord(Frozen, frozen=True):
+    """The content of engine.json: what the adapter found out when it loaded, and what it had to say."""
+
+    facts: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+def read_engine(folder: Path) -> EngineRecord:
+    """engine.json of a run folder; empty where the adapter never loaded.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = folder / ENGINE
+    if not path.exists():
+        return EngineRecord()
+    try:
+        return msgspec.convert(read_json(path, "a run folder"), EngineRecord)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: damaged: {error}: run it again, with another --out") from None
+
+
+def check_engine(folder: Path, now: EngineRecord) -> None:
     """Replies of one run come from one engine: record its facts and notes, or compare with the facts recorded.
 
     Raises:
@@ -139,26 +176,19 @@ def check_engine(folder: Path, facts: Mapping[str, str], notes: Sequence[str]) -
     """
     path = folder / ENGINE
     if not path.exists():
-        write_json(path, {"facts": dict(facts), "notes": list(notes)})
+        write_json(path, msgspec.to_builtins(now))
         return
-    there: dict[str, str] = read_json(path, "a run folder")["facts"]
+    then = read_engine(folder).facts
     changed = [
-        f"{name}: {there.get(name)} then, {facts.get(name)} now"
-        for name in {**there, **facts}
-        if there.get(name) != facts.get(name)
+        f"{name}: {then.get(name)} then, {now.facts.get(name)} now"
+        for name in {**then, **now.facts}
+        if then.get(name) != now.facts.get(name)
     ]
     if changed:
         raise UserError(
             f"{folder}: the earlier replies of this run were made differently ({'; '.join(changed)}). "
             "Set it in the card so that both agree, or choose another --out"
         )
-
-
-def engine_notes(folder: Path) -> list[str]:
-    """What the adapter had to say when it loaded; nothing where it never did."""
-    path = folder / ENGINE
-    notes: list[str] = read_json(path, "a run folder")["notes"] if path.exists() else []
-    return notes
 
 
 def read_replies(path: Path) -> KnownReplies:

@@ -248,7 +248,7 @@ def test_a_run_without_a_single_answer_has_no_metrics(runs):
     found = loaded(runs["deaf"])
     assert (found["metrics"], found["tables"]) == ([], {})
     assert found["counts"]["failed"] == found["counts"]["turns"] == found["parse"]["failed"]
-    assert not rescore(runs["deaf"], "none", ())["metrics"]
+    assert not rescore(runs["deaf"], "none", ()).metrics
 
 
 def test_pairs_are_read_as_they_were_written(runs, tmp_path):

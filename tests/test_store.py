@@ -10,9 +10,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cscbench import store
 from cscbench.errors import UserError
+from cscbench.plan import RunOptions, prepare, run_record
 from cscbench.records import ChatRole, Message, Reply, Request, Sampling, Step
 
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -169,29 +171,39 @@ def test_replies_on_a_full_disk_say_so_and_keep_the_earlier_ones(tmp_path):
 
 
 def test_a_run_folder_takes_its_own_run_and_no_other(tmp_path):
-    store.begin(tmp_path, {"identity": {"seed": 0}, "environment": "then"})
-    store.begin(tmp_path, {"identity": {"seed": 0}, "environment": "now"})
-    assert json.loads((tmp_path / "run.json").read_bytes())["environment"] == "then"
+    then = run_record(prepare(RunOptions(model="gold", limit=1)))
+    now = structs.replace(then, environment=structs.replace(then.environment, started="later"))
+    store.begin(tmp_path, then)
+    store.begin(tmp_path, now)
+    assert store.read_run(tmp_path).environment == then.environment
     with pytest.raises(UserError, match="another run"):
-        store.begin(tmp_path, {"identity": {"seed": 1}, "environment": "now"})
+        store.begin(tmp_path, run_record(prepare(RunOptions(model="gold", limit=2))))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"identity"', "3"])
 def test_a_broken_run_json_is_an_error_for_the_person(tmp_path, content):
     (tmp_path / "run.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=str(tmp_path)):
-        store.begin(tmp_path, {"identity": {"seed": 0}})
+        store.begin(tmp_path, run_record(prepare(RunOptions(model="gold", limit=1))))
 
 
 def test_replies_of_another_engine_are_refused_with_what_differs(tmp_path):
-    store.check_engine(tmp_path, {"device": "cuda", "dtype": "bfloat16"}, ["a note"])
-    store.check_engine(tmp_path, {"device": "cuda", "dtype": "bfloat16"}, ["another note"])
-    assert store.engine_notes(tmp_path) == ["a note"]
+    facts = {"device": "cuda", "dtype": "bfloat16"}
+    store.check_engine(tmp_path, store.EngineRecord(facts, ("a note",)))
+    store.check_engine(tmp_path, store.EngineRecord(facts, ("another note",)))
+    assert store.read_engine(tmp_path).notes == ("a note",)
     with pytest.raises(UserError, match="dtype: bfloat16 then, float32 now") as caught:
-        store.check_engine(tmp_path, {"device": "cuda", "dtype": "float32"}, [])
+        store.check_engine(tmp_path, store.EngineRecord({**facts, "dtype": "float32"}))
     assert "device" not in str(caught.value)
     with pytest.raises(UserError, match="rope: None then, yarn now"):
-        store.check_engine(tmp_path, {"device": "cuda", "dtype": "bfloat16", "rope": "yarn"}, [])
+        store.check_engine(tmp_path, store.EngineRecord({**facts, "rope": "yarn"}))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"facts": 3}', '{"fact": {}}'])
+def test_a_broken_engine_json_is_an_error_for_the_person(tmp_path, content):
+    (tmp_path / "engine.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=str(tmp_path)):
+        store.check_engine(tmp_path, store.EngineRecord({"device": "cpu"}))
 
 
 def test_a_folder_held_by_another_process_is_refused_until_it_ends(tmp_path):

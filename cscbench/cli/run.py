@@ -103,6 +103,6 @@ def run(
     folder, results = run_plan(plan)
     show.show_results(results)
     click.echo(str(folder))
-    if not results["run"]["complete"]:
+    if not results.run.complete:
         click.echo("some replies failed: the same command asks for them again", err=True)
         ctx.exit(3)

@@ -30,10 +30,11 @@ class WindowError(ValueError):
 class Chat:
     """A tokenizer with its template's habits found out once: system role, BOS, end of turn.
 
-    `notes` says what had to be done differently; `stops` are strings that end a reply; `ends` are token ids that do.
+    `notes` says what had to be done differently; `stops` are strings that end a reply; `ends` are token ids that do,
+    with those that the model's own generation settings name (`model_ends`).
     """
 
-    def __init__(self, tokenizer: Any, window: int) -> None:
+    def __init__(self, tokenizer: Any, window: int, model_ends: Sequence[int] = ()) -> None:
         self.tokenizer, self.window = tokenizer, window
         self.notes: list[str] = []
         self.stops: tuple[str, ...] = ()
@@ -45,7 +46,7 @@ class Chat:
         self._folds_system = not self._takes_system()
         if self._folds_system:
             self.notes.append("the chat template takes no system message: it is put before the first user message")
-        self.ends = self._end_ids()
+        self.ends = tuple(sorted({*self._end_ids(), *model_ends}))
 
     def _render(self, messages: Sequence[Message], generate: bool) -> str:
         rows = [{"role": message.role.value, "content": message.content} for message in messages]
@@ -60,7 +61,7 @@ class Chat:
         except TemplateError:
             return False
 
-    def _end_ids(self) -> tuple[int, ...]:
+    def _end_ids(self) -> set[int]:
         """The tokenizer's end of sequence, and the special token that the template writes after a reply."""
         ends = {self.tokenizer.eos_token_id} - {None}
         answered = self._render((Message(ChatRole.USER, "x"), Message(ChatRole.ASSISTANT, _PROBE)), generate=False)
@@ -70,7 +71,7 @@ class Chat:
         added = {token for token, content in self.tokenizer.added_tokens_decoder.items() if content.special}
         if ids and ids[0] in added.union(self.tokenizer.all_special_ids):
             ends.add(ids[0])
-        return tuple(sorted(ends))
+        return ends
 
     def encode(self, messages: Sequence[Message], room: int) -> Encoded:
         """Token ids that leave `room` tokens of the window for the reply, dropping the oldest turns where needed.

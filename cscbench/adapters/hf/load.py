@@ -39,7 +39,7 @@ def load(setting: Setting) -> LoadedAdapter:
     device = _device(card, settings)
     tokenizer, model = _pretrained(card, settings, where, device)
     try:
-        chat = Chat(tokenizer, settings.context_length or _window(card, model))
+        chat = Chat(tokenizer, settings.context_length or _window(card, model), _model_ends(model))
     except TemplateError as error:
         raise UserError(f"{card.name}: the chat template of {where} does not render: {error}") from None
     notes = list(chat.notes)
@@ -84,7 +84,7 @@ def _dtype(settings: HfOptions, device: str) -> Any:
     import torch
 
     if settings.dtype == "auto":
-        return torch.float32 if device == "cpu" else torch.bfloat16
+        return torch.float32 if device.startswith("cpu") else torch.bfloat16
     return getattr(torch, settings.dtype)
 
 
@@ -130,6 +130,12 @@ def _window(card: ModelCard, model: Any) -> int:
             f"{card.name}: the model's config names no context window: set `options.context_length` in its card"
         )
     return length
+
+
+def _model_ends(model: Any) -> list[int]:
+    """End ids that the checkpoint's generation settings name; Llama 3.1 has three, its tokenizer knows one."""
+    ends = model.generation_config.eos_token_id
+    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
 def _put_on(card: ModelCard, model: Any) -> Any:

@@ -1,0 +1,74 @@
+"""run.json as values: what a run was, in full, for scoring and for readers of its results."""
+
+from typing import Any
+
+from cscbench.data import Fault, SourceFile
+from cscbench.records import Condition, Context, Frozen, Language, ModelCard
+from cscbench.strategies import StrategySet
+
+RUN_SCHEMA = "cscbench/run/1"
+
+
+class ModelRecord(ModelCard, frozen=True, kw_only=True):
+    """The resolved card, without folders of this machine; `label` names the run, with the hash of its LoRA weights."""
+
+    label: str
+    fingerprint: dict[str, str]
+
+
+class TaskRecord(Frozen, frozen=True):
+    """The task: its name, labels, and how it is scored unless the command line says otherwise."""
+
+    name: str
+    title: str
+    languages: tuple[Language, ...]
+    strategies: StrategySet
+    scorers: tuple[str, ...]
+    encoder: str
+
+
+class DataRecord(Frozen, frozen=True):
+    """The data files by content, the records that could not be read, and what a reader must know of them."""
+
+    files: tuple[SourceFile, ...]
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+
+
+class ProtocolRecord(Frozen, frozen=True):
+    """How the dialogues were played; prompts by language, with the sha256 of their files."""
+
+    context: Context
+    condition: Condition
+    prompts: dict[Language, str]
+    prompt_sha256: dict[Language, str]
+    limit: int
+    language: Language | None
+    seed: int
+
+
+class Environment(Frozen, frozen=True):
+    """Where and when the run began; no part of its identity."""
+
+    started: str
+    python: str
+    platform: str
+    machine: str
+    cores: int | None
+    packages: dict[str, str]
+    commit: str
+
+
+class RunRecord(Frozen, frozen=True):
+    """The content of run.json. `identity` is what `hash` covers; `dialogues` are the ids of those played."""
+
+    schema: str
+    name: str
+    hash: str
+    identity: dict[str, Any]
+    model: ModelRecord
+    task: TaskRecord
+    data: DataRecord
+    dialogues: tuple[str, ...]
+    protocol: ProtocolRecord
+    environment: Environment
