@@ -40,6 +40,7 @@ class _Desk:
         self._known, self._log, self._load, self._bar = known, log_file, load, bar
         self._loaded: LoadedAdapter | None = None
         self._failed_in_a_row = 0
+        self._traced = False
         self._ever_answered = bool(known.replies)
         self.replies: list[Reply] = []
 
@@ -66,7 +67,9 @@ class _Desk:
             raise
         except Exception as error:
             # One bad sample never sinks a run: it is recorded as failed, and asked again by the next command.
-            log.exception("the adapter failed on request %s", request.id)
+            # One traceback shows the fault; hundreds would hide it.
+            log.error("the adapter failed on request %s: %r", request.id, error, exc_info=not self._traced)
+            self._traced = True
             reply = Reply("", error=f"{type(error).__name__}: {error}")
         self._failed_in_a_row = self._failed_in_a_row + 1 if reply.error else 0
         self._ever_answered = self._ever_answered or not reply.error

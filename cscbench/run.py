@@ -18,7 +18,7 @@ from cscbench.progress import progress
 from cscbench.records import Dialogue, ModelCard, Pair, Prediction, Speaker
 from cscbench.results import Results, ScoringRecord, Timing
 from cscbench.runfile import RunRecord
-from cscbench.scorers import Scorer
+from cscbench.scorers import Scorer, find_scorer
 from cscbench.stats import Resampling
 from cscbench.weights.source import identify
 
@@ -35,6 +35,7 @@ def run(plan: Plan) -> tuple[Path, Results]:
     Raises:
         UserError: what cannot be loaded, asked or written; replies on disk stay good.
     """
+    check_scoring(plan)
     record = run_record(plan)
     folder = Path(plan.options.out) / record.name
     scoring_plan = plan_scoring(record, plan.options.encoder, plan.options.scorers)
@@ -73,6 +74,19 @@ def _finished(folder: Path, plan: scoring.ScoringPlan) -> Results | None:
         return None
     found = results.read(folder)
     return found if found.run.complete and found.scoring == _scoring_record(plan) else None
+
+
+def check_scoring(plan: Plan) -> None:
+    """Make sure that the scorers and the encoder asked for exist, before anything is hashed, loaded or played.
+
+    Raises:
+        UserError: one is unknown (with the nearest names).
+    """
+    for name in (*plan.task.scorers, *plan.options.scorers):
+        find_scorer(name)
+    encoder = plan.options.encoder or plan.task.encoder
+    if encoder not in ("", NO_ENCODER):
+        encoder_card(encoder)
 
 
 def encoder_card(name: str) -> ModelCard:

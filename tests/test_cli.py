@@ -97,6 +97,9 @@ CARDS = {
         (["run", "--model", "gold", "--data", "no.jsonl"], ["no.jsonl"]),
         (["run", "--model", "gold", "--data", "model_cards"], ["model_cards"]),
         (["run", "--model", "gold", "--task", "csconv"], ["--data"]),
+        (["run", "--model", "gold", "--dry-run", "--scorer", "blue"], ["blue", "'bleu'"]),
+        (["run", "--model", "gold", "--dry-run", "--encoder", "e5-smal"], ["'e5-small'"]),
+        (["run", "--model", "badopt", "--dry-run"], ["batchsize", "'batch_size'"]),
         (["score", "no/such"], ["no/such/run.json"]),
         (["show", "no/such"], ["no/such", "results.json"]),
         (["show"], ["RUNS"]),
@@ -120,13 +123,10 @@ def test_a_finished_run_repeated_loads_no_torch_and_changes_nothing(cscbench, ti
     first = cscbench("--quiet", *command)
     assert (first.returncode, first.stderr) == (0, "")  # quiet: not a word on what went well
     before = tree(tmp_path / "reports")
-    started = time.monotonic()
     found, said = imported(*command)
-    took = time.monotonic() - started
     assert found.isdisjoint({"torch", "transformers", "peft", "bert_score"})
     assert said.strip() == first.stdout.strip()
     assert tree(tmp_path / "reports") == before
-    assert took < 5  # 0.5 s on an idle machine
 
 
 @pytest.mark.parametrize("model", ["qwen7b", "smollm2-135m", "gold"])

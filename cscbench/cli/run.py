@@ -74,6 +74,7 @@ def run(
     from cscbench import show
     from cscbench.errors import UserError
     from cscbench.plan import RunOptions, prepare
+    from cscbench.run import check_scoring
     from cscbench.run import run as run_plan
 
     options = RunOptions(
@@ -94,6 +95,7 @@ def run(
     plan = prepare(options)
     show.show_faults(plan.data.faults)
     if dry_run:
+        check_scoring(plan)
         try:
             weights = str(dict(plan.kind.fingerprint(plan.card)))
         except UserError as error:
