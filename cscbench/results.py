@@ -15,7 +15,7 @@ from cscbench.extras import need
 from cscbench.records import Form, Frozen, Language, Metric, Pair
 from cscbench.runfile import DataRecord, ModelRecord, ProtocolRecord, RunRecord
 from cscbench.scoring import Measured, Scored, ScoringPlan
-from cscbench.store import PREDICTIONS, RESULTS, SCORES, read_json, write_atomic, write_json
+from cscbench.store import PREDICTIONS, RESULTS, SCORES, read_value, write_atomic, write_json
 
 SCHEMA = "cscbench/results/1"
 
@@ -222,15 +222,8 @@ def read(folder: Path) -> Results:
     Raises:
         UserError: there is none, it is of another version, or it is damaged.
     """
-    path = folder / RESULTS
-    data = read_json(path, "a finished run")
     cure = f"remove it, and `cscbench score {folder}` writes it anew"
-    if data.get("schema") != SCHEMA:
-        raise UserError(f"{path}: not a results file of this version ({SCHEMA}): {cure}")
-    try:
-        return msgspec.convert(data, Results)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{path}: damaged: {error}: {cure}") from None
+    return read_value(folder / RESULTS, Results, "a finished run", cure, SCHEMA)
 
 
 def find_runs(given: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,10 @@ from cscbench.runfile import RUN_SCHEMA, RunRecord
 
 RUN, ENGINE, REPLIES, RESULTS = "run.json", "engine.json", "replies.jsonl", "results.json"
 PREDICTIONS, SCORES = "predictions.parquet", "scores.parquet"
+
+_RUN_AGAIN = "run it again, with another --out"
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class StoredReply(Frozen, frozen=True):
@@ -97,6 +101,21 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     return found
 
 
+def read_value(path: Path, into: type[T], what: str, cure: str, schema: str = "") -> T:
+    """A JSON file of a run folder as a value; `what` its folder should be, and the `cure` where it is not sound.
+
+    Raises:
+        UserError: it is missing, of another version than `schema`, or damaged.
+    """
+    data = read_json(path, what)
+    if schema and data.get("schema") != schema:
+        raise UserError(f"{path}: not a file of this version ({schema}): {cure}")
+    try:
+        return msgspec.convert(data, into)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: damaged: {error}: {cure}") from None
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Make the folder and hold it, so that two commands never write one run.
@@ -136,14 +155,7 @@ def read_run(folder: Path) -> RunRecord:
     Raises:
         UserError: there is none, it is of another version, or it is damaged.
     """
-    path = folder / RUN
-    data = read_json(path, "a run folder")
-    if data.get("schema") != RUN_SCHEMA:
-        raise UserError(f"{path}: not a run of this version ({RUN_SCHEMA})")
-    try:
-        return msgspec.convert(data, RunRecord)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{path}: damaged: {error}: run it again, with another --out") from None
+    return read_value(folder / RUN, RunRecord, "a run folder", _RUN_AGAIN, RUN_SCHEMA)
 
 
 class EngineRecord(Frozen, frozen=True):
@@ -160,12 +172,7 @@ def read_engine(folder: Path) -> EngineRecord:
         UserError: it is damaged.
     """
     path = folder / ENGINE
-    if not path.exists():
-        return EngineRecord()
-    try:
-        return msgspec.convert(read_json(path, "a run folder"), EngineRecord)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{path}: damaged: {error}: run it again, with another --out") from None
+    return read_value(path, EngineRecord, "a run folder", _RUN_AGAIN) if path.exists() else EngineRecord()
 
 
 def check_engine(folder: Path, now: EngineRecord) -> None:

@@ -12,6 +12,19 @@ import pytest
 # Before anything imports torch: two OpenMP threads fight over two busy cores, and nothing may ask the hub.
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", NO_COLOR="1", PYTHONUTF8="1")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--slow` runs the tests that take minutes too."""
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is not run is said in the summary, with how to run it."""
+    for item in items:
+        if item.get_closest_marker("slow") and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: make test-slow"))
+
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
