@@ -233,3 +233,17 @@ def test_a_plugin_that_does_not_load_is_named(tmp_path, monkeypatch, module):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match=f"broken = {module}:FACTORY cannot be loaded"):
         load(names("scorers")["broken"])
+
+
+def test_a_terminal_without_chinese_still_shows_the_numbers(cscbench, tmp_path):
+    (tmp_path / "model_cards").mkdir()
+    (tmp_path / "model_cards/模型.md").write_text("---\nname: 模型\nadapter: gold\n---\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "cscbench", "run", "--model", "模型", "--limit", "1", "--encoder", "none"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"\\u6a21\\u578b" in done.stdout
+    assert b"100.00" in done.stdout

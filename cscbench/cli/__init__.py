@@ -1,6 +1,7 @@
 """The `cscbench` command. Commands are imported when named, so that `--help` stays quick."""
 
 import importlib
+import io
 import logging
 import sys
 from typing import Any
@@ -71,4 +72,7 @@ def cli(quiet: bool) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Chinese still shows the numbers
     cli(prog_name="cscbench")
