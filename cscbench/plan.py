@@ -1,9 +1,9 @@
-"""A run with everything resolved before anything is loaded or written, and what identifies it."""
+"""A run with everything resolved before anything is loaded or written, what identifies it, and how it is scored."""
 
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cscbench.extras import versions
 from cscbench.fingerprint import digest, short
 from cscbench.prompts import NamedPrompt
 from cscbench.records import Condition, Context, Dialogue, Frozen, Language, ModelCard, Sampling
+from cscbench.results import ScoringRecord
 from cscbench.runfile import (
     RUN_SCHEMA,
     DataRecord,
@@ -27,7 +28,13 @@ from cscbench.runfile import (
     RunRecord,
     TaskRecord,
 )
+from cscbench.scorers import find_scorer
+from cscbench.scoring import ScoringPlan
+from cscbench.stats import Resampling
 from cscbench.tasks import Task, TaskData, find_task
+from cscbench.weights.source import identify
+
+NO_ENCODER = "none"
 
 
 class RunOptions(Frozen, frozen=True):
@@ -145,6 +152,70 @@ def run_record(plan: Plan) -> RunRecord:
             seed=plan.options.seed,
         ),
         environment=_environment(plan.kind.packages),
+    )
+
+
+def check_scoring(plan: Plan) -> None:
+    """Make sure that the scorers and the encoder asked for exist, before anything is hashed, loaded or played.
+
+    Raises:
+        UserError: one is unknown (with the nearest names).
+    """
+    for name in (*plan.task.scorers, *plan.options.scorers):
+        find_scorer(name)
+    encoder = plan.options.encoder or plan.task.encoder
+    if encoder not in ("", NO_ENCODER):
+        encoder_card(encoder)
+
+
+def encoder_card(name: str) -> ModelCard:
+    """An encoder's card by name, or one made for a folder (anything with a slash).
+
+    Raises:
+        UserError: no such card, or one of a model that writes replies.
+    """
+    if "/" in name or name.startswith((".", "~")):
+        return ModelCard(Path(name).name, "bertscore", weights=full_path(name))
+    card = resolve_card(name)
+    if card.adapter != "bertscore":
+        raise UserError(f"--encoder {name}: that card is a model with the {card.adapter} adapter, not an encoder")
+    return card
+
+
+def scoring_record(plan: ScoringPlan) -> ScoringRecord:
+    """What results.json says of the scoring: two equal ones give equal scores."""
+    encoder = ""
+    if plan.encoder:  # by content too: two folders of one name hold two encoders, and a card's layer may change
+        weights = identify(plan.encoder.name, plan.encoder.weights, plan.encoder.revision)
+        encoder = f"{plan.encoder.name}@{digest([weights, dict(plan.encoder.options)])[:12]}"
+    return ScoringRecord(plan.scorers, encoder, plan.resampling.signature())
+
+
+def plan_scoring(record: RunRecord, encoder: str, extra: Sequence[str]) -> ScoringPlan:
+    """How to score the run of a run.json: the task's scorers and `extra` ones, with `encoder` or the task's.
+
+    Raises:
+        UserError: no such encoder.
+    """
+    protocol, task = record.protocol, record.task
+    scorers = list(dict.fromkeys([*task.scorers, *extra]))
+    if encoder == NO_ENCODER and "bertscore" in scorers:
+        scorers.remove("bertscore")
+    encoder = encoder or task.encoder
+    files = "+".join(file.sha256[:8] for file in record.data.files)
+    prompts = "+".join(f"{name}@{protocol.prompt_sha256[lang][:8]}" for lang, name in protocol.prompts.items())
+    return ScoringPlan(
+        scorers=tuple(scorers),
+        languages=task.languages,
+        condition=protocol.condition,
+        strategies=task.strategies,
+        encoder=encoder_card(encoder) if encoder and "bertscore" in scorers else None,
+        resampling=Resampling(),
+        base_signature=(
+            f"task:{task.name}|data:{files}|lang:{'+'.join(task.languages)}|limit:{protocol.limit or 'all'}|"
+            f"ctx:{protocol.context}|cond:{protocol.condition}|prompts:{prompts}|"
+            f"seed:{protocol.seed}|cscbench:{__version__}"
+        ),
     )
 
 

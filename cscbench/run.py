@@ -1,30 +1,22 @@
 """One run, from a model spec to results.json: prepare, play, score."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from cscbench import __version__, results, scoring, store
+from cscbench import results, scoring, store
 from cscbench.adapters import LoadedAdapter, Setting
-from cscbench.cards import resolve_card
 from cscbench.engine import Tally, play_all
-from cscbench.errors import UserError
-from cscbench.fingerprint import digest
-from cscbench.plan import Plan, full_path, run_record
+from cscbench.plan import Plan, check_scoring, plan_scoring, run_record, scoring_record
 from cscbench.play import Protocol, play
 from cscbench.progress import progress
-from cscbench.records import Dialogue, ModelCard, Pair, Prediction, Speaker
-from cscbench.results import Results, ScoringRecord, Timing
-from cscbench.runfile import RunRecord
-from cscbench.scorers import Scorer, find_scorer
-from cscbench.stats import Resampling
-from cscbench.weights.source import identify
+from cscbench.records import Dialogue, Pair, Prediction, Speaker
+from cscbench.results import Results, Timing
+from cscbench.scorers import Scorer
 
 log = logging.getLogger("cscbench")
-
-NO_ENCODER = "none"
 
 
 def run(plan: Plan) -> tuple[Path, Results]:
@@ -73,70 +65,7 @@ def _finished(folder: Path, plan: scoring.ScoringPlan) -> Results | None:
     if not (folder / store.RESULTS).exists():
         return None
     found = results.read(folder)
-    return found if found.run.complete and found.scoring == _scoring_record(plan) else None
-
-
-def check_scoring(plan: Plan) -> None:
-    """Make sure that the scorers and the encoder asked for exist, before anything is hashed, loaded or played.
-
-    Raises:
-        UserError: one is unknown (with the nearest names).
-    """
-    for name in (*plan.task.scorers, *plan.options.scorers):
-        find_scorer(name)
-    encoder = plan.options.encoder or plan.task.encoder
-    if encoder not in ("", NO_ENCODER):
-        encoder_card(encoder)
-
-
-def encoder_card(name: str) -> ModelCard:
-    """An encoder's card by name, or one made for a folder (anything with a slash).
-
-    Raises:
-        UserError: no such card, or one of a model that writes replies.
-    """
-    if "/" in name or name.startswith((".", "~")):
-        return ModelCard(Path(name).name, "bertscore", weights=full_path(name))
-    card = resolve_card(name)
-    if card.adapter != "bertscore":
-        raise UserError(f"--encoder {name}: that card is a model with the {card.adapter} adapter, not an encoder")
-    return card
-
-
-def _scoring_record(plan: scoring.ScoringPlan) -> ScoringRecord:
-    encoder = ""
-    if plan.encoder:  # by content too: two folders of one name hold two encoders, and a card's layer may change
-        weights = identify(plan.encoder.name, plan.encoder.weights, plan.encoder.revision)
-        encoder = f"{plan.encoder.name}@{digest([weights, dict(plan.encoder.options)])[:12]}"
-    return ScoringRecord(plan.scorers, encoder, plan.resampling.signature())
-
-
-def plan_scoring(record: RunRecord, encoder: str, extra: Sequence[str]) -> scoring.ScoringPlan:
-    """How to score the run of a run.json: the task's scorers and `extra` ones, with `encoder` or the task's.
-
-    Raises:
-        UserError: no such encoder.
-    """
-    protocol, task = record.protocol, record.task
-    scorers = list(dict.fromkeys([*task.scorers, *extra]))
-    if encoder == NO_ENCODER and "bertscore" in scorers:
-        scorers.remove("bertscore")
-    encoder = encoder or task.encoder
-    files = "+".join(file.sha256[:8] for file in record.data.files)
-    prompts = "+".join(f"{name}@{protocol.prompt_sha256[lang][:8]}" for lang, name in protocol.prompts.items())
-    return scoring.ScoringPlan(
-        scorers=tuple(scorers),
-        languages=task.languages,
-        condition=protocol.condition,
-        strategies=task.strategies,
-        encoder=encoder_card(encoder) if encoder and "bertscore" in scorers else None,
-        resampling=Resampling(),
-        base_signature=(
-            f"task:{task.name}|data:{files}|lang:{'+'.join(task.languages)}|limit:{protocol.limit or 'all'}|"
-            f"ctx:{protocol.context}|cond:{protocol.condition}|prompts:{prompts}|"
-            f"seed:{protocol.seed}|cscbench:{__version__}"
-        ),
-    )
+    return found if found.run.complete and found.scoring == scoring_record(plan) else None
 
 
 def _play(plan: Plan, folder: Path) -> Tally:
@@ -211,7 +140,7 @@ def _score(
         run=record,
         pairs=pairs,
         scored=scored,
-        scoring=_scoring_record(plan),
+        scoring=scoring_record(plan),
         notes=[*record.data.notes, *engine.notes],
         usage=usage,
         timing=Timing(

@@ -326,7 +326,7 @@ def test_an_out_below_a_file_is_refused(cscbench, tmp_path):
 
 def test_scores_of_another_encoder_of_the_same_name_are_not_taken_for_these(tmp_path, monkeypatch):
     # Two folders called `enc`: the second's scores must not be read from the first's results.
-    from cscbench import run as module
+    from cscbench import plan as module
     from cscbench.scoring import ScoringPlan
 
     def fingerprint_in(folder: str) -> object:
@@ -336,7 +336,7 @@ def test_scores_of_another_encoder_of_the_same_name_are_not_taken_for_these(tmp_
         record = run_record(prepare(RunOptions(model="gold", limit=1)))
         plan = module.plan_scoring(record, str(path), ())
         assert isinstance(plan, ScoringPlan)
-        return module._scoring_record(plan)
+        return module.scoring_record(plan)
 
     one, two = fingerprint_in("a"), fingerprint_in("b")
     assert one.encoder.startswith("enc@")

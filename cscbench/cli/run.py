@@ -73,8 +73,7 @@ def run(
     """
     from cscbench import show
     from cscbench.errors import UserError
-    from cscbench.plan import RunOptions, prepare
-    from cscbench.run import check_scoring
+    from cscbench.plan import RunOptions, check_scoring, prepare
     from cscbench.run import run as run_plan
 
     options = RunOptions(

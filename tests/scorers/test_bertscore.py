@@ -10,8 +10,8 @@ import pytest
 
 from cscbench.cards import resolve_card
 from cscbench.errors import UserError
+from cscbench.plan import encoder_card
 from cscbench.records import Condition, Form, Language, ModelCard, Pair
-from cscbench.run import encoder_card
 from cscbench.scorers import ScorerSetting
 from cscbench.scorers.bertscore import BertScorer
 from cscbench.strategies import CSC
