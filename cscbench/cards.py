@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from cscbench import yamlfile
 from cscbench.errors import UserError
-from cscbench.records import Frozen, Language, ModelCard, Sampling
+from cscbench.records import Frozen, Language, ModelCard
 from cscbench.shipped import folders, inside
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -30,21 +30,9 @@ class Variant(Frozen, frozen=True):
     options: dict[str, Any] | UnsetType = UNSET
 
 
-class CardFile(Frozen, frozen=True):
-    """The front matter of a card, as written."""
+class CardFile(ModelCard, frozen=True):
+    """The front matter of a card, as written: a `ModelCard` with its variants still to be chosen."""
 
-    name: str
-    adapter: str
-    weights: str = ""
-    revision: str = ""
-    lora: str = ""
-    family: str = ""
-    parameters: float = 0
-    license: str = ""
-    languages: tuple[Language, ...] = ()
-    prompts: str = "default"
-    sampling: Sampling = Sampling()
-    options: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = {}
 
 
@@ -177,17 +165,6 @@ def resolve_card(spec: str, lora: str = "") -> ModelCard:
             raise UserError(f"{spec}: the card {base!r} has no variant {variant!r}{cure}\n({found.path})")
     card, lines = _resolve(found, tuple(wanted))
     name = spec if not lora or "lora" in wanted else f"{spec}+lora"
-    return ModelCard(
-        name=name,
-        adapter=card.adapter,
-        weights=_local(found, lines, card.weights, "weights"),
-        revision=card.revision,
-        lora=lora or _lora_of(found, lines, card, spec),
-        family=card.family,
-        parameters=card.parameters,
-        license=card.license,
-        languages=card.languages,
-        prompts=card.prompts,
-        sampling=card.sampling,
-        options=card.options,
-    )
+    fields = {field: getattr(card, field) for field in ModelCard.__struct_fields__}
+    weights = _local(found, lines, card.weights, "weights")
+    return ModelCard(**{**fields, "name": name, "weights": weights, "lora": lora or _lora_of(found, lines, card, spec)})

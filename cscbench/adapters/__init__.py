@@ -3,11 +3,10 @@
 An adapter that batches collects what is pending; one that has an engine or a server just awaits it.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from cscbench import plugins, yamlfile
+from cscbench import plugins
 from cscbench.errors import UserError
 from cscbench.prompts import NamedPrompt
 from cscbench.records import Dialogue, Frozen, Language, ModelCard, Reply, Request
@@ -75,14 +74,7 @@ def find_adapter(name: str) -> AdapterKind:
     Raises:
         UserError: there is none (with the nearest names), or the entry point names something else.
     """
-    if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
-        kind = getattr(importlib.import_module(module), attribute)
-    else:
-        points = plugins.names("adapters")
-        if name not in points:
-            raise UserError(f"no adapter {name!r}{yamlfile.did_you_mean(name, [*_BUILT_IN, *points])}")
-        kind = plugins.load(points[name])
+    kind = plugins.find("adapter", name, _BUILT_IN)
     if not isinstance(kind, AdapterKind):
         raise UserError(f"adapter {name!r}: its entry point names a {type(kind).__name__}, not an AdapterKind")
     return kind

@@ -3,11 +3,10 @@
 Statistics are summed over dialogues between the two, so every metric gets the same interval and shards add up exactly.
 """
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from cscbench import plugins, yamlfile
+from cscbench import plugins
 from cscbench.errors import UserError
 from cscbench.records import Condition, Frozen, Language, ModelCard, Pair
 from cscbench.stats import Matrix
@@ -62,14 +61,7 @@ def find_scorer(name: str) -> ScorerFactory:
     Raises:
         UserError: there is none (with the nearest names), or the entry point names something else.
     """
-    if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
-        factory: ScorerFactory = getattr(importlib.import_module(module), attribute)
-        return factory
-    points = plugins.names("scorers")
-    if name not in points:
-        raise UserError(f"no scorer {name!r}{yamlfile.did_you_mean(name, [*_BUILT_IN, *points])}")
-    found: ScorerFactory = plugins.load(points[name])
+    found: ScorerFactory = plugins.find("scorer", name, _BUILT_IN)
     if not callable(found):
         raise UserError(f"scorer {name!r}: its entry point names a {type(found).__name__}, not a factory of scorers")
     return found
