@@ -234,6 +234,8 @@ class TestGguf:
         assert [r.text for r in answers(found.adapter, requests)] == [r.text for r in answers(folder.adapter, requests)]
         assert found.facts["chat_template"] == folder.facts["chat_template"]
         assert found.facts["dtype"] == "float32"
+        assert "pre-tokenizer" in found.notes[0]
+        assert folder.notes == ()
         whole = (tmp_path / "tiny.gguf").read_bytes()
         (tmp_path / "cut.gguf").write_bytes(whole[: len(whole) * 2 // 3])
         with pytest.raises(UserError, match=r"transformers cannot load .*cut\.gguf"):

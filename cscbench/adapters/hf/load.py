@@ -43,6 +43,11 @@ def load(setting: Setting) -> LoadedAdapter:
     except TemplateError as error:
         raise UserError(f"{card.name}: the chat template of {where} does not render: {error}") from None
     notes = list(chat.notes)
+    if where.is_file():
+        notes.append(
+            "GGUF: transformers rebuilds the tokenizer without the file's own pre-tokenizer: digits and blanks may be "
+            "split otherwise than in training; a folder of the same model does not have this"
+        )
     if card.lora:
         model, proof = _with_lora(card, model, chat)
         notes.append(proof)
