@@ -46,7 +46,7 @@ def fetch(name: str, weights: str, revision: str = "") -> Path:
     try:
         return Path(snapshot_download(weights, revision=commit, ignore_patterns=_NOT_FETCHED))
     except Exception as error:  # no network: an error of the hub's HTTP library, which changes with its version
-        raise _not_given(name, weights, error) from None
+        raise _not_given(name, weights, error) from error
 
 
 def _is_path(weights: str) -> bool:
@@ -85,12 +85,15 @@ def _commit(name: str, repo: str, revision: str) -> str:
     try:
         return str(HfApi().model_info(repo, revision=revision or None).sha)
     except Exception as error:  # no network: an error of the hub's HTTP library, which changes with its version
-        raise _not_given(name, repo, error) from None
+        raise _not_given(name, repo, error) from error
 
 
 def _not_given(name: str, repo: str, error: Exception) -> UserError:
+    """Says the hub's own reason too: a licence to accept, a wrong revision or a full disk each has another cure."""
+    reason = next(iter(str(error).strip().splitlines()), "")
     return UserError(
         f"{name}: {repo} is not in the local Hugging Face cache, and the Hub does not give it "
-        f"({type(error).__name__}).\nWith a network: hf download {repo}. Without: put its folder on this machine and "
-        "set `weights` to that path in a card of your own"
+        f"({type(error).__name__}: {reason}).\n"
+        f"With a network: hf download {repo}. Without: put its folder on this machine and set `weights` to that path "
+        "in a card of your own"
     )
