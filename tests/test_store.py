@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import msgspec
 import pytest
@@ -139,32 +140,35 @@ def test_a_folder_in_place_of_the_replies_is_an_error_for_the_person(tmp_path):
         store.ReplyLog(tmp_path / "replies.jsonl")
 
 
-@pytest.fixture
-def small_files():
-    """No file may pass 4 KiB: a disk that is full, as far as one file is concerned."""
+@contextmanager
+def full_disk():
+    """No file may pass 4 KiB: a disk that is full, as far as one file is concerned.
+
+    For a block, not a whole test: pytest's own output, sent to a file, is longer than that.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_whole_file_is_written_or_the_old_one_stays(tmp_path):
     path = tmp_path / "results.json"
     store.write_json(path, {"说": "好"})
     assert "好" in path.read_text(encoding="utf-8")
-    with pytest.raises(UserError, match="same command"):
+    with full_disk(), pytest.raises(UserError, match="same command"):
         store.write_json(path, ["x" * 5000])
     assert json.loads(path.read_bytes()) == {"说": "好"}
     assert [one.name for one in tmp_path.iterdir()] == ["results.json"]
 
 
-@pytest.mark.usefixtures("small_files")
 def test_replies_on_a_full_disk_say_so_and_keep_the_earlier_ones(tmp_path):
     path = tmp_path / "replies.jsonl"
     log = store.ReplyLog(path)
     log.append(request(0), Reply("x" * 2000))
-    with pytest.raises(UserError, match="cannot write"):
+    with full_disk(), pytest.raises(UserError, match="cannot write"):
         log.append(request(1), Reply("y" * 3000))
     log.close()
     assert found(path) == {"d/0/joint": "x" * 2000}
