@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from cscbench import yamlfile
 from cscbench.errors import UserError
-from cscbench.records import Frozen, Language, ModelCard
+from cscbench.records import Frozen, Language, ModelCard, Price
 from cscbench.shipped import folders, inside
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -27,6 +27,7 @@ class Variant(Frozen, frozen=True):
     languages: tuple[Language, ...] | UnsetType = UNSET
     prompts: str | UnsetType = UNSET
     sampling: dict[str, Any] | UnsetType = UNSET
+    price: Price | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET
 
 

@@ -77,6 +77,11 @@ def prepare(options: RunOptions) -> Plan:
     """
     card = resolve_card(options.model, full_path(options.lora))
     kind = find_adapter(card.adapter)
+    if options.condition is Condition.RANKED and not kind.ranks:
+        raise UserError(
+            f"{card.name}: the {card.adapter} adapter cannot rank: --condition ranked reads a model's likelihoods; "
+            "use --condition two-step, or an hf or vllm card"
+        )
     task = find_task(options.task)
     data = task.load(Path(options.data).expanduser() if options.data else None)
     chosen = tuple(d for d in data.test if options.language in (None, d.language))
@@ -101,8 +106,8 @@ def identity(plan: Plan) -> dict[str, Any]:
         UserError: the weights are not there.
     """
     card = msgspec.to_builtins(plan.card)
-    # Where weights lie says nothing about what they are; the fingerprint does.
-    for field in ("weights", "lora", "revision"):
+    # Where weights lie says nothing about what they are, the fingerprint does; and a price changes no reply.
+    for field in ("weights", "lora", "revision", "price"):
         del card[field]
     return {
         "cscbench": __version__,

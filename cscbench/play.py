@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Generator
 
 from cscbench.parse import Parsed, parse
-from cscbench.prompts import NamedPrompt, answer_message, ask_message, system_message
+from cscbench.prompts import NamedPrompt, answer_message, ask_message, strategy_choices, system_message
 from cscbench.records import (
     Context,
     Dialogue,
@@ -93,7 +93,8 @@ def _ask_turn(
             sampling.stop,
             request_seed(sampling.seed, request_id),
         )
-        reply = yield Request(request_id, dialogue.id, index, step.step, (*thread, *messages), own, heard)
+        choices = strategy_choices(prompt, number) if prompt.ranked and step.step is Step.STRATEGY else ()
+        reply = yield Request(request_id, dialogue.id, index, step.step, (*thread, *messages), own, heard, choices)
         if reply.error:
             return _Answer(Prediction(dialogue.id, index, None, "", Form.FAILED, reply.error), ())
         parsed = parse(reply.text, step.step, prompt.strategies)

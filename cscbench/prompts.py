@@ -39,17 +39,22 @@ class Prompt(Frozen, frozen=True):
 
 
 class NamedPrompt(Frozen, frozen=True):
-    """A prompt with the name and hash that signatures carry; its templates were tried when it was read."""
+    """A prompt with the name and hash that signatures carry; its templates were tried when it was read.
+
+    `ranked`: its strategy step is answered by the likeliest of `strategy_choices`.
+    """
 
     name: str
     sha256: str
     prompt: Prompt
     strategies: StrategySet
+    ranked: bool = False
 
 
 _STEPS = {
     Condition.JOINT: (Step.JOINT,),
     Condition.TWO_STEP: (Step.STRATEGY, Step.REPLY),
+    Condition.RANKED: (Step.STRATEGY, Step.REPLY),
     Condition.GOLD_STRATEGY: (Step.REPLY,),
 }
 
@@ -86,7 +91,9 @@ def read_prompt(
     """
     if prompt_set not in (known := [p.name for p in sorted(root.iterdir()) if p.is_dir()]):
         raise UserError(f"{root}: no prompt set {prompt_set!r}{yamlfile.did_you_mean(prompt_set, known)}")
-    path = root / prompt_set / language / f"{condition}.yaml"
+    # Ranked asks in the words of two-step, so that the two compare.
+    file = Condition.TWO_STEP if condition is Condition.RANKED else condition
+    path = root / prompt_set / language / f"{file}.yaml"
     text = yamlfile.read_text(path, "prompt")
     data, lines = yamlfile.parse(path, text)
     prompt = yamlfile.convert(path, data, lines, Prompt)
@@ -95,10 +102,11 @@ def read_prompt(
         wanted = ", ".join(_STEPS[condition])
         raise UserError(f"{path}:{lines[('steps',)]}: field `steps`: {condition} needs the steps {wanted}")
     named = NamedPrompt(
-        f"{root.parent.name}/{prompt_set}/{language}/{condition}",
+        f"{root.parent.name}/{prompt_set}/{language}/{file}",
         hashlib.sha256(text.encode()).hexdigest(),
         prompt,
         strategies,
+        condition is Condition.RANKED,
     )
     _try(path, named)
     return named
@@ -136,3 +144,8 @@ def answer_message(prompt: NamedPrompt, step: int, strategy: str, reply: str) ->
     return Message(
         ChatRole.ASSISTANT, _render(prompt.prompt.steps[step].assistant, "", strategy, reply, prompt.strategies)
     )
+
+
+def strategy_choices(prompt: NamedPrompt, step: int) -> tuple[str, ...]:
+    """What a right answer to step number `step`, one that asks for a strategy alone, can be: one text a strategy."""
+    return tuple(answer_message(prompt, step, one.code, "").content for one in prompt.strategies.strategies)

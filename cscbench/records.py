@@ -40,6 +40,7 @@ class Condition(StrEnum):
 
     JOINT = "joint"
     TWO_STEP = "two-step"
+    RANKED = "ranked"
     GOLD_STRATEGY = "gold-strategy"
 
 
@@ -112,7 +113,8 @@ class Request(Frozen, frozen=True):
 
     `thread` is the dialogue: requests of one thread come in order, each extending the last one's messages, so that an
     adapter may keep what it has computed. `turn` is the index in `Dialogue.turns` of the turn to be written, and
-    `heard` what the customer has just said (empty at an opening): all that a rule or a lookup needs.
+    `heard` what the customer has just said (empty at an opening): all that a rule or a lookup needs. Where there are
+    `choices`, nothing is written: the reply is the likeliest of them.
     """
 
     id: str
@@ -122,21 +124,37 @@ class Request(Frozen, frozen=True):
     messages: tuple[Message, ...]
     sampling: Sampling
     heard: str = ""
+    choices: tuple[str, ...] = ()
 
 
 class Reply(Frozen, frozen=True):
     """A model's answer. A non-empty `error` says that there is none: such a reply is kept, never scored, asked again.
 
-    `dropped` counts the oldest messages left out so that the rest fitted the context window.
+    `tokens_reused` of the `tokens_in` were found in a cache, not computed again. `dropped` counts the oldest messages
+    left out so that the rest fitted the context window. `reasoning` is what a model thought aloud, kept apart from
+    `text`. `logprob` sums the natural log-probabilities of the reply's tokens, where they are known;
+    `choice_logprobs` has, for each of the request's choices, the mean over its tokens.
     """
 
     text: str
     tokens_in: int = 0
     tokens_out: int = 0
+    tokens_reused: int = 0
     seconds: float = 0.0
     finish_reason: str = ""
     dropped: int = 0
     error: str = ""
+    reasoning: str = ""
+    logprob: float | None = None
+    choice_logprobs: tuple[float, ...] = ()
+
+
+class Price(Frozen, frozen=True):
+    """What a million tokens cost, in and out."""
+
+    input: float
+    output: float
+    currency: str = "USD"
 
 
 class Prediction(Frozen, frozen=True):
@@ -207,4 +225,5 @@ class ModelCard(Frozen, frozen=True):
     languages: tuple[Language, ...] = ()
     prompts: str = "default"
     sampling: Sampling = Sampling()
+    price: Price | None = None
     options: Mapping[str, Any] = {}

@@ -47,7 +47,7 @@ class KnownReplies(Frozen, frozen=True):
 
 def request_key(request: Request) -> str:
     """Sixteen hex digits over everything in a request that changes its answer."""
-    return digest(msgspec.to_builtins([request.messages, request.sampling, request.step]))[:16]
+    return digest(msgspec.to_builtins([request.messages, request.sampling, request.step, request.choices]))[:16]
 
 
 def trouble(path: Path, error: OSError) -> UserError:

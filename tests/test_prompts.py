@@ -66,6 +66,7 @@ def test_the_shipped_prompts_say_what_the_model_needs(language, condition):
     steps = {
         Condition.JOINT: [Step.JOINT],
         Condition.TWO_STEP: [Step.STRATEGY, Step.REPLY],
+        Condition.RANKED: [Step.STRATEGY, Step.REPLY],
         Condition.GOLD_STRATEGY: [Step.REPLY],
     }
     assert [step.step for step in prompt.prompt.steps] == steps[condition]

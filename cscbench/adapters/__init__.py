@@ -51,13 +51,14 @@ class AdapterKind(Frozen, frozen=True):
 
     `fingerprint` hashes a card's weights without loading them, and raises UserError for a card that cannot run;
     `packages` are the distributions whose versions change an answer; `concurrency` is how many dialogues to keep in
-    flight.
+    flight; `ranks` says that requests with choices are answered by likelihood.
     """
 
     load: Callable[[Setting], LoadedAdapter]
     fingerprint: Callable[[ModelCard], Mapping[str, str]] = lambda _card: {}
     packages: tuple[str, ...] = ()
     concurrency: Callable[[ModelCard], int] = lambda _card: 16
+    ranks: bool = False
 
 
 _BUILT_IN = {

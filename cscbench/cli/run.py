@@ -39,7 +39,7 @@ class _EnumChoice(click.Choice[E]):
     type=_choice(Condition),
     default=Condition.JOINT,
     show_default=True,
-    help="Strategy and reply in one answer, in two, or the reply under the reference strategy.",
+    help="Strategy and reply in one answer; in two; in two, the strategy by likelihood; the reply alone, given it.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N dialogues.")
 @click.option("--language", type=_choice(Language), help="Only dialogues in this language.")

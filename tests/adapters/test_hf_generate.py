@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cscbench.adapters.hf.chat import Chat
+from cscbench.adapters.chat import Chat
 from cscbench.adapters.hf.generate import HfAdapter
 
 WORDS = ["a", "b", "c", "d", "e", "user", "assistant", "system", "go", "<end>", "<eos>", "<pad>"]

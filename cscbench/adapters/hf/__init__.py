@@ -4,13 +4,12 @@ Nothing here imports torch: a finished run is recognised, and a dry run shown, w
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from cscbench.adapters import AdapterKind, LoadedAdapter, Setting
+from cscbench.adapters.lora import lora_sha256
 from cscbench.cards import read_options
 from cscbench.errors import UserError
 from cscbench.extras import need
-from cscbench.fingerprint import folder_sha256
 from cscbench.records import Frozen, ModelCard
 from cscbench.weights.source import identify
 
@@ -43,21 +42,6 @@ def options(card: ModelCard) -> HfOptions:
     if found.context_length < 0:
         raise UserError(f"{card.name}: `options.context_length` must be a number of tokens, or 0 for the model's own")
     return found
-
-
-def lora_sha256(card: ModelCard) -> str:
-    """sha256 of a card's LoRA folder.
-
-    Raises:
-        UserError: the folder is not one that peft loads from safetensors.
-    """
-    folder = Path(card.lora).expanduser()
-    for file in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (folder / file).is_file():
-            pickled = (folder / "adapter_model.bin").is_file()
-            hint = "; adapter_model.bin is a pickle and is not read: save it as safetensors" if pickled else ""
-            raise UserError(f"{card.name}: no LoRA weights at {folder}: looked for {folder / file}{hint}")
-    return folder_sha256(folder)
 
 
 def _fingerprint(card: ModelCard) -> Mapping[str, str]:

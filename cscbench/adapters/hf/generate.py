@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cscbench.adapters.hf.chat import Chat, Encoded, WindowError
+from cscbench.adapters.chat import Chat, Encoded, WindowError
 from cscbench.records import Frozen, Reply, Request, Sampling
 
 # Ticks of the event loop without a new request after which all that are coming have come: between two replies a play

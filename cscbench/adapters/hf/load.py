@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cscbench.adapters import LoadedAdapter, Setting
+from cscbench.adapters.chat import Chat
 from cscbench.adapters.hf import HfOptions, options
-from cscbench.adapters.hf.chat import Chat
 from cscbench.adapters.hf.generate import HfAdapter
 from cscbench.errors import UserError
 from cscbench.records import ChatRole, Message, ModelCard

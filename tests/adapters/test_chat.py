@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cscbench.adapters.hf.chat import Chat, WindowError
+from cscbench.adapters.chat import Chat, WindowError
 from cscbench.records import ChatRole, Message
 
 WORDS = ["sys", "x", "y", "user", "assistant", "system", "Customer:", "Supporter:", "<end>", "<eos>"]

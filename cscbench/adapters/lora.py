@@ -1,0 +1,22 @@
+"""LoRA folders, as peft writes them: what every adapter that puts one on asks of it first."""
+
+from pathlib import Path
+
+from cscbench.errors import UserError
+from cscbench.fingerprint import folder_sha256
+from cscbench.records import ModelCard
+
+
+def lora_sha256(card: ModelCard) -> str:
+    """sha256 of a card's LoRA folder.
+
+    Raises:
+        UserError: the folder is not one that peft loads from safetensors.
+    """
+    folder = Path(card.lora).expanduser()
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (folder / file).is_file():
+            pickled = (folder / "adapter_model.bin").is_file()
+            hint = "; adapter_model.bin is a pickle and is not read: save it as safetensors" if pickled else ""
+            raise UserError(f"{card.name}: no LoRA weights at {folder}: looked for {folder / file}{hint}")
+    return folder_sha256(folder)
