@@ -122,6 +122,40 @@ class TestEnds:
         assert self.names(made) == {"<|fin|>", "<|im_end|>"}
 
 
+class TestChoices:
+    def test_they_follow_the_prompt_of_a_reply_and_have_no_end_of_turn(self, smollm2):
+        from transformers import AutoTokenizer
+
+        real = Chat(AutoTokenizer.from_pretrained(smollm2), 2048)
+        found = real.choice_ids(ASKED, ("Greeting", "Greeting again", "您好"), 10)
+        assert (found.ids, found.dropped) == (real.encode(ASKED, 10).ids, 0)
+        assert [real.tokenizer.decode(ids) for ids in found.choices] == ["Greeting", "Greeting again", "您好"]
+
+    def test_where_a_choice_joins_the_last_token_of_the_prompt_all_choices_begin_before_it(self, chat):
+        made = chat("{% for m in messages %}{{ m['content'] + ' <end> ' }}{% endfor %}us")
+        # As words, "us" + "er" is one token, "us" + " y" are two.
+        found = made.choice_ids((Message(USER, "x"),), ("er", " y"), 10)
+        names = made.tokenizer.convert_ids_to_tokens
+        assert names(found.ids) == ["x", "<end>"]
+        assert [names(ids) for ids in found.choices] == [["user"], ["<unk>", "y"]]
+
+    def test_the_blank_before_a_reply_in_the_history_is_before_a_choice_too(self, chat):
+        # "Supporter: y" in the plain transcript, whose opening is "Supporter:".
+        made = chat(None)
+        names = made.tokenizer.convert_ids_to_tokens
+        found = made.choice_ids(ASKED, ("x", "y"), 10)
+        assert names(found.ids)[-1] == "Supporter:"
+        assert [names(ids) for ids in found.choices] == [["x"], ["y"]]
+
+    def test_the_longest_has_room_in_the_window(self, chat):
+        made = chat(TURNS + OPENING + " ", window=20)
+        assert len(made.encode(ASKED, 1).ids) == 15
+        assert made.choice_ids(ASKED, ("x", "y y y y y"), 1).dropped == 0
+        assert made.choice_ids(ASKED, ("x", "y y y y y y"), 1).dropped == 2
+        with pytest.raises(WindowError):
+            made.choice_ids(ASKED, ("x", "y " * 20), 1)
+
+
 @st.composite
 def conversations(draw):
     text = st.lists(st.sampled_from(["x", "y"]), min_size=1, max_size=12).map(" ".join)

@@ -6,11 +6,12 @@ import math
 import shutil
 import threading
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
 
 from cscbench.adapters.chat import Chat
+from cscbench.adapters.hf.cache import PrefixCache
+from cscbench.adapters.hf.decode import Model
 from cscbench.adapters.hf.generate import HfAdapter
 
 WORDS = ["a", "b", "c", "d", "e", "user", "assistant", "system", "go", "<end>", "<eos>", "<pad>"]
@@ -34,7 +35,7 @@ def chain(word_tokenizer, chain_model):
 
     def build(logits, batch_size=4, pad="<pad>", **template):
         tokenizer = word_tokenizer(WORDS, **{"eos_token": "<eos>"} | ({"pad_token": pad} if pad else {}), **template)
-        return HfAdapter(chain_model(tokenizer, logits), Chat(tokenizer, 512), batch_size)
+        return HfAdapter(Model(chain_model(tokenizer, logits), Chat(tokenizer, 512), PrefixCache(1 << 30)), batch_size)
 
     return build
 
@@ -65,7 +66,7 @@ def argmax_loop(folder, request, count):
 
 def record_rows(adapter):
     """What the adapter's model generates, as token ids by unpadded prompt ids."""
-    rows, generate = {}, adapter._model.generate
+    rows, generate = {}, adapter._model.network.generate
 
     def recording(**given):
         output = generate(**given)
@@ -74,7 +75,7 @@ def record_rows(adapter):
             rows[tuple(ids[mask == 1].tolist())] = row[width:].tolist()
         return output
 
-    adapter._model.generate = recording
+    adapter._model.network.generate = recording
     return rows
 
 
@@ -93,10 +94,10 @@ class TestGreedy:
             rows = record_rows(adapter)
             replies = answers(adapter, requests)
             assert sorted(rows.values()) == sorted(expected)
-            texts = [adapter._chat.tokenizer.decode(row, skip_special_tokens=True).strip() for row in expected]
+            texts = [adapter._model.chat.tokenizer.decode(row, skip_special_tokens=True).strip() for row in expected]
             assert [reply.text for reply in replies] == texts
             assert [reply.tokens_in for reply in replies] == [
-                len(adapter._chat.encode(request.messages, 0).ids) for request in requests
+                len(adapter._model.chat.encode(request.messages, 0).ids) for request in requests
             ]
 
     @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -195,7 +196,7 @@ class TestEnds:
     def test_a_model_without_any_special_token_still_answers(self, word_tokenizer, chain_model, make_request, answers):
         tokenizer = word_tokenizer(["a", "b", "assistant", "user"], "{{ 'user assistant' }}")
         tokenizer.bos_token = None
-        adapter = HfAdapter(chain_model(tokenizer, follow("a", "b", "a")), Chat(tokenizer, 64), 2)
+        adapter = HfAdapter(Model(chain_model(tokenizer, follow("a", "b", "a")), Chat(tokenizer, 64), None), 2)
         replies = answers(adapter, [make_request("x", f"d{n}/0", max_tokens=3) for n in range(2)])
         assert [(reply.text, reply.error) for reply in replies] == [("a b a", "")] * 2
 
@@ -224,21 +225,21 @@ class TestBatches:
     def test_a_prompt_that_the_template_refuses_fails_alone(self, chain, make_request, answers):
         adapter = chain(follow("a", "<end>"))
         refuse = "{% if 'bad' in messages[-1]['content'] %}{{ raise_exception('no bad words') }}{% endif %}"
-        adapter._chat.tokenizer.chat_template = refuse + adapter._chat.tokenizer.chat_template
+        adapter._model.chat.tokenizer.chat_template = refuse + adapter._model.chat.tokenizer.chat_template
         replies = answers(adapter, [make_request(text, f"{text}/0") for text in ("go", "bad", "hm")])
         assert [reply.text for reply in replies] == ["a", "", "a"]
         assert "no bad words" in replies[1].error
 
     def test_a_request_given_up_sinks_none_of_its_mates(self, chain, make_request, monkeypatch):
         adapter = chain(follow("a", "<end>"), batch_size=2)
-        busy, go_on, generate = threading.Event(), threading.Event(), adapter._model.generate
+        busy, go_on, generate = threading.Event(), threading.Event(), adapter._model.network.generate
 
         def slow(**given):
             busy.set()
             go_on.wait(20)
             return generate(**given)
 
-        monkeypatch.setattr(adapter._model, "generate", slow)
+        monkeypatch.setattr(adapter._model.network, "generate", slow)
 
         async def main():
             async with asyncio.timeout(20):
@@ -261,10 +262,10 @@ class TestMemory:
     ):
         import torch
 
-        adapter = load_hf(lively_model("llama"), batch_size=8).adapter
+        adapter = load_hf(lively_model("llama"), batch_size=8, reuse=False).adapter
         requests = [make_request(text, f"d{n}/0") for n, text in enumerate(TEXTS)]
         expected = [reply.text for reply in answers(adapter, requests)]
-        sizes, generate = [], adapter._model.generate
+        sizes, generate = [], adapter._model.network.generate
 
         def short_of_memory(**given):
             sizes.append(len(given["input_ids"]))
@@ -272,22 +273,22 @@ class TestMemory:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return generate(**given)
 
-        monkeypatch.setattr(adapter._model, "generate", short_of_memory)
+        monkeypatch.setattr(adapter._model.network, "generate", short_of_memory)
         assert [reply.text for reply in answers(adapter, requests)] == expected
-        assert sizes == [7, 3, 1, 2, 4, 2, 2]
+        assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1], "the smaller batch is kept: no later one fails again"
 
     def test_one_request_too_large_for_memory_fails_alone(self, chain, make_request, answers, monkeypatch):
         import torch
 
         adapter = chain(follow("a", "<end>"))
-        generate = adapter._model.generate
+        generate = adapter._model.network.generate
 
         def short_of_memory(**given):
             if given["input_ids"].shape[1] > 20:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return generate(**given)
 
-        monkeypatch.setattr(adapter._model, "generate", short_of_memory)
+        monkeypatch.setattr(adapter._model.network, "generate", short_of_memory)
         texts = ["go", "go " * 40, "go go"]
         replies = answers(adapter, [make_request(text, f"d{n}/0") for n, text in enumerate(texts)])
         assert [reply.text for reply in replies] == ["a", "", "a"]
@@ -295,7 +296,7 @@ class TestMemory:
 
     def test_another_failure_of_the_model_reaches_each_asker(self, chain, make_request, monkeypatch):
         adapter = chain(follow("a"))
-        monkeypatch.setattr(adapter, "_model", SimpleNamespace(device="cpu", generate=None))
+        monkeypatch.setattr(adapter._model.network, "generate", None)
 
         async def main():
             asked = (adapter.generate(make_request("go", f"d{n}/0")) for n in range(3))

@@ -58,7 +58,7 @@ class TestOptions:
         loaded = load_hf(tiny_model, dtype="bfloat16", device="cpu", context_length=777, batch_size=5)
         assert loaded.facts["dtype"] == "bfloat16"
         assert loaded.facts["context_length"] == "777"
-        assert next(loaded.adapter._model.parameters()).dtype == torch.bfloat16
+        assert next(loaded.adapter._model.network.parameters()).dtype == torch.bfloat16
 
     @pytest.mark.parametrize(
         ("options", "parts"),
@@ -66,7 +66,7 @@ class TestOptions:
             ({"batchsize": 4}, "unknown field `batchsize`.*did you mean 'batch_size'"),
             ({"dtype": "int8"}, "`options.dtype` 'int8' is none of auto, float32, bfloat16, float16"),
             ({"dtype": 16}, "Expected `str`, got `int`.*dtype"),
-            ({"batch_size": 0}, "`options.batch_size` must be at least 1"),
+            ({"batch_size": -1}, "`options.batch_size` must be at least 1"),
             ({"batch_size": "4"}, "Expected `int`, got `str`.*batch_size"),
             ({"context_length": -1}, "`options.context_length` must be"),
             ({"device": "tpu"}, "cannot load .*tpu"),

@@ -18,12 +18,14 @@ class HfOptions(Frozen, frozen=True):
     """`options` of a card with the hf adapter.
 
     `dtype` and `device` `auto` choose bfloat16 on an accelerator and float32 on a CPU; several GPUs share the layers.
-    `context_length` overrides the model's own window, in tokens.
+    `batch_size` 0 finds one from free memory and the dialogues' lengths; `reuse` keeps what a dialogue's earlier turns
+    computed. `context_length` overrides the model's own window, in tokens.
     """
 
     dtype: str = "auto"
     device: str = "auto"
-    batch_size: int = 8
+    batch_size: int = 0
+    reuse: bool = True
     context_length: int = 0
     trust_remote_code: bool = False
 
@@ -37,11 +39,15 @@ def options(card: ModelCard) -> HfOptions:
     found = read_options(card, HfOptions)
     if found.dtype not in (known := ("auto", "float32", "bfloat16", "float16")):
         raise UserError(f"{card.name}: `options.dtype` {found.dtype!r} is none of {', '.join(known)}")
-    if found.batch_size < 1:
-        raise UserError(f"{card.name}: `options.batch_size` must be at least 1")
+    if found.batch_size < 0:
+        raise UserError(f"{card.name}: `options.batch_size` must be at least 1, or 0 to find it from free memory")
     if found.context_length < 0:
         raise UserError(f"{card.name}: `options.context_length` must be a number of tokens, or 0 for the model's own")
     return found
+
+
+# As many as the largest batch that is found by itself; those beyond the batch wait for their turn.
+_MOST_IN_FLIGHT = 64
 
 
 def _fingerprint(card: ModelCard) -> Mapping[str, str]:
@@ -61,5 +67,6 @@ HF = AdapterKind(
     load=_load,
     fingerprint=_fingerprint,
     packages=("torch", "transformers", "tokenizers", "peft"),
-    concurrency=lambda card: options(card).batch_size,
+    concurrency=lambda card: options(card).batch_size or _MOST_IN_FLIGHT,
+    ranks=True,
 )

@@ -1,14 +1,19 @@
-"""Batched decoding with transformers' `generate`: one adapter for greedy and sampled runs."""
+"""The Hugging Face adapter: collects what is pending, and answers it in batches."""
 
 import asyncio
-import time
+import logging
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
+import torch
+from jinja2 import TemplateError
 
-from cscbench.adapters.chat import Chat, Encoded, WindowError
+from cscbench.adapters.chat import WindowError
+from cscbench.adapters.hf.decode import Model, Ready, write
+from cscbench.adapters.hf.rank import rank
 from cscbench.records import Frozen, Reply, Request, Sampling
+
+log = logging.getLogger("cscbench")
 
 # Ticks of the event loop without a new request after which all that are coming have come: between two replies a play
 # does no I/O, so whoever will ask has asked.
@@ -20,26 +25,24 @@ class _Waiting(Frozen, frozen=True):
     future: asyncio.Future[Reply]
 
 
-class _Ready(Frozen, frozen=True):
-    request: Request
-    encoded: Encoded
-
-
 def _still_wanted(waiting: Sequence[_Waiting]) -> list[_Waiting]:
     """Those whose asker has not gone: a cancelled one must not sink its batch mates."""
     return [one for one in waiting if not one.future.done()]
 
 
-def _decoding(waiting: _Waiting) -> Sampling:
-    """The settings that one `generate` has in common for all its rows: all but the seed."""
-    return msgspec.structs.replace(waiting.request.sampling, seed=0)
+def _alike(request: Request) -> tuple[bool, Sampling]:
+    """What the rows of one batch have in common: ranked or written, and all settings but the seed."""
+    return bool(request.choices), msgspec.structs.replace(request.sampling, seed=0)
 
 
 class HfAdapter:
-    """Collects pending requests and answers up to `batch_size` of them in one `generate`."""
+    """Collects pending requests and answers up to `batch_size` of them together.
 
-    def __init__(self, model: Any, chat: Chat, batch_size: int) -> None:
-        self._model, self._chat, self._batch_size = model, chat, batch_size
+    Out of memory, it forgets what it kept, then halves the batch for good: no request is lost.
+    """
+
+    def __init__(self, model: Model, batch_size: int) -> None:
+        self._model, self._batch_size = model, batch_size
         self._pending: list[_Waiting] = []
         self._flusher: asyncio.Task[None] | None = None
 
@@ -51,8 +54,9 @@ class HfAdapter:
         return await future
 
     def close(self) -> None:
-        """Let go of the model."""
-        self._model = None
+        """Let go of what earlier requests computed."""
+        if self._model.prefixes is not None:
+            self._model.prefixes.clear()
 
     async def _flush(self) -> None:
         while self._pending:
@@ -73,7 +77,7 @@ class HfAdapter:
     def _next_batch(self) -> list[_Waiting]:
         """The first that are pending and decode alike; sorted, so that a batch does not depend on who woke first."""
         self._pending = sorted(_still_wanted(self._pending), key=lambda waiting: waiting.request.id)
-        like = [waiting for waiting in self._pending if _decoding(waiting) == _decoding(self._pending[0])]
+        like = [one for one in self._pending if _alike(one.request) == _alike(self._pending[0].request)]
         batch = like[: self._batch_size]
         taken = {id(waiting) for waiting in batch}
         self._pending = [waiting for waiting in self._pending if id(waiting) not in taken]
@@ -88,120 +92,57 @@ class HfAdapter:
 
     def _answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in the order of the requests; one that does not fit the window fails alone."""
-        from jinja2 import TemplateError
-
         replies: dict[str, Reply] = {}
-        ready: list[_Ready] = []
+        ready: list[Ready] = []
         for request in requests:
             try:
-                ready.append(_Ready(request, self._chat.encode(request.messages, request.sampling.max_tokens)))
+                if request.choices:
+                    replies[request.id] = self._rank(request)
+                else:
+                    encoded = self._model.chat.encode(request.messages, request.sampling.max_tokens)
+                    ready.append(Ready(request, encoded))
             except WindowError as error:
                 replies[request.id] = Reply("", error=str(error))
             except TemplateError as error:
                 replies[request.id] = Reply("", error=f"the chat template refuses this prompt: {error}")
-        if ready:
-            for item, reply in zip(ready, self._decode_within_memory(ready), strict=True):
-                replies[item.request.id] = reply
+        replies |= {item.request.id: reply for item, reply in zip(ready, self._write(ready), strict=True)}
         return [replies[request.id] for request in requests]
 
-    def _decode_within_memory(self, ready: Sequence[_Ready]) -> list[Reply]:
-        """Half the batch, and half again, where the accelerator's memory does not hold it whole."""
-        import torch
-
+    def _rank(self, request: Request) -> Reply:
+        encoded = self._model.chat.choice_ids(request.messages, request.choices, request.sampling.max_tokens)
         try:
-            return self._decode(ready)
-        except torch.OutOfMemoryError as error:
-            if len(ready) == 1:
-                return [Reply("", error=f"out of memory on one request: {error}")]
-        torch.cuda.empty_cache()
-        half = len(ready) // 2
-        return [*self._decode_within_memory(ready[:half]), *self._decode_within_memory(ready[half:])]
+            return rank(self._model, request, encoded)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+        self._forget()
+        return rank(self._model, request, encoded)
 
-    def _decode(self, ready: Sequence[_Ready]) -> list[Reply]:
-        import torch
+    def _write(self, ready: Sequence[Ready]) -> list[Reply]:
+        replies: list[Reply] = []
+        while len(replies) < len(ready):
+            batch = ready[len(replies) : len(replies) + self._batch_size]
+            try:
+                replies += write(self._model, batch)
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                held = self._forget()
+                if len(batch) > 1:
+                    self._batch_size = len(batch) // 2
+                    log.warning("out of memory on a batch of %d: going on with %d", len(batch), self._batch_size)
+                elif not held:
+                    replies.append(Reply("", error=f"out of memory on one request: {error}"))
+        return replies
 
-        started = time.monotonic()
-        tokenizer, sampling = self._chat.tokenizer, ready[0].request.sampling
-        # Masked on the left and cut off on the right: any token will do.
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else next(iter(self._chat.ends), 0)
-        width = max(len(item.encoded.ids) for item in ready)
-        ids = torch.full((len(ready), width), pad, dtype=torch.long)
-        mask = torch.zeros((len(ready), width), dtype=torch.long)
-        for row, item in enumerate(ready):
-            ids[row, width - len(item.encoded.ids) :] = torch.tensor(item.encoded.ids)
-            mask[row, width - len(item.encoded.ids) :] = 1
-        stops = (*sampling.stop, *self._chat.stops)
-        with torch.inference_mode():
-            output = self._model.generate(
-                input_ids=ids.to(self._model.device),
-                attention_mask=mask.to(self._model.device),
-                generation_config=self._config(sampling, pad, stops),
-                logits_processor=_sampler(sampling, [item.request.sampling.seed for item in ready]),
-                tokenizer=tokenizer if stops else None,
-            )
-        seconds = (time.monotonic() - started) / len(ready)
-        rows = output[:, width:].tolist()
-        return [self._reply(item, row, stops, seconds) for item, row in zip(ready, rows, strict=True)]
-
-    def _config(self, sampling: Sampling, pad: int, stops: Sequence[str]) -> Any:
-        """Our settings and no others: a checkpoint's own repetition penalty or top-k must not slip in."""
-        from transformers import GenerationConfig
-
-        config = GenerationConfig(
-            max_new_tokens=sampling.max_tokens,
-            do_sample=False,
-            eos_token_id=list(self._chat.ends) or None,
-            pad_token_id=pad,
-            stop_strings=list(stops) or None,
-        )
-        self._model.generation_config = config
-        return config
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        return str(self._chat.tokenizer.decode(tokens, skip_special_tokens=True))
-
-    def _reply(self, item: _Ready, row: Sequence[int], stops: Sequence[str], seconds: float) -> Reply:
-        end = next((n for n, token in enumerate(row) if token in self._chat.ends), None)
-        kept = row if end is None else row[:end]
-        text = self._text(kept)
-        cuts = [at for stop in stops if (at := text.find(stop)) >= 0]
-        if cuts:
-            text = text[: min(cuts)]
-            # What follows in the row is padding up to the longest of the batch: no token of this reply.
-            kept = next(row[:n] for n in range(1, len(row) + 1) if any(stop in self._text(row[:n]) for stop in stops))
-            end = None
-        return Reply(
-            text=text.strip(),
-            tokens_in=len(item.encoded.ids),
-            tokens_out=len(kept) + (end is not None),
-            seconds=seconds,
-            finish_reason="stop" if end is not None or cuts else "length",
-            dropped=item.encoded.dropped,
-        )
+    def _forget(self) -> bool:
+        """Free what earlier requests computed; whether there was any."""
+        held = self._model.prefixes is not None and self._model.prefixes.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return held
 
 
-def _sampler(sampling: Sampling, seeds: Sequence[int]) -> Any:
-    """None for greedy decoding, else processors after which the largest score is the sampled token.
-
-    Adding Gumbel noise to log-probabilities and taking the maximum samples from them (Gumbel 1954; the Gumbel-max
-    trick). Each row has a generator of its own, so that a request's sample does not depend on its batch.
-    """
-    if sampling.temperature == 0:
-        return None
-    import torch
-    from transformers import LogitsProcessor, LogitsProcessorList
-    from transformers.generation import TemperatureLogitsWarper, TopPLogitsWarper
-
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    class GumbelNoise(LogitsProcessor):  # type: ignore[misc]
-        def __call__(self, _ids: Any, scores: Any) -> Any:
-            uniform = torch.stack([torch.rand(scores.shape[-1], generator=own) for own in generators])
-            noise = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
-            return scores.float() + noise.to(scores.device)
-
-    processors = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
-    if sampling.top_p < 1:
-        processors.append(TopPLogitsWarper(sampling.top_p))
-    processors.append(GumbelNoise())
-    return processors
+def _out_of_memory(error: RuntimeError) -> bool:
+    """An accelerator says so by type, a CPU by message."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)

@@ -9,7 +9,11 @@ from typing import Any
 from cscbench.adapters import LoadedAdapter, Setting
 from cscbench.adapters.chat import Chat
 from cscbench.adapters.hf import HfOptions, options
+from cscbench.adapters.hf.attention import group_heads
+from cscbench.adapters.hf.cache import PrefixCache
+from cscbench.adapters.hf.decode import Model
 from cscbench.adapters.hf.generate import HfAdapter
+from cscbench.adapters.hf.size import sizes
 from cscbench.errors import UserError
 from cscbench.records import ChatRole, Message, ModelCard
 from cscbench.weights.source import fetch
@@ -24,11 +28,40 @@ def load(setting: Setting) -> LoadedAdapter:
         UserError: weights that are not there or do not load, a LoRA adapter that does not fit or changes nothing, or
             remote code that the command line has not allowed.
     """
+    card, settings = setting.card, options(setting.card)
+    model, chat = open_base(card, setting.trust_remote_code)
+    notes = list(chat.notes)
+    group_heads(model)
+    if card.lora:
+        model, proof = _with_lora(card, model, chat)
+        notes.append(proof)
+    model.eval()
+    fitting = sizes(model, chat, setting.test, setting.prompts, card.sampling.max_tokens)
+    # A resumed run keeps the batches that it began with.
+    batch_size = settings.batch_size or int(setting.before.get("batch_size", fitting.batch_size))
+    reuse = settings.reuse and _keeps_all(model)
+    if settings.reuse and not reuse:
+        notes.append("each request is computed anew: this model's layers do not keep every token's states")
+    facts = {
+        **engine_facts(model, chat),
+        "batch_size": str(batch_size),
+        "reuse": "on" if reuse else "off",
+    }
+    prefixes = PrefixCache(fitting.kept_bytes) if reuse else None
+    return LoadedAdapter(HfAdapter(Model(model, chat, prefixes), batch_size), facts, tuple(notes))
+
+
+def open_base(card: ModelCard, trust_remote_code: bool) -> tuple[Any, Chat]:
+    """A card's model without LoRA weights, and its chat, whose notes say what had to be handled.
+
+    Raises:
+        UserError: weights that are not there or do not load, or remote code that the command line has not allowed.
+    """
     import transformers
     from jinja2 import TemplateError
 
-    card, settings = setting.card, options(setting.card)
-    if settings.trust_remote_code and not setting.trust_remote_code:
+    settings = options(card)
+    if settings.trust_remote_code and not trust_remote_code:
         raise UserError(
             f"{card.name}: its card asks to run the model's own code: add --trust-remote-code if you trust it"
         )
@@ -42,25 +75,30 @@ def load(setting: Setting) -> LoadedAdapter:
         chat = Chat(tokenizer, settings.context_length or _window(card, model), _model_ends(model))
     except TemplateError as error:
         raise UserError(f"{card.name}: the chat template of {where} does not render: {error}") from None
-    notes = list(chat.notes)
     if where.is_file():
-        notes.append(
+        chat.notes.append(
             "GGUF: transformers rebuilds the tokenizer without the file's own pre-tokenizer: digits and blanks may be "
             "split otherwise than in training; a folder of the same model does not have this"
         )
-    if card.lora:
-        model, proof = _with_lora(card, model, chat)
-        notes.append(proof)
-    model.eval()
-    facts = {
+    return model, chat
+
+
+def engine_facts(model: Any, chat: Chat) -> dict[str, str]:
+    """What a model runs on and in which shape, as runs and trainings record it."""
+    return {
         "device": _device_name(model),
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": str(getattr(model.config, "_attn_implementation", "")),
         "chat_template": chat.template_sha256,
         "context_length": str(chat.window),
-        "batch_size": str(settings.batch_size),
     }
-    return LoadedAdapter(HfAdapter(model, chat, settings.batch_size), facts, tuple(notes))
+
+
+def _keeps_all(model: Any) -> bool:
+    """Whether every layer keeps the states of every token; sliding windows and recurrent layers do not."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def _device(card: ModelCard, settings: HfOptions) -> str:
