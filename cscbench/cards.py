@@ -16,7 +16,10 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Variant(Frozen, frozen=True):
-    """What a variant may override of its card; `sampling` and `options` are merged key by key."""
+    """What a variant may override of its card; `sampling` and `options` are merged key by key.
+
+    One that names another adapter leaves the card's `options` behind: they were the first adapter's.
+    """
 
     adapter: str | UnsetType = UNSET
     weights: str | UnsetType = UNSET
@@ -99,6 +102,8 @@ def _resolve(found: FoundCard, variants: tuple[str, ...]) -> tuple[CardFile, yam
     for variant in variants:
         over = found.raw["variants"][variant]
         yamlfile.convert(found.path, over, found.lines, Variant, ("variants", variant))
+        if over.get("adapter", data["adapter"]) != data["adapter"]:
+            data.pop("options", None)  # another adapter's, which knows no such options
         data = _merge(data, over)
         lines |= {
             keys[2:]: line for keys, line in found.lines.items() if keys[:2] == ("variants", variant) and keys[2:]

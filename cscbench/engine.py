@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from cscbench.adapters import LoadedAdapter
+from cscbench.budget import Budget, BudgetSpent, no_budget
 from cscbench.errors import UserError
 from cscbench.play import Play
 from cscbench.progress import Progress
-from cscbench.records import Frozen, Prediction, Reply, Request
+from cscbench.records import Prediction, Reply, Request
 from cscbench.store import KnownReplies, ReplyLog, request_key
 
 log = logging.getLogger("cscbench")
@@ -19,30 +20,22 @@ log = logging.getLogger("cscbench")
 _GIVE_UP_AFTER = 16
 
 
-class Tally(Frozen, frozen=True):
-    """What the replies of a run add up to."""
-
-    predictions: tuple[Prediction, ...]
-    asked: int
-    tokens_in: int
-    tokens_out: int
-    dropped: int
-    cut: int
-    seconds: float
-
-
 class _Desk:
     """Answers requests from disk, else from the adapter, loading it on the first need."""
 
     def __init__(
-        self, known: KnownReplies, log_file: ReplyLog, load: Callable[[], LoadedAdapter], bar: Progress
+        self,
+        known: KnownReplies,
+        log_file: ReplyLog,
+        load: Callable[[], LoadedAdapter],
+        bar: Progress,
+        budget: Budget,
     ) -> None:
-        self._known, self._log, self._load, self._bar = known, log_file, load, bar
+        self._known, self._log, self._load, self._bar, self._budget = known, log_file, load, bar, budget
         self._loaded: LoadedAdapter | None = None
         self._failed_in_a_row = 0
         self._traced = False
         self._ever_answered = bool(known.replies)
-        self.replies: list[Reply] = []
 
     def known(self, request: Request) -> Reply | None:
         return self._known.replies.get((request.id, request_key(request)))
@@ -52,10 +45,11 @@ class _Desk:
         if reply is not None:
             self._bar.skip()
         else:
+            held = await self._budget.hold(request)
             reply = await self._generate(request)
             self._log.append(request, reply)
+            self._budget.settle(held, reply)
             self._bar.step()
-        self.replies.append(reply)
         return reply
 
     async def _generate(self, request: Request) -> Reply:
@@ -76,6 +70,10 @@ class _Desk:
         if not self._ever_answered and self._failed_in_a_row >= _GIVE_UP_AFTER:
             raise UserError(f"the first {_GIVE_UP_AFTER} requests all failed; the last: {reply.error}")
         return reply
+
+    async def leave(self) -> None:
+        if self._loaded is not None and self._loaded.leave is not None:
+            await self._loaded.leave()
 
     def close(self) -> None:
         if self._loaded is not None:
@@ -100,7 +98,10 @@ async def _drive(play: Play, desk: _Desk) -> tuple[Prediction, ...]:
 
 async def _worker(plays: Iterator[tuple[int, Play]], desk: _Desk, done: dict[int, tuple[Prediction, ...]]) -> None:
     for number, play in plays:
-        done[number] = await _drive(play, desk)
+        try:
+            done[number] = await _drive(play, desk)
+        except BudgetSpent:
+            return  # quietly: what others have in flight is paid for and comes back
 
 
 def play_all(
@@ -110,8 +111,9 @@ def play_all(
     load: Callable[[], LoadedAdapter],
     concurrency: int,
     bar: Progress,
-) -> Tally:
-    """Play every dialogue, `concurrency` at a time, in order.
+    budget: Budget | None = None,
+) -> tuple[Prediction, ...]:
+    """Play every dialogue, `concurrency` at a time, in order. Returns the predictions in the dialogues' order.
 
     Each play waits for its own replies only. A known reply comes without waiting, so after a kill every dialogue that
     was in flight is back at the same request before anything new is asked, and a batching adapter forms the same
@@ -119,15 +121,20 @@ def play_all(
 
     Raises:
         UserError: the adapter cannot be loaded, always fails, or a reply cannot be written.
+        BudgetSpent: the budget does not allow a request; those that it allowed were answered.
     """
-    desk = _Desk(known, log_file, load, bar)
+    budget = budget or no_budget()
+    desk = _Desk(known, log_file, load, bar, budget)
     done: dict[int, tuple[Prediction, ...]] = {}
 
     async def main() -> None:
         queue = iter(enumerate(plays))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(concurrency, len(plays))):
-                group.create_task(_worker(queue, desk, done))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(concurrency, len(plays))):
+                    group.create_task(_worker(queue, desk, done))
+        finally:
+            await desk.leave()
 
     try:
         asyncio.run(main())
@@ -136,13 +143,5 @@ def play_all(
         raise (group.exceptions[0] if rest is None else group) from None
     finally:
         desk.close()
-    replies = desk.replies
-    return Tally(
-        predictions=tuple(prediction for number in sorted(done) for prediction in done[number]),
-        asked=len(replies),
-        tokens_in=sum(reply.tokens_in for reply in replies),
-        tokens_out=sum(reply.tokens_out for reply in replies),
-        dropped=sum(1 for reply in replies if reply.dropped),
-        cut=sum(1 for reply in replies if reply.finish_reason == "length"),
-        seconds=sum(reply.seconds for reply in replies),
-    )
+    budget.check()
+    return tuple(prediction for number in sorted(done) for prediction in done[number])

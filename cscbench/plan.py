@@ -38,7 +38,10 @@ NO_ENCODER = "none"
 
 
 class RunOptions(Frozen, frozen=True):
-    """What the command line gives. `limit` 0 takes all dialogues; empty `encoder` and `scorers` take the task's."""
+    """What the command line gives. `limit` 0 takes all dialogues; empty `encoder` and `scorers` take the task's.
+
+    `max_cost`, in the currency of the card's price, changes no reply: None sets no limit.
+    """
 
     model: str
     task: str = "csconv_sample"
@@ -53,6 +56,7 @@ class RunOptions(Frozen, frozen=True):
     encoder: str = ""
     scorers: tuple[str, ...] = ()
     trust_remote_code: bool = False
+    max_cost: float | None = None
 
 
 class Plan(Frozen, frozen=True):
@@ -82,6 +86,11 @@ def prepare(options: RunOptions) -> Plan:
             f"{card.name}: the {card.adapter} adapter cannot rank: --condition ranked reads a model's likelihoods; "
             "use --condition two-step, or an hf or vllm card"
         )
+    if options.max_cost is not None and card.price is None:
+        raise UserError(
+            f"{card.name}: --max-cost needs the price of its tokens: add it to the card, for a million each, as "
+            "`price: {input: 0.15, output: 0.60, currency: USD}`"
+        )
     task = find_task(options.task)
     data = task.load(Path(options.data).expanduser() if options.data else None)
     chosen = tuple(d for d in data.test if options.language in (None, d.language))
@@ -109,6 +118,7 @@ def identity(plan: Plan) -> dict[str, Any]:
     # Where weights lie says nothing about what they are, the fingerprint does; and a price changes no reply.
     for field in ("weights", "lora", "revision", "price"):
         del card[field]
+    card["options"] = {name: card["options"][name] for name in card["options"] if name not in plan.kind.local_options}
     return {
         "cscbench": __version__,
         "card": card,
@@ -136,7 +146,7 @@ def run_record(plan: Plan) -> RunRecord:
         name=f"{plan.task.name}--{plan.options.context}--{label}--{digest8}",
         hash=digest8,
         identity=own,
-        model=ModelRecord(label=label, fingerprint=fingerprint, **_public(plan.card)),
+        model=ModelRecord(label=label, fingerprint=fingerprint, **public_fields(plan.card, plan.kind)),
         task=TaskRecord(
             name=plan.task.name,
             title=plan.task.title,
@@ -156,7 +166,7 @@ def run_record(plan: Plan) -> RunRecord:
             language=plan.options.language,
             seed=plan.options.seed,
         ),
-        environment=_environment(plan.kind.packages),
+        environment=environment(plan.kind.packages),
     )
 
 
@@ -224,16 +234,18 @@ def plan_scoring(record: RunRecord, encoder: str, extra: Sequence[str]) -> Scori
     )
 
 
-def _public(card: ModelCard) -> dict[str, Any]:
-    """A card's fields without the folders of this machine: a path keeps its last part."""
+def public_fields(card: ModelCard, kind: AdapterKind) -> dict[str, Any]:
+    """A card's fields without what is this machine's own: a path keeps its last part, local options are left out."""
     shown = msgspec.structs.asdict(card)
+    shown["options"] = {name: card.options[name] for name in card.options if name not in kind.local_options}
     for field in ("weights", "lora"):
         if shown[field].startswith(("/", "~")):
             shown[field] = Path(shown[field]).name
     return shown
 
 
-def _environment(packages: tuple[str, ...]) -> Environment:
+def environment(packages: tuple[str, ...]) -> Environment:
+    """Where and when this process runs, and the versions of what counts."""
     return Environment(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         python=platform.python_version(),

@@ -4,7 +4,7 @@ A play does no I/O. Gold and generated context, one call or two, differ only in 
 """
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 from cscbench.parse import Parsed, parse
 from cscbench.prompts import NamedPrompt, answer_message, ask_message, strategy_choices, system_message
@@ -73,6 +73,21 @@ def play(dialogue: Dialogue, prompt: NamedPrompt, protocol: Protocol) -> Play:
             thread = (*thread, *answer.messages)
         heard = ""
     return tuple(predictions)
+
+
+def play_gold(dialogue: Dialogue, prompt: NamedPrompt) -> Iterator[tuple[Request, str]]:
+    """Every request of a dialogue, each with the reference's answer to it in the history's shape."""
+    steps = [step.step for step in prompt.prompt.steps]
+    walk = play(dialogue, prompt, Protocol(Context.GOLD, Sampling()))
+    request = next(walk)
+    while True:
+        turn = dialogue.turns[request.turn]
+        answer = answer_message(prompt, steps.index(request.step), turn.strategy or "", turn.text).content
+        yield request, answer
+        try:
+            request = walk.send(Reply(answer))
+        except StopIteration:
+            return
 
 
 def _ask_turn(

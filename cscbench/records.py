@@ -130,16 +130,16 @@ class Request(Frozen, frozen=True):
 class Reply(Frozen, frozen=True):
     """A model's answer. A non-empty `error` says that there is none: such a reply is kept, never scored, asked again.
 
-    `tokens_reused` of the `tokens_in` were found in a cache, not computed again. `dropped` counts the oldest messages
-    left out so that the rest fitted the context window. `reasoning` is what a model thought aloud, kept apart from
-    `text`. `logprob` sums the natural log-probabilities of the reply's tokens, where they are known;
-    `choice_logprobs` has, for each of the request's choices, the mean over its tokens.
+    `tokens_reused` of the `tokens_in` were found in a cache, not computed again; None where that is not known.
+    `dropped` counts the oldest messages left out so that the rest fitted the context window. `reasoning` is what a
+    model thought aloud, kept apart from `text`. `logprob` sums the natural log-probabilities of the reply's tokens,
+    where they are known; `choice_logprobs` has, for each of the request's choices, the mean over its tokens.
     """
 
     text: str
     tokens_in: int = 0
     tokens_out: int = 0
-    tokens_reused: int = 0
+    tokens_reused: int | None = None
     seconds: float = 0.0
     finish_reason: str = ""
     dropped: int = 0

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from cscbench import __version__
+from cscbench.cost import Cost, Usage
 from cscbench.errors import UserError
 from cscbench.extras import need
 from cscbench.records import Form, Frozen, Language, Metric, Pair
 from cscbench.runfile import DataRecord, ModelRecord, ProtocolRecord, RunRecord
 from cscbench.scoring import Measured, Scored, ScoringPlan
-from cscbench.store import PREDICTIONS, RESULTS, SCORES, read_value, write_atomic, write_json
+from cscbench.store import PREDICTIONS, RESULTS, SCORES, engine_key, read_value, write_atomic, write_json
 
 SCHEMA = "cscbench/results/1"
 
@@ -55,27 +56,39 @@ class Counts(Frozen, frozen=True):
     faults: int
 
 
+class EngineSummary(Frozen, frozen=True):
+    """What answered: the versions of the adapter's packages, and what it found out when it loaded (device, dtype, ...).
+
+    `key` stands in each line of replies.jsonl: `store.engine_key`.
+    """
+
+    key: str
+    packages: dict[str, str]
+    facts: dict[str, str]
+
+
 class Timing(Frozen, frozen=True):
-    """When, and how long the model took: the only part that differs between equal runs."""
+    """When, and what it took: the only part that differs between equal runs. `cost` is null as `Results.usage` is."""
 
     started: str
     finished: str
-    model_seconds: float
+    cost: Cost | None
 
 
 class Results(Frozen, frozen=True):
-    """The content of results.json."""
+    """The content of results.json. `usage` is null where a run was scored again after its replies were lost."""
 
     schema: str
     cscbench: str
     run: RunSummary
     model: ModelRecord
+    engine: EngineSummary | None
     task: TaskSummary
     data: DataRecord
     protocol: ProtocolRecord
     scoring: ScoringRecord
     counts: Counts
-    usage: dict[str, int]
+    usage: Usage | None
     parse: dict[Form, int]
     metrics: tuple[Metric, ...]
     tables: dict[str, Any]
@@ -169,6 +182,36 @@ def write_scores(folder: Path, pairs: Sequence[Pair], measured: Sequence[Measure
     _write_table(folder / SCORES, columns)
 
 
+class ScoreTable(Frozen, frozen=True):
+    """scores.parquet: (dialogue, turn) of each row, and each scorer's columns as `<scorer>.<column>`."""
+
+    turns: tuple[tuple[str, int], ...]
+    columns: Mapping[str, Any]
+
+
+def read_scores(folder: Path) -> ScoreTable:
+    """The sufficient statistics in scores.parquet.
+
+    Raises:
+        UserError: there is none, or it is not one of ours.
+    """
+    need("scores", ["pyarrow"], f"reading {SCORES}")
+    import pyarrow
+    import pyarrow.parquet
+
+    path = folder / SCORES
+    cure = f"`cscbench score {folder}` writes it anew"
+    try:
+        found = pyarrow.parquet.read_table(path)
+        dialogues, turns = found["dialogue"].to_pylist(), found["turn"].to_pylist()
+        columns = {name: found[name].to_numpy() for name in found.column_names if "." in name}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file: {cure}") from None
+    except (OSError, KeyError, pyarrow.ArrowException) as error:
+        raise UserError(f"{path}: not a scores file of this version: {error}: {cure}") from None
+    return ScoreTable(tuple(zip(dialogues, turns, strict=True)), columns)
+
+
 def _count(pairs: Sequence[Pair], run: RunRecord) -> Counts:
     failed = sum(1 for pair in pairs if pair.form is Form.FAILED)
     return Counts(
@@ -186,8 +229,7 @@ def build(
     pairs: Sequence[Pair],
     scored: Scored,
     scoring: ScoringRecord,
-    notes: Sequence[str],
-    usage: Mapping[str, int],
+    usage: Usage | None,
     timing: Timing,
 ) -> Results:
     """The results of a run. Everything outside `timing` is the same for the same inputs."""
@@ -197,18 +239,25 @@ def build(
         cscbench=__version__,
         run=RunSummary(run.name, run.hash, counts.failed == 0),
         model=run.model,
+        engine=_engine(run),
         task=TaskSummary(run.task.name, run.task.title, run.task.languages),
         data=run.data,
         protocol=run.protocol,
         scoring=scoring,
         counts=counts,
-        usage=dict(usage),
+        usage=usage,
         parse=dict(sorted(Counter(pair.form for pair in pairs).items())),
         metrics=scored.metrics,
         tables=dict(scored.tables),
-        notes=tuple(notes),
+        notes=(*run.data.notes, *(run.engine.notes if run.engine else ())),
         timing=timing,
     )
+
+
+def _engine(run: RunRecord) -> EngineSummary | None:
+    if run.engine is None:
+        return None
+    return EngineSummary(engine_key(run), run.identity["packages"], run.engine.facts)
 
 
 def write(folder: Path, results: Results) -> None:

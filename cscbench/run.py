@@ -1,20 +1,26 @@
 """One run, from a model spec to results.json: prepare, play, score."""
 
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from cscbench import results, scoring, store
 from cscbench.adapters import LoadedAdapter, Setting
-from cscbench.engine import Tally, play_all
+from cscbench.budget import Budget, no_budget
+from cscbench.cost import Cost, Session, Usage, cost_of, usage_of
+from cscbench.engine import play_all
+from cscbench.meter import Meter, Metered
 from cscbench.plan import Plan, check_scoring, plan_scoring, run_record, scoring_record
 from cscbench.play import Protocol, play
 from cscbench.progress import progress
 from cscbench.records import Dialogue, Pair, Prediction, Speaker
 from cscbench.results import Results, Timing
+from cscbench.runfile import EngineRecord, RunRecord
 from cscbench.scorers import Scorer
+from cscbench.store import StoredReply
 
 log = logging.getLogger("cscbench")
 
@@ -26,6 +32,7 @@ def run(plan: Plan) -> tuple[Path, Results]:
 
     Raises:
         UserError: what cannot be loaded, asked or written; replies on disk stay good.
+        BudgetSpent: `max_cost` does not allow the next request; the same, and it can be raised.
     """
     check_scoring(plan)
     record = run_record(plan)
@@ -37,10 +44,9 @@ def run(plan: Plan) -> tuple[Path, Results]:
         if finished is not None:
             return folder, finished
         scorers = scoring.build_scorers(scoring_plan)
-        tally = _play(plan, folder)
-        pairs = _pairs(plan.dialogues, tally.predictions)
+        pairs = _pairs(plan.dialogues, _play(plan, folder))
         results.write_pairs(folder, pairs)
-        return folder, _score(folder, pairs, scorers, scoring_plan, _usage(tally), tally.seconds)
+        return folder, _score(folder, pairs, scorers, scoring_plan)
 
 
 def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
@@ -54,10 +60,7 @@ def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
     scoring_plan = plan_scoring(record, encoder, scorers)
     results.check_pairs(folder, pairs, record, scoring_plan)
     with store.locked(folder):
-        built = scoring.build_scorers(scoring_plan)
-        before = results.read(folder) if (folder / store.RESULTS).exists() else None
-        usage, seconds = (before.usage, before.timing.model_seconds) if before else ({}, 0.0)
-        return _score(folder, pairs, built, scoring_plan, usage, seconds)
+        return _score(folder, pairs, scoring.build_scorers(scoring_plan), scoring_plan)
 
 
 def _finished(folder: Path, plan: scoring.ScoringPlan) -> Results | None:
@@ -68,28 +71,40 @@ def _finished(folder: Path, plan: scoring.ScoringPlan) -> Results | None:
     return found if found.run.complete and found.scoring == scoring_record(plan) else None
 
 
-def _play(plan: Plan, folder: Path) -> Tally:
-    known = store.read_replies(folder / store.REPLIES)
-    if known.damaged:
-        where = folder / store.REPLIES
-        log.warning("%s: %d damaged lines are passed over; what they answered is asked again", where, known.damaged)
+def _play(plan: Plan, folder: Path) -> tuple[Prediction, ...]:
+    where = folder / store.REPLIES
+    known = store.read_replies(where, store.engine_key(store.read_run(folder)))
+    for count, what in ((known.damaged, "damaged lines"), (known.foreign, "replies of another model or engine")):
+        if count:
+            log.warning("%s: %d %s are passed over; what they answered is asked again", where, count, what)
     turns = sum(1 for d in plan.dialogues for turn in d.turns if turn.speaker is Speaker.SUPPORTER)
     steps = len(next(iter(plan.prompts.values())).prompt.steps)
     protocol = Protocol(plan.options.context, plan.sampling)
     plays = [play(dialogue, plan.prompts[dialogue.language], protocol) for dialogue in plan.dialogues]
-    log_file = store.ReplyLog(folder / store.REPLIES)
+    log_file = store.ReplyLog(where)
     try:
         with progress(plan.card.name, turns * steps) as bar:
-            return play_all(plays, known, log_file, partial(_load, plan, folder), plan.concurrency, bar)
+            load, budget = partial(_load, plan, folder, log_file), _budget(plan, where, turns * steps)
+            return play_all(plays, known, log_file, load, plan.concurrency, bar, budget)
     finally:
         log_file.close()
 
 
-def _load(plan: Plan, folder: Path) -> LoadedAdapter:
-    setting = Setting(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code)
+def _budget(plan: Plan, replies: Path, requests: int) -> Budget:
+    """All that was asked is paid for: by earlier commands, and what failed or was lost, too."""
+    if plan.card.price is None or plan.options.max_cost is None:
+        return no_budget()
+    before = store.read_lines(replies, StoredReply).values
+    return Budget(plan.card.price, plan.options.max_cost, (line.reply for line in before), requests)
+
+
+def _load(plan: Plan, folder: Path, log_file: store.ReplyLog) -> LoadedAdapter:
+    before = store.read_engine(folder).facts
+    setting = Setting(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code, before)
     loaded = plan.kind.load(setting)
-    store.check_engine(folder, store.EngineRecord(dict(loaded.facts), loaded.notes))
-    return loaded
+    log_file.engine = store.check_engine(folder, EngineRecord(dict(loaded.facts), loaded.notes))
+    meter = Meter(folder / store.SESSIONS, loaded.devices)
+    return msgspec.structs.replace(loaded, adapter=Metered(loaded.adapter, meter))
 
 
 def _pairs(dialogues: tuple[Dialogue, ...], predictions: tuple[Prediction, ...]) -> list[Pair]:
@@ -115,14 +130,15 @@ def _pairs(dialogues: tuple[Dialogue, ...], predictions: tuple[Prediction, ...])
     return pairs
 
 
-def _usage(tally: Tally) -> dict[str, int]:
-    return {
-        "requests": tally.asked,
-        "tokens_in": tally.tokens_in,
-        "tokens_out": tally.tokens_out,
-        "replies_cut_at_max_tokens": tally.cut,
-        "prompts_with_turns_dropped": tally.dropped,
-    }
+def _took(folder: Path, record: RunRecord) -> tuple[Usage | None, Cost | None]:
+    """Usage and cost from what the sessions left; where their replies are gone, what the results said before."""
+    if not (folder / store.REPLIES).exists():
+        before = results.read(folder) if (folder / store.RESULTS).exists() else None
+        return (before.usage, before.timing.cost) if before else (None, None)
+    key = store.engine_key(record)
+    replies = [line for line in store.read_lines(folder / store.REPLIES, StoredReply).values if line.engine == key]
+    sessions = store.read_lines(folder / store.SESSIONS, Session).values
+    return usage_of(replies), cost_of(replies, sessions, record.model.price)
 
 
 def _score(
@@ -130,10 +146,9 @@ def _score(
     pairs: list[Pair],
     scorers: tuple[tuple[str, Scorer], ...],
     plan: scoring.ScoringPlan,
-    usage: Mapping[str, int],
-    seconds: float,
 ) -> Results:
-    record, engine = store.read_run(folder), store.read_engine(folder)
+    record = store.read_run(folder)
+    usage, cost = _took(folder, record)
     scored = scoring.score(pairs, scorers, plan)
     results.write_scores(folder, pairs, scored.measured)
     found = results.build(
@@ -141,12 +156,11 @@ def _score(
         pairs=pairs,
         scored=scored,
         scoring=scoring_record(plan),
-        notes=[*record.data.notes, *engine.notes],
         usage=usage,
         timing=Timing(
             started=record.environment.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            model_seconds=round(seconds, 3),
+            cost=cost,
         ),
     )
     results.write(folder, found)

@@ -59,8 +59,19 @@ class Environment(Frozen, frozen=True):
     commit: str
 
 
+class EngineRecord(Frozen, frozen=True):
+    """What the adapter found out when it loaded (device, dtype, chat template), and what it had to say."""
+
+    facts: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
 class RunRecord(Frozen, frozen=True):
-    """The content of run.json. `identity` is what `hash` covers; `dialogues` are the ids of those played."""
+    """The content of run.json. `identity` is what `hash` covers; `dialogues` are the ids of those played.
+
+    `engine` is added when the adapter first loads, and is no part of `identity`: a finished run is recognised without
+    loading its model.
+    """
 
     schema: str
     name: str
@@ -72,3 +83,4 @@ class RunRecord(Frozen, frozen=True):
     dialogues: tuple[str, ...]
     protocol: ProtocolRecord
     environment: Environment
+    engine: EngineRecord | None = None

@@ -1,18 +1,17 @@
 """What the terminal shows: aligned tables of results, cards, tasks and dry runs."""
 
-import math
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
+from cscbench.budget import estimate_tokens
 from cscbench.cards import FoundCard
+from cscbench.cost import Cost
 from cscbench.data import Fault
 from cscbench.plan import Plan
-from cscbench.play import Protocol, play
-from cscbench.prompts import NamedPrompt
-from cscbench.records import Dialogue, Language, Message, Metric, Reply, Step
+from cscbench.play import play_gold
+from cscbench.records import Metric
 from cscbench.results import Results
 from cscbench.tasks import Task
 
@@ -44,7 +43,7 @@ def _number(value: float | None) -> str:
 
 
 def show_results(results: Results) -> None:
-    """The metrics of a run with their intervals, and what a reader must know beside them."""
+    """The metrics of a run with their intervals, what it took, and what a reader must know beside them."""
     protocol, counts = results.protocol, results.counts
     title = f"{results.model.label} on {results.task.title}: {protocol.context} context, {protocol.condition}"
     rows = [
@@ -52,6 +51,8 @@ def show_results(results: Results) -> None:
         for m in results.metrics
     ]
     table(title, ("metric", "value", "95 % low", "high", "turns", "better"), rows, numbers=(1, 2, 3, 4))
+    if results.timing.cost is not None:
+        table("", ("cost", ""), _cost_rows(results.timing.cost))
     said = (
         f"{counts.dialogues} dialogues, {counts.turns} turns: {counts.answered} answered, "
         f"{counts.failed} failed, {counts.unparsed} without a readable strategy; "
@@ -61,11 +62,55 @@ def show_results(results: Results) -> None:
     print("\n".join(lines))  # noqa: T201 - standard output is this function's purpose
 
 
+def _cost_rows(cost: Cost) -> list[tuple[str, str]]:
+    """What a run took; what is not known has no row."""
+    rows = [("requests", f"{cost.requests:,}")]
+    if cost.tokens_in is not None:
+        reused = "" if cost.tokens_reused is None else f", of which {cost.tokens_reused:,} reused"
+        rows.append(("tokens in", f"{cost.tokens_in:,}{reused}"))
+    if cost.tokens_out is not None:
+        speed = f", {_speed(cost)} a second" if _speed(cost) else ""
+        rows.append(("tokens out", f"{cost.tokens_out:,}{speed}"))
+    if cost.wall_seconds is not None:
+        killed = f", {cost.killed} of them killed" if cost.killed else ""
+        sessions = f" in {cost.sessions} sessions{killed}" if cost.sessions > 1 or killed else ""
+        devices = f", devices: {cost.devices}" if cost.devices else ""
+        rows.append(("time", f"{cost.wall_seconds:,.1f} s with requests in flight{sessions}{devices}"))
+    if _memory(cost):
+        rows.append(("peak memory", _memory(cost)))
+    if cost.amount is not None:
+        rows.append(("price", _amount(cost)))
+    if cost.energy_joules is not None:
+        rows.append(("energy", f"{cost.energy_joules:,.0f} J ({cost.energy_note})"))
+    return rows
+
+
+def _speed(cost: Cost) -> str:
+    return f"{cost.tokens_out / cost.wall_seconds:,.1f}" if cost.tokens_out and cost.wall_seconds else ""
+
+
+def _memory(cost: Cost) -> str:
+    sizes = ((cost.peak_memory, ""), (cost.peak_device_memory, " on devices"))
+    return ", ".join(f"{_size(size)}{where}" for size, where in sizes if size is not None)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _amount(cost: Cost) -> str:
+    return "" if cost.amount is None else f"{cost.amount:.4g} {cost.currency}"
+
+
 def show_comparison(all_results: Sequence[Results]) -> None:
-    """Several finished runs side by side: a column a run, a row a metric, each value with its interval."""
+    """Several finished runs side by side: a column a run, a row a metric, each value with its interval; then costs."""
     names = list(dict.fromkeys(metric.name for results in all_results for metric in results.metrics))
     found = [{metric.name: metric for metric in results.metrics} for results in all_results]
     rows = [(name, *(_cell(metrics.get(name)) for metrics in found)) for name in names]
+    costs = [results.timing.cost for results in all_results]
+    for name, of in (("tokens out a second", _speed), ("peak memory", _memory), ("price", _amount)):
+        cells = [of(cost) if cost else "" for cost in costs]
+        rows += [(name, *cells)] if any(cells) else []
     columns = ("values, 95 % intervals", *(_heading(results) for results in all_results))
     table("", columns, rows, numbers=range(1, len(columns)))
 
@@ -118,36 +163,15 @@ def show_tasks(tasks: Sequence[Task], broken: Sequence[str]) -> None:
         print(f"broken: {message}", file=sys.stderr)  # noqa: T201 - a message for the person
 
 
-def estimate_tokens(text: str) -> int:
-    """A rough count without a tokenizer: three tokens for four Chinese characters, one for four others."""
-    han = len(re.findall(r"[㐀-鿿]", text))
-    return math.ceil(0.75 * han + (len(text) - han) / 4)
-
-
-def _gold_requests(
-    dialogues: Sequence[Dialogue], prompts: Mapping[Language, NamedPrompt], plan: Plan
-) -> list[tuple[Message, ...]]:
-    """The messages of all requests, with the reference standing in for what a model will say."""
-    asked = []
-    protocol = Protocol(plan.options.context, plan.sampling)
-    for dialogue in dialogues:
-        walk = play(dialogue, prompts[dialogue.language], protocol)
-        request = next(walk)
-        while True:
-            asked.append(request.messages)
-            turn = dialogue.turns[request.turn]
-            said = turn.text if request.step is Step.REPLY else f"[{turn.strategy}] {turn.text}"
-            try:
-                request = walk.send(Reply(said))
-            except StopIteration:
-                break
-    return asked
-
-
 def show_dry_run(plan: Plan, weights: str) -> None:
     """The resolved card and task, the first prompts, and the token estimate; nothing is loaded."""
     card = msgspec.yaml.encode(msgspec.to_builtins(plan.card)).decode().rstrip()
-    requests = _gold_requests(plan.dialogues, plan.prompts, plan)
+    # The reference stands in for what a model will say.
+    requests = [
+        request.messages
+        for dialogue in plan.dialogues
+        for request, _ in play_gold(dialogue, plan.prompts[dialogue.language])
+    ]
     tokens_in = sum(estimate_tokens(message.content) for messages in requests for message in messages)
     lines = [f"# model\n{card}", f"fingerprint: {weights}", f"\n# task {plan.task.name}: {plan.task.title}"]
     lines.append(f"{len(plan.dialogues)} of {len(plan.data.test)} dialogues, {len(plan.data.train)} for training")
@@ -157,7 +181,7 @@ def show_dry_run(plan: Plan, weights: str) -> None:
     for language, prompt in plan.prompts.items():
         first = next(dialogue for dialogue in plan.dialogues if dialogue.language is language)
         # The second supporter turn's first request: it begins with all of the first turn's.
-        shown = _gold_requests([first], {language: prompt}, plan)[: len(prompt.prompt.steps) + 1][-1]
+        shown = [request.messages for request, _ in play_gold(first, prompt)][: len(prompt.prompt.steps) + 1][-1]
         lines.append(f"\n# prompt ({language}): dialogue {first.id}, second supporter turn")
         lines += [f"<{m.role}>\n{m.content}" for m in shown]
     most = plan.sampling.max_tokens * len(requests)

@@ -1,8 +1,9 @@
 """The run folder: what is known before, appended during, and written last.
 
-run.json          the resolved card and task, hashes, versions, hardware: written first
-engine.json       what the adapter found out when it loaded: device, dtype, template
+run.json          the resolved card and task, hashes, versions, hardware: written first; what the adapter found out when
+                  it loaded (device, dtype, template) is added then
 replies.jsonl     one line a reply, appended; a torn last line is repaired on open
+sessions.jsonl    what each process that asked for replies took, appended now and then, for a kill to lose little
 predictions.parquet, scores.parquet
 results.json      written last, by rename: its presence means that the run was scored
 """
@@ -10,19 +11,19 @@ results.json      written last, by rename: its presence means that the run was s
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from cscbench.errors import UserError
 from cscbench.fingerprint import digest
 from cscbench.records import Frozen, Reply, Request
-from cscbench.runfile import RUN_SCHEMA, RunRecord
+from cscbench.runfile import RUN_SCHEMA, EngineRecord, RunRecord
 
-RUN, ENGINE, REPLIES, RESULTS = "run.json", "engine.json", "replies.jsonl", "results.json"
+RUN, REPLIES, SESSIONS, RESULTS = "run.json", "replies.jsonl", "sessions.jsonl", "results.json"
 PREDICTIONS, SCORES = "predictions.parquet", "scores.parquet"
 
 _RUN_AGAIN = "run it again, with another --out"
@@ -31,23 +32,50 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class StoredReply(Frozen, frozen=True):
-    """A line of replies.jsonl: which request (`key` covers its messages and sampling), and its reply."""
+    """A line of replies.jsonl: which request (`key` covers its messages and sampling), what made it, and its reply.
+
+    `engine` is the `engine_key` of the run and of what its adapter said of itself: a line that comes from another
+    model, another dtype or another version is never taken for this run's.
+    """
 
     id: str
     key: str
     reply: Reply
+    engine: str = ""
 
 
 class KnownReplies(Frozen, frozen=True):
-    """What was on disk: good replies by request id and key; the count of lines that could not be read."""
+    """What was on disk: good replies by request id and key; how many lines were damaged, or another engine's."""
 
     replies: dict[tuple[str, str], Reply]
+    damaged: int = 0
+    foreign: int = 0
+
+
+class Lines(Generic[T], Frozen, frozen=True):
+    """The lines of an append-only file, and how many could not be read."""
+
+    values: tuple[T, ...]
     damaged: int = 0
 
 
 def request_key(request: Request) -> str:
-    """Sixteen hex digits over everything in a request that changes its answer."""
-    return digest(msgspec.to_builtins([request.messages, request.sampling, request.step, request.choices]))[:16]
+    """Everything in a request that changes its answer: sixteen hex digits over its messages, eight over the rest."""
+    settings = digest(msgspec.to_builtins([request.sampling, request.step, request.choices]))
+    return f"{digest(msgspec.to_builtins(request.messages))[:16]}-{settings[:8]}"
+
+
+def prompt_key(key: str) -> str:
+    """The part of a `request_key` that is over the messages alone."""
+    return key.partition("-")[0]
+
+
+def engine_key(run: RunRecord) -> str:
+    """Sixteen hex digits over everything beside a request that changes its answer; empty while no adapter has loaded.
+
+    The run's identity has weights, adapter weights and versions; the engine's facts have dtype, device and template.
+    """
+    return digest([run.identity, run.engine.facts])[:16] if run.engine else ""
 
 
 def trouble(path: Path, error: OSError) -> UserError:
@@ -158,34 +186,29 @@ def read_run(folder: Path) -> RunRecord:
     return read_value(folder / RUN, RunRecord, "a run folder", _RUN_AGAIN, RUN_SCHEMA)
 
 
-class EngineRecord(Frozen, frozen=True):
-    """The content of engine.json: what the adapter found out when it loaded, and what it had to say."""
-
-    facts: dict[str, str] = {}
-    notes: tuple[str, ...] = ()
-
-
 def read_engine(folder: Path) -> EngineRecord:
-    """engine.json of a run folder; empty where the adapter never loaded.
+    """What run.json says of the engine; empty where the adapter never loaded.
 
     Raises:
-        UserError: it is damaged.
+        UserError: there is no run.json, or it is damaged.
     """
-    path = folder / ENGINE
-    return read_value(path, EngineRecord, "a run folder", _RUN_AGAIN) if path.exists() else EngineRecord()
+    return read_run(folder).engine or EngineRecord()
 
 
-def check_engine(folder: Path, now: EngineRecord) -> None:
+def check_engine(folder: Path, now: EngineRecord) -> str:
     """Replies of one run come from one engine: record its facts and notes, or compare with the facts recorded.
+
+    Returns the `engine_key` of the replies that it will make.
 
     Raises:
         UserError: the earlier replies were made with another device, dtype or chat template.
     """
-    path = folder / ENGINE
-    if not path.exists():
-        write_json(path, msgspec.to_builtins(now))
-        return
-    then = read_engine(folder).facts
+    run = read_run(folder)
+    if run.engine is None:
+        run = msgspec.structs.replace(run, engine=now)
+        write_json(folder / RUN, msgspec.to_builtins(run))
+        return engine_key(run)
+    then = run.engine.facts
     changed = [
         f"{name}: {then.get(name)} then, {now.facts.get(name)} now"
         for name in {**then, **now.facts}
@@ -196,10 +219,32 @@ def check_engine(folder: Path, now: EngineRecord) -> None:
             f"{folder}: the earlier replies of this run were made differently ({'; '.join(changed)}). "
             "Set it in the card so that both agree, or choose another --out"
         )
+    return engine_key(run)
 
 
-def read_replies(path: Path) -> KnownReplies:
-    """Every good reply on disk. A torn last line is cut off first, so that the next append starts on a fresh line.
+def read_lines(path: Path, into: type[T]) -> Lines[T]:
+    """Every whole line of an append-only file; none where there is no file. Nothing is repaired.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    values: list[T] = []
+    damaged = 0
+    decoder = msgspec.json.Decoder(into)
+    for line in content.splitlines():
+        try:
+            values.append(decoder.decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            damaged += 1
+    return Lines(tuple(values), damaged)
+
+
+def read_replies(path: Path, engine: str = "") -> KnownReplies:
+    """Every good reply on disk that this engine made. A torn last line is cut off first, so that the next is whole.
 
     Failed replies are passed over: they are asked again. Of two replies to the same messages the first counts; one to
     other messages of the same turn does not hide it.
@@ -207,43 +252,58 @@ def read_replies(path: Path) -> KnownReplies:
     Raises:
         UserError: the file cannot be read or repaired.
     """
+    repair(path, StoredReply)
+    found = read_lines(path, StoredReply)
+    own = [line for line in found.values if line.engine == engine]
+    replies: dict[tuple[str, str], Reply] = {}
+    for line in own:
+        if not line.reply.error:
+            replies.setdefault((line.id, line.key), line.reply)
+    return KnownReplies(replies, found.damaged, len(found.values) - len(own))
+
+
+def counted(lines: Sequence[StoredReply]) -> dict[str, StoredReply]:
+    """Of each request, by id, the reply that a run's results rest on.
+
+    It is the first good one to the request's newest messages, as `read_replies` gives it to a play, else a failure.
+    """
+    newest = {line.id: line.key for line in lines}
+    found: dict[str, StoredReply] = {}
+    for line in lines:
+        if line.key == newest[line.id] and (line.id not in found or found[line.id].reply.error):
+            found[line.id] = line
+    return found
+
+
+def repair(path: Path, into: type[T]) -> None:
+    """End an append-only file with a whole line: a torn one is cut off, a missing newline added.
+
+    Raises:
+        UserError: the file cannot be repaired.
+    """
     try:
-        _repair(path)
-        content = path.read_bytes() if path.exists() else b""
+        if path.exists():
+            _repair(path, into)
     except OSError as error:
         raise trouble(path, error) from None
-    replies: dict[tuple[str, str], Reply] = {}
-    damaged = 0
-    decoder = msgspec.json.Decoder(StoredReply)
-    for line in content.splitlines():
-        try:
-            stored = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            damaged += 1
-            continue
-        if not stored.reply.error:
-            replies.setdefault((stored.id, stored.key), stored.reply)
-    return KnownReplies(replies, damaged)
 
 
-def _repair(path: Path) -> None:
-    if not path.exists():
-        return
+def _repair(path: Path, into: type[T]) -> None:
     with path.open("rb+") as file:
         content = file.read()
         if not content or content.endswith(b"\n"):
             return
         start = content.rfind(b"\n") + 1
         try:
-            msgspec.json.decode(content[start:], type=StoredReply)
+            msgspec.json.decode(content[start:], type=into)
         except (msgspec.DecodeError, UnicodeDecodeError):
             file.truncate(start)
         else:
             file.write(b"\n")
 
 
-class ReplyLog:
-    """Appends replies, each in one write, so that a kill leaves at most one torn line."""
+class Appender:
+    """Appends values as lines of JSON, each in one write, so that a kill leaves at most one torn line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -252,13 +312,13 @@ class ReplyLog:
         except OSError as error:
             raise trouble(path, error) from None
 
-    def append(self, request: Request, reply: Reply) -> None:
-        """Put a reply on disk.
+    def append(self, value: msgspec.Struct) -> None:
+        """Put a value on disk.
 
         Raises:
             UserError: the disk is full; the torn line is repaired when the run goes on.
         """
-        line = msgspec.json.encode(StoredReply(request.id, request_key(request), reply)) + b"\n"
+        line = msgspec.json.encode(value) + b"\n"
         try:
             if self._file.write(line) != len(line):
                 raise OSError(28, "No space left on device")
@@ -270,3 +330,23 @@ class ReplyLog:
         with suppress(OSError):
             os.fsync(self._file.fileno())
         self._file.close()
+
+
+class ReplyLog:
+    """Appends replies. `engine` stands in each line: it is set when the adapter has loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = Appender(path)
+        self.engine = ""
+
+    def append(self, request: Request, reply: Reply) -> None:
+        """Put a reply on disk.
+
+        Raises:
+            UserError: the disk is full; the torn line is repaired when the run goes on.
+        """
+        self._lines.append(StoredReply(request.id, request_key(request), reply, self.engine))
+
+    def close(self) -> None:
+        """Sync and close."""
+        self._lines.close()

@@ -65,6 +65,21 @@ def test_variants_override_in_order_and_merge_sampling_and_options():
     assert resolve_card("mine").options == {"dtype": "float32", "chat": {"a": 1, "b": 2}}
 
 
+def test_a_variant_with_another_adapter_leaves_the_options_before_it_behind():
+    card(
+        HEAD + "options: {dtype: float32, batch_size: 4}\nvariants:\n"
+        "  hot: {options: {dtype: float16}}\n"
+        "  same: {adapter: hf, options: {device: cpu}}\n"
+        "  other: {adapter: vllm, options: {guided: true}}\n"
+        "  bare: {adapter: vllm}\n"
+    )
+    assert resolve_card("mine+other").options == {"guided": True}
+    assert resolve_card("mine+hot+other").options == {"guided": True}
+    assert resolve_card("mine+other+hot").options == {"guided": True, "dtype": "float16"}
+    assert resolve_card("mine+bare").options == {}
+    assert resolve_card("mine+same").options == {"dtype": "float32", "batch_size": 4, "device": "cpu"}
+
+
 def test_the_working_directorys_card_hides_the_shipped_one():
     shipped = resolve_card("gold")
     card("name: gold\nadapter: majority", "gold")

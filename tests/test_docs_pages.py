@@ -10,6 +10,9 @@ import yaml
 from pages import commands, page, shown_files, table
 
 from cscbench.adapters.hf import HfOptions, options
+from cscbench.adapters.openai import OPENAI, OpenAiOptions
+from cscbench.adapters.openai import options as server_options
+from cscbench.adapters.vllm import VLLM, VllmOptions
 from cscbench.cards import CardFile, Variant, resolve_card
 from cscbench.errors import UserError
 from cscbench.records import Condition, Context, Language, ModelCard, Sampling
@@ -36,13 +39,15 @@ def shown(tmp_path):
         (CARDS, "Fields", CardFile),
         (CARDS, "Sampling", Sampling),
         (CARDS, "Options of hf", HfOptions),
+        (CARDS, "Options of vllm", VllmOptions),
+        (CARDS, "Options of openai", OpenAiOptions),
         (CARDS, "Options of bertscore", EncoderOptions),
         (TASKS, "Fields of task.yaml", TaskFile),
         (TASKS, "Fields of data", DataFiles),
     ],
 )
 def test_every_field_stands_in_its_table_with_its_default(text, heading, struct):
-    documented = {row[0]: row[1] for row in table(text, heading)}
+    documented = {row[0].removesuffix("` *"): row[1] for row in table(text, heading)}
     real = {field.name: field for field in msgspec.structs.fields(struct)}
     assert set(documented) == set(real)
     for name, field in real.items():
@@ -71,6 +76,24 @@ def test_the_example_card_loads_with_each_of_its_variants(shown):
         resolve_card("my-qwen+lora")
     assert resolve_card("my-qwen+lora", "/weights").lora == "/weights"
     assert resolve_card("my-qwen", "/weights").name == "my-qwen+lora"
+
+
+def test_the_server_s_example_card_loads_and_the_marked_options_are_the_local_ones(shown):
+    card = resolve_card("our-server")
+    assert (server_options(card).lora_model, server_options(card).key_env) == ("qwen-rolecs", "OUR_KEY")
+    assert OPENAI.fingerprint(card) == {"model": "qwen", "weights": "Qwen/Qwen2.5-7B-Instruct"}
+    assert marked("Options of openai") == set(OPENAI.local_options) - {
+        "model",
+        "lora_model",
+    }  # the fingerprint has those
+
+
+def marked(heading):
+    return {row[0].removesuffix("` *") for row in table(CARDS, heading) if row[0].endswith("` *")}
+
+
+def test_the_marked_options_of_vllm_are_the_local_ones():
+    assert marked("Options of vllm") == set(VLLM.local_options)
 
 
 def test_every_form_of_weights_is_taken_for_what_the_page_says(tmp_path, monkeypatch):

@@ -124,7 +124,7 @@ def test_the_schema_is_itself_one():
 
 
 # Here keys are data. (`metrics` is a group's, by name; those of the list are called `metrics[0]`.)
-FREE = {"options", "fingerprint", "prompts", "prompt_sha256", "parse", "metrics"}
+FREE = {"options", "fingerprint", "prompts", "prompt_sha256", "packages", "facts", "parse", "metrics"}
 
 
 def spoiled(value: Any, key: str = "", top: bool = True) -> Iterator[tuple[str, Any]]:
@@ -170,6 +170,9 @@ def test_the_schema_refuses_every_missing_key_every_further_key_and_every_other_
         ("gold", ("schema",), "cscbench/results/0"),
         ("gold", ("protocol", "context"), "golden"),
         ("gold", ("run", "hash"), "not hexa"),
+        ("gold", ("usage",), None),
+        ("gold", ("timing", "cost"), None),
+        ("gold", ("timing", "cost", "tokens_in"), -1),
     ],
 )
 def test_the_schema_refuses_what_contradicts_itself(name, path, value, runs):
@@ -264,20 +267,37 @@ def test_scoring_again_gives_the_same_results_times_aside(name, runs, tmp_path):
     (folder / "scores.parquet").unlink()
     rescore(folder, "none", ())
     after = loaded(folder)
-    assert after["timing"].pop("model_seconds") == before["timing"].pop("model_seconds")
-    assert after["timing"].pop("started") == before["timing"].pop("started")
+    assert after["timing"].pop("finished") >= before["timing"].pop("finished")
+    assert after["timing"] == before["timing"]
     assert {**after, "timing": {}} == {**before, "timing": {}}
     assert (folder / "scores.parquet").read_bytes() == scores
 
 
-def test_a_lost_results_file_is_made_anew_without_its_token_counts(noisy):
+@pytest.mark.parametrize("name", ["noisy", "two-step", "deaf"])
+def test_a_lost_results_file_is_made_anew_with_all_it_said(name, runs, tmp_path):
+    folder = Path(shutil.copytree(runs[name], tmp_path / "run"))
+    before = loaded(folder)
+    (folder / "results.json").unlink()
+    rescore(folder, "none", ())
+    after = loaded(folder)
+    assert CHECK.is_valid(after)
+    assert before["usage"]["requests"] == before["timing"]["cost"]["requests"] > 5
+    assert after["timing"].pop("finished") >= before["timing"].pop("finished")
+    assert after == before
+
+
+def test_without_the_replies_what_they_came_to_is_kept_and_after_that_not_known(noisy):
     before = loaded(noisy)
+    (noisy / "replies.jsonl").unlink()
+    rescore(noisy, "none", ())
+    kept = loaded(noisy)
+    assert (kept["usage"], kept["timing"]["cost"]) == (before["usage"], before["timing"]["cost"])
     (noisy / "results.json").unlink()
     rescore(noisy, "none", ())
-    after = loaded(noisy)
-    assert CHECK.is_valid(after)
-    assert after["usage"] == {}
-    assert after["metrics"] == before["metrics"]
+    lost = loaded(noisy)
+    assert CHECK.is_valid(lost)
+    assert (lost["usage"], lost["timing"]["cost"]) == (None, None)
+    assert lost["metrics"] == before["metrics"]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +322,9 @@ def test_a_file_that_is_no_results_file_is_named(content, noisy):
         (("task", "languages"), ["fr"], "$.task.languages[0]"),
         (("protocol", "context"), "golden", "$.protocol.context"),
         (("notes",), [1], "$.notes[0]"),
-        (("usage",), {"requests": "7"}, "$.usage"),
+        (("usage", "requests"), "7", "$.usage.requests"),
+        (("timing", "cost", "currency"), 5, "$.timing.cost.currency"),
+        (("engine", "facts"), [], "$.engine.facts"),
     ],
 )
 def test_a_results_file_that_was_changed_is_refused_with_the_field(path, value, said, noisy):

@@ -17,6 +17,7 @@ from cscbench import store
 from cscbench.errors import UserError
 from cscbench.plan import RunOptions, prepare, run_record
 from cscbench.records import ChatRole, Message, Reply, Request, Sampling, Step
+from cscbench.runfile import EngineRecord
 
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -184,7 +185,7 @@ def test_a_run_folder_takes_its_own_run_and_no_other(tmp_path):
         store.begin(tmp_path, run_record(prepare(RunOptions(model="gold", limit=2))))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity"', "3"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity"', "3", '{"schema": "cscbench/run/1", "engine": 3}'])
 def test_a_broken_run_json_is_an_error_for_the_person(tmp_path, content):
     (tmp_path / "run.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=str(tmp_path)):
@@ -192,22 +193,89 @@ def test_a_broken_run_json_is_an_error_for_the_person(tmp_path, content):
 
 
 def test_replies_of_another_engine_are_refused_with_what_differs(tmp_path):
+    run = run_record(prepare(RunOptions(model="gold", limit=1)))
+    store.begin(tmp_path, run)
+    assert store.read_engine(tmp_path) == EngineRecord()
     facts = {"device": "cuda", "dtype": "bfloat16"}
-    store.check_engine(tmp_path, store.EngineRecord(facts, ("a note",)))
-    store.check_engine(tmp_path, store.EngineRecord(facts, ("another note",)))
-    assert store.read_engine(tmp_path).notes == ("a note",)
+    store.check_engine(tmp_path, EngineRecord(facts, ("a note",)))
+    store.check_engine(tmp_path, EngineRecord(facts, ("another note",)))
+    held = store.read_run(tmp_path)
+    assert held.engine == EngineRecord(facts, ("a note",))
+    assert structs.replace(held, engine=None, identity=run.identity) == run
+    store.begin(tmp_path, run)  # what the engine said is no part of which run it is
     with pytest.raises(UserError, match="dtype: bfloat16 then, float32 now") as caught:
-        store.check_engine(tmp_path, store.EngineRecord({**facts, "dtype": "float32"}))
+        store.check_engine(tmp_path, EngineRecord({**facts, "dtype": "float32"}))
     assert "device" not in str(caught.value)
     with pytest.raises(UserError, match="rope: None then, yarn now"):
-        store.check_engine(tmp_path, store.EngineRecord({**facts, "rope": "yarn"}))
+        store.check_engine(tmp_path, EngineRecord({**facts, "rope": "yarn"}))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"facts": 3}', '{"fact": {}}'])
-def test_a_broken_engine_json_is_an_error_for_the_person(tmp_path, content):
-    (tmp_path / "engine.json").write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=str(tmp_path)):
-        store.check_engine(tmp_path, store.EngineRecord({"device": "cpu"}))
+def test_an_engine_key_covers_the_run_and_what_the_adapter_found():
+    run = run_record(prepare(RunOptions(model="gold", limit=1)))
+    assert store.engine_key(run) == ""  # nothing has answered yet
+    facts = {"dtype": "float32", "chat_template": "0" * 64}
+    keys = [
+        store.engine_key(structs.replace(run, engine=EngineRecord(facts))),
+        *(store.engine_key(structs.replace(run, engine=EngineRecord({**facts, name: "x"}))) for name in facts),
+        *(
+            store.engine_key(structs.replace(run, identity={**run.identity, part: "x"}, engine=EngineRecord(facts)))
+            for part in ("fingerprint", "packages", "card", "cscbench")
+        ),
+    ]
+    assert len(set(keys)) == len(keys) == 7
+    noted = structs.replace(run, engine=EngineRecord(facts, ("said on the way",)))
+    assert store.engine_key(noted) == keys[0]
+
+
+def test_replies_of_another_engine_are_not_taken_for_this_ones(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    for engine, number in (("one", 0), ("other", 1), ("", 2), ("one", 3)):
+        log = store.ReplyLog(path)
+        log.engine = engine
+        log.append(request(number), Reply(f"by {engine}"))
+        log.close()
+    known = store.read_replies(path, "one")
+    assert {key[0]: reply.text for key, reply in known.replies.items()} == {
+        "d/0/joint": "by one",
+        "d/3/joint": "by one",
+    }
+    assert (known.foreign, known.damaged) == (2, 0)
+
+
+def test_the_first_half_of_a_request_key_is_over_the_messages_alone():
+    base = request(0)
+    warm = structs.replace(base, sampling=Sampling(temperature=0.5))
+    other = structs.replace(base, messages=base.messages[1:])
+    parts = [store.prompt_key(store.request_key(one)) for one in (base, warm, other)]
+    assert parts[0] == parts[1] != parts[2]
+    assert store.request_key(base) != store.request_key(warm)
+
+
+def test_of_each_request_the_reply_counts_that_the_results_rest_on():
+    def line(name, key, text, error=""):
+        return store.StoredReply(name, key, Reply(text, error=error))
+
+    lines = [
+        line("a", "1", "", "timeout"),
+        line("b", "1", "old history"),
+        line("a", "1", "answered"),
+        line("a", "1", "twice"),
+        line("b", "2", "new history"),
+        line("c", "1", "", "timeout"),
+        line("c", "1", "", "again"),
+    ]
+    found = {name: one.reply.text or one.reply.error for name, one in store.counted(lines).items()}
+    assert found == {"a": "answered", "b": "new history", "c": "again"}
+
+
+def test_the_lines_of_a_run_that_goes_on_are_read_without_touching_them(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    content = write(path, [(request(0), Reply("whole"))]) + b'{"id": "torn'
+    path.write_bytes(content)
+    found = store.read_lines(path, store.StoredReply)
+    assert ([line.reply.text for line in found.values], found.damaged) == (["whole"], 1)
+    assert path.read_bytes() == content
+    assert store.read_lines(tmp_path / "none.jsonl", store.StoredReply) == store.Lines(())
 
 
 def test_a_folder_held_by_another_process_is_refused_until_it_ends(tmp_path):

@@ -3,7 +3,7 @@
 An adapter that batches collects what is pending; one that has an engine or a server just awaits it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from cscbench import plugins
@@ -25,25 +25,33 @@ class Adapter(Protocol):
 
 
 class Setting(Frozen, frozen=True):
-    """What an adapter may know: its card, the run's prompts, and the dialogues (baselines look answers up in them)."""
+    """What an adapter may know: its card, the run's prompts, and the dialogues (baselines look answers up in them).
+
+    `before` are the facts that the adapter gave when this run began, empty at its first start.
+    """
 
     card: ModelCard
     prompts: Mapping[Language, NamedPrompt]
     test: tuple[Dialogue, ...] = ()
     train: tuple[Dialogue, ...] = ()
     trust_remote_code: bool = False
+    before: Mapping[str, str] = {}
 
 
 class LoadedAdapter(Frozen, frozen=True):
     """An adapter ready to answer.
 
     `facts` (device, dtype, template) must be the same for all replies of a run; `notes` are for the reader of the
-    results.
+    results. `leave`, where there is one, is awaited in the event loop before the adapter is closed: connections live
+    and end there. `devices` are those that the model is on, in torch's words (`cuda:1`, `cpu`); empty where that is not
+    known, as of a server.
     """
 
     adapter: Adapter
     facts: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    leave: Callable[[], Awaitable[None]] | None = None
+    devices: tuple[str, ...] = ()
 
 
 class AdapterKind(Frozen, frozen=True):
@@ -51,7 +59,8 @@ class AdapterKind(Frozen, frozen=True):
 
     `fingerprint` hashes a card's weights without loading them, and raises UserError for a card that cannot run;
     `packages` are the distributions whose versions change an answer; `concurrency` is how many dialogues to keep in
-    flight; `ranks` says that requests with choices are answered by likelihood.
+    flight; `ranks` says that requests with choices are answered by likelihood. `local_options` are those of a card's
+    `options` that are this machine's own and change no reply: they identify no run, and are not published with it.
     """
 
     load: Callable[[Setting], LoadedAdapter]
@@ -59,6 +68,7 @@ class AdapterKind(Frozen, frozen=True):
     packages: tuple[str, ...] = ()
     concurrency: Callable[[ModelCard], int] = lambda _card: 16
     ranks: bool = False
+    local_options: tuple[str, ...] = ()
 
 
 _BUILT_IN = {
@@ -66,6 +76,8 @@ _BUILT_IN = {
     "majority": "cscbench.adapters.baseline:MAJORITY",
     "retrieval": "cscbench.adapters.baseline:RETRIEVAL",
     "hf": "cscbench.adapters.hf:HF",
+    "vllm": "cscbench.adapters.vllm:VLLM",
+    "openai": "cscbench.adapters.openai:OPENAI",
 }
 
 

@@ -12,11 +12,13 @@ from cscbench import __version__
 from cscbench.errors import UserError
 
 _COMMANDS = {
+    "agree": ("cscbench.cli.agree:agree", "Compare two runs: texts and metrics."),
     "models": ("cscbench.cli.lists:models", "List the model cards."),
     "run": ("cscbench.cli.run:run", "Run a model on a task, and score it."),
     "score": ("cscbench.cli.score:score", "Score a finished run again, without its model."),
     "show": ("cscbench.cli.score:show", "Show finished runs side by side."),
     "tasks": ("cscbench.cli.lists:tasks", "List the tasks."),
+    "train": ("cscbench.cli.train:train", "Fine-tune a model with LoRA, for `run --lora`."),
 }
 
 
@@ -64,7 +66,7 @@ def cli(quiet: bool) -> None:
     """Evaluate customer-support conversation models: strategies, replies, intervals.
 
     Exit codes: 0 done, 2 a mistake in what was given (the message says where and how to mend it), 3 done, but some
-    replies failed: the same command asks for them again.
+    replies failed: the same command asks for them again, 4 stopped at --max-cost: the same command with more goes on.
     """
     logging.basicConfig(stream=sys.stderr, format="cscbench: %(message)s", level=logging.WARNING)
     logging.getLogger("cscbench").setLevel(logging.WARNING if quiet else logging.INFO)

@@ -1,23 +1,9 @@
 """`cscbench run`."""
 
-from enum import StrEnum
-from typing import TypeVar
-
 import click
 
+from cscbench.cli.choices import EnumChoice
 from cscbench.records import Condition, Context, Language
-
-E = TypeVar("E", bound=StrEnum)
-
-
-def _choice(values: type[E]) -> click.Choice[E]:
-    """The values of an enum as they are typed: `two-step`, not the member's name."""
-    return _EnumChoice(values)
-
-
-class _EnumChoice(click.Choice[E]):
-    def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
-        return choice.value if isinstance(choice, StrEnum) else str(choice)
 
 
 @click.command()
@@ -29,25 +15,31 @@ class _EnumChoice(click.Choice[E]):
 )
 @click.option(
     "--context",
-    type=_choice(Context),
-    default=Context.GOLD,
+    type=EnumChoice(Context),
+    default=Context.GOLD.value,
     show_default=True,
     help="What the history shows for earlier supporter turns: the reference, or the model's own.",
 )
 @click.option(
     "--condition",
-    type=_choice(Condition),
-    default=Condition.JOINT,
+    type=EnumChoice(Condition),
+    default=Condition.JOINT.value,
     show_default=True,
     help="Strategy and reply in one answer; in two; in two, the strategy by likelihood; the reply alone, given it.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N dialogues.")
-@click.option("--language", type=_choice(Language), help="Only dialogues in this language.")
+@click.option("--language", type=EnumChoice(Language), help="Only dialogues in this language.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of sampled decoding.")
 @click.option("--out", default="reports", show_default=True, metavar="DIR", help="Parent of the run folders.")
 @click.option("--encoder", default="", metavar="CARD|PATH", help="Encoder of BERTScore, or `none` to leave it out.")
 @click.option("--scorer", "scorers", multiple=True, metavar="NAME", help="A further scorer; may be repeated.")
 @click.option("--trust-remote-code", is_flag=True, help="Allow a card that asks for it to run its model's own code.")
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="AMOUNT",
+    help="Stop before replies cost more than this, in the currency of the card's price.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be run, without loading weights.")
 @click.pass_context
 def run(
@@ -65,6 +57,7 @@ def run(
     encoder: str,
     scorers: tuple[str, ...],
     trust_remote_code: bool,
+    max_cost: float | None,
     dry_run: bool,
 ) -> None:
     """Run a model on a task, score it, and leave a run folder.
@@ -72,6 +65,7 @@ def run(
     Killed at any moment, the same command goes on where it stopped; a finished run is only shown.
     """
     from cscbench import show
+    from cscbench.budget import BudgetSpent
     from cscbench.errors import UserError
     from cscbench.plan import RunOptions, check_scoring, prepare
     from cscbench.run import run as run_plan
@@ -90,6 +84,7 @@ def run(
         encoder=encoder,
         scorers=scorers,
         trust_remote_code=trust_remote_code,
+        max_cost=max_cost,
     )
     plan = prepare(options)
     show.show_faults(plan.data.faults)
@@ -101,7 +96,11 @@ def run(
             weights = f"not to be had here: {error}"
         show.show_dry_run(plan, weights)
         return
-    folder, results = run_plan(plan)
+    try:
+        folder, results = run_plan(plan)
+    except BudgetSpent as stop:
+        click.echo(f"cscbench: {stop}", err=True)
+        ctx.exit(4)
     show.show_results(results)
     click.echo(str(folder))
     if not results.run.complete:

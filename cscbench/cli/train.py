@@ -1,0 +1,145 @@
+"""`cscbench train`."""
+
+import click
+
+from cscbench.cli.choices import EnumChoice
+from cscbench.records import Condition, Language
+from cscbench.train.options import ALL_LINEAR, MOST_TOKENS, Recipe, TrainOptions
+
+_POSITIVE = click.IntRange(min=1)
+_RECIPE = Recipe()
+
+
+@click.command()
+@click.option("--base", required=True, metavar="SPEC", help="The model card to begin from; its adapter is hf.")
+@click.option("--out", required=True, metavar="DIR", help="The folder for the LoRA weights.")
+@click.option(
+    "--data", default="", metavar="PATH", help="Dialogues to train on instead of the task's: .json, .jsonl, .parquet."
+)
+@click.option(
+    "--task", default="csconv_sample", show_default=True, metavar="NAME", help="The task whose prompts are used."
+)
+@click.option(
+    "--condition",
+    type=EnumChoice([Condition.JOINT, Condition.TWO_STEP, Condition.GOLD_STRATEGY]),
+    default=Condition.JOINT.value,
+    show_default=True,
+    help="How `run` will ask; two-step is for ranked too.",
+)
+@click.option("--language", type=EnumChoice(Language), help="Only dialogues in this language.")
+@click.option("--limit", type=_POSITIVE, metavar="N", help="Only the first N dialogues.")
+@click.option("--lora-r", type=_POSITIVE, default=_RECIPE.rank, show_default=True, help="Rank of the LoRA matrices.")
+@click.option(
+    "--lora-alpha",
+    type=_POSITIVE,
+    default=_RECIPE.alpha,
+    show_default=True,
+    help="Their scale is this divided by the rank.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    default=_RECIPE.targets,
+    show_default=True,
+    metavar="MODULE",
+    help=f"A linear module to train, or `{ALL_LINEAR}`; may be repeated.",
+)
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=_RECIPE.learning_rate,
+    show_default=True,
+    help="The learning rate at the first step; it falls to 0 in a straight line.",
+)
+@click.option("--epochs", type=_POSITIVE, default=_RECIPE.epochs, show_default=True, help="Times through the data.")
+@click.option(
+    "--batch-size", type=_POSITIVE, default=_RECIPE.batch_size, show_default=True, help="Dialogues at a time."
+)
+@click.option(
+    "--accumulate", type=_POSITIVE, default=_RECIPE.accumulate, show_default=True, help="Batches of one step."
+)
+@click.option(
+    "--max-length",
+    type=_POSITIVE,
+    metavar="TOKENS",
+    help=f"Where longer dialogues are split.  [default: {MOST_TOKENS}, or the model's window if that is smaller]",
+)
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=_RECIPE.holdout,
+    show_default=True,
+    metavar="SHARE",
+    help="The share of dialogues kept back to measure the loss on, one at least.",
+)
+@click.option("--seed", type=int, default=_RECIPE.seed, show_default=True, help="Seed of start, order and holdout.")
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between checkpoints; one is written after each epoch, too.",
+)
+@click.option("--recompute", is_flag=True, help="Less memory, a third more time (gradient checkpointing).")
+@click.option("--trust-remote-code", is_flag=True, help="Allow a card that asks for it to run its model's own code.")
+def train(
+    base: str,
+    out: str,
+    data: str,
+    task: str,
+    condition: Condition,
+    language: Language | None,
+    limit: int | None,
+    lora_r: int,
+    lora_alpha: int,
+    targets: tuple[str, ...],
+    lr: float,
+    epochs: int,
+    batch_size: int,
+    accumulate: int,
+    max_length: int | None,
+    holdout: float,
+    seed: int,
+    save_every: float,
+    recompute: bool,
+    trust_remote_code: bool,
+) -> None:
+    """Fine-tune a model with LoRA on supporters' turns, in the shape in which `cscbench run` asks for them.
+
+    Killed at any moment, the same command goes on from its last checkpoint; a finished training is only shown.
+    """
+    from cscbench import show
+    from cscbench.train.plan import prepare
+    from cscbench.train.show import show_training
+    from cscbench.train.train import train as train_plan
+
+    recipe = Recipe(
+        rank=lora_r,
+        alpha=lora_alpha,
+        targets=targets,
+        learning_rate=lr,
+        epochs=epochs,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        max_length=max_length or 0,
+        holdout=holdout,
+        seed=seed,
+    )
+    options = TrainOptions(
+        base=base,
+        out=out,
+        task=task,
+        data=data,
+        condition=condition,
+        limit=limit or 0,
+        language=language,
+        recipe=recipe,
+        save_every=save_every,
+        recompute=recompute,
+        trust_remote_code=trust_remote_code,
+    )
+    plan = prepare(options)
+    show.show_faults(plan.data.faults)
+    show_training(train_plan(plan), base, out)

@@ -1,0 +1,234 @@
+"""The training itself: peft puts fresh LoRA weights on a model, transformers' Trainer moves them.
+
+Imported by `train` only, inside the function that needs it: it imports torch.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors import SafetensorError
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.pytorch_utils import Conv1D
+
+from cscbench.errors import UserError
+from cscbench.progress import Progress, progress
+from cscbench.train import folder
+from cscbench.train.folder import EpochLoss
+from cscbench.train.options import ALL_LINEAR, Recipe, TrainOptions
+from cscbench.train.sequences import Example
+from cscbench.yamlfile import did_you_mean
+
+log = logging.getLogger("cscbench")
+
+_IGNORED = -100  # the label that transformers' losses pass over
+_HELD_OUT = "held_out"
+_LOWER = "begin another training with a lower --lr"
+
+
+def put_on(model: Any, recipe: Recipe) -> Any:
+    """The model with fresh LoRA weights, which change nothing yet, and all else frozen.
+
+    Raises:
+        UserError: the model has no linear module of a name in `recipe.targets`.
+    """
+    set_seed(recipe.seed)
+    config = LoraConfig(
+        r=recipe.rank, lora_alpha=recipe.alpha, target_modules=_targets(model, recipe), task_type="CAUSAL_LM"
+    )
+    tuned = get_peft_model(model, config)
+    # Else peft asks the hub, at each checkpoint, whether the vocabulary was changed. Ours never is.
+    tuned.peft_config["default"].base_model_name_or_path = None
+    return tuned
+
+
+def _targets(model: Any, recipe: Recipe) -> str | list[str]:
+    if recipe.targets == (ALL_LINEAR,):
+        return ALL_LINEAR
+    layers = (part for part in model.named_modules() if isinstance(part[1], torch.nn.Linear | Conv1D))
+    head = model.get_output_embeddings()  # shared with the embeddings in many models, and no adapter's place in engines
+    known = sorted({name.rpartition(".")[2] for name, part in layers if part is not head})
+    for target in recipe.targets:
+        if target not in known:
+            cure = did_you_mean(target, known)
+            raise UserError(
+                f"--target {target}: no linear module of the model's layers{cure}\nthere are: {', '.join(known)}"
+            )
+    return list(recipe.targets)
+
+
+def tune(
+    model: Any, train: Sequence[Example], held_out: Sequence[Example], options: TrainOptions, out: Path
+) -> tuple[EpochLoss, ...]:
+    """Train the LoRA weights of `model`, from the last whole checkpoint in `out` on; the last step leaves one too.
+
+    Raises:
+        UserError: the loss is no number any more, or memory does not suffice.
+    """
+    recipe = options.recipe
+    steps = math.ceil(math.ceil(len(train) / recipe.batch_size) / recipe.accumulate)
+    arguments = _arguments(model, options, out / folder.CHECKPOINTS)
+    check_gpus(arguments.n_gpu, getattr(model, "hf_device_map", {}))
+    trainer = Trainer(model, arguments, data_collator=collate, train_dataset=train)
+    trainer.remove_callback(PrinterCallback)
+    before = folder.latest(out)
+    with progress(f"{options.base}: training steps", recipe.epochs * steps) as bar:
+        trainer.add_callback(_Keeper(held_out, steps, options.save_every, bar))
+        try:
+            trainer.train(resume_from_checkpoint=str(before) if before else None)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{options.base}: out of memory: {error}\nAdd --recompute and this training goes on; or begin another "
+                "with half the --batch-size and double --accumulate, or with a smaller --max-length"
+            ) from error
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if _is_bug(error):
+                raise
+            raise UserError(
+                f"{out}: cannot write a checkpoint: {error}\nMend that and run the same command again: it goes on from "
+                "the last whole one"
+            ) from error
+    return _losses(trainer.state.log_history)
+
+
+def _is_bug(error: Exception) -> bool:
+    """Whether an error is no failed write: torch.save has no exception class of its own, only its file's name."""
+    return isinstance(error, RuntimeError) and "inline_container" not in str(error)
+
+
+def check_gpus(gpus: int, device_map: Mapping[str, Any]) -> None:
+    """Refuse a model on one of several GPUs: Trainer would copy it to all of them, and a step be larger than asked.
+
+    Raises:
+        UserError: it is so.
+    """
+    if gpus > 1 and len(set(device_map.values())) < 2:
+        raise UserError(
+            f"{gpus} GPUs are to be seen and the model is on one of them: begin the command with "
+            "CUDA_VISIBLE_DEVICES=0, or set `options.device: auto` in the card, which shares the layers out"
+        )
+
+
+def _arguments(model: Any, options: TrainOptions, checkpoints: Path) -> TrainingArguments:
+    recipe = options.recipe
+    on_cpu = model.device.type == "cpu"
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulate,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="linear",
+        optim="adamw_torch",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        seed=recipe.seed,
+        gradient_checkpointing=options.recompute,
+        use_cpu=on_cpu,
+        dataloader_pin_memory=not on_cpu,
+        remove_unused_columns=False,
+        # Every step's loss goes into the checkpoint: an epoch's mean is then the same however often it was killed.
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",  # `_Keeper` says when
+        save_total_limit=2,
+        disable_tqdm=True,
+        report_to="none",
+        log_level="error",
+    )
+
+
+def collate(examples: Sequence[Example]) -> dict[str, Any]:
+    """Examples padded on the right to the longest: `input_ids`, `attention_mask`, `labels` (rows, tokens).
+
+    Labels are the ids of answers; all else, padding too, is ignored by the loss. What is padding is told by position:
+    the end of a turn is learned also where it is the pad token.
+    """
+    shape = (len(examples), max(len(example.ids) for example in examples))
+    ids, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    labels = torch.full(shape, _IGNORED, dtype=torch.long)
+    for row, example in enumerate(examples):
+        ids[row, : len(example.ids)] = torch.tensor(example.ids)
+        mask[row, : len(example.ids)] = 1
+        for start, end in example.answers:
+            labels[row, start:end] = ids[row, start:end]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def answer_loss(model: Any, examples: Sequence[Example]) -> float:
+    """Mean loss (nats) over all answer tokens, each example by itself: no padding, no dropout."""
+    training = model.training
+    model.eval()
+    total, tokens = 0.0, 0
+    with torch.inference_mode():
+        for example in examples:
+            batch = {name: tensor.to(model.device) for name, tensor in collate([example]).items()}
+            own = sum(end - start for start, end in example.answers)
+            total += float(model(**batch).loss) * own
+            tokens += own
+    model.train(training)
+    return total / tokens
+
+
+class _Keeper(TrainerCallback):  # type: ignore[misc]
+    """Measures the held-out loss before training and after each epoch, and says when to write a checkpoint."""
+
+    def __init__(self, held_out: Sequence[Example], steps_in_epoch: int, save_every: float, bar: Progress) -> None:
+        self._held_out, self._steps_in_epoch = held_out, steps_in_epoch
+        self._save_every, self._bar = save_every, bar
+        self._saved = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        for _step in range(state.global_step):
+            self._bar.skip()
+        if state.global_step == 0:
+            self._measure(0, model, state)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._bar.step()
+        # The last step of an epoch is saved after the held-out loss is known: a kill between must not lose it.
+        due = time.monotonic() - self._saved >= self._save_every
+        control.should_save = due and state.global_step % self._steps_in_epoch != 0
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise UserError(f"the loss at step {state.global_step} is {logs['loss']}: {_LOWER}")
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        self._measure(state.global_step // self._steps_in_epoch, model, state)
+        control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        folder.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        self._saved = time.monotonic()
+
+    def _measure(self, epoch: int, model: Any, state: Any) -> None:
+        loss = answer_loss(model, self._held_out)
+        when = f"after epoch {epoch}" if epoch else "before training"
+        if not math.isfinite(loss):
+            cure = (
+                _LOWER
+                if epoch
+                else f"its weights are damaged, or overflow in {str(model.dtype).removeprefix('torch.')}"
+            )
+            raise UserError(f"the model's held-out loss {when} is {loss}: {cure}")
+        log.info("held-out loss %s: %.4f", when, loss)
+        state.log_history.append({"epoch": float(epoch), _HELD_OUT: loss})
+
+
+def _losses(history: Sequence[Mapping[str, float]]) -> tuple[EpochLoss, ...]:
+    """The loss after each epoch, from what Trainer kept: a row a step, and ours of the held-out loss."""
+    found: list[EpochLoss] = []
+    steps: list[float] = []
+    for row in history:
+        if "loss" in row:
+            steps.append(row["loss"])
+        elif _HELD_OUT in row:
+            found.append(EpochLoss(int(row["epoch"]), sum(steps) / len(steps) if steps else None, row[_HELD_OUT]))
+            steps = []
+    return tuple(found)

@@ -1,0 +1,43 @@
+"""Cards for servers, and how to ask the openai adapter."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from cscbench.adapters import LoadedAdapter, Setting
+from cscbench.adapters.openai import OPENAI
+from cscbench.records import ModelCard, Reply, Request, Sampling
+
+
+def server_card(url: str, lora: str = "", weights: str = "", **options: Any) -> ModelCard:
+    """A card for a server at `url`; its model is the fault server's."""
+    settings = {"model": "echo", "base_url": url, **options}
+    return ModelCard("served", "openai", weights, lora=lora, sampling=Sampling(max_tokens=4), options=settings)
+
+
+def loaded(card: ModelCard) -> LoadedAdapter:
+    """The adapter for a card, through the same two calls that a run makes."""
+    OPENAI.fingerprint(card)
+    return OPENAI.load(Setting(card, {}))
+
+
+def ask(adapter: LoadedAdapter, requests: Sequence[Request]) -> list[Reply]:
+    """The replies to requests that are all in flight at once, in their order; then the adapter is closed."""
+
+    async def main() -> list[Reply]:
+        try:
+            return await asyncio.gather(*(adapter.adapter.generate(request) for request in requests))
+        finally:
+            if adapter.leave is not None:
+                await adapter.leave()
+
+    try:
+        return asyncio.run(main())
+    finally:
+        adapter.adapter.close()
+
+
+def leave(adapter: LoadedAdapter) -> LoadedAdapter:
+    """Close what was only to be looked at."""
+    ask(adapter, [])
+    return adapter

@@ -1,0 +1,261 @@
+"""Whole runs over a server, through the real command: faults, the budget, a kill, and what must not leak."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from fault_server import Call, Does, FaultServer, digest, error
+
+from cscbench import results
+from cscbench.parse import Form
+from cscbench.plan import RunOptions, prepare
+from cscbench.play import Protocol, play
+from cscbench.records import Context, Reply
+
+KEY = "sk-do-not-tell-4711"
+
+
+def write_data(dialogues: int, turns: int) -> None:
+    """data.json: so many dialogues of so many supporter turns, no two alike."""
+    rows = []
+    for number in range(dialogues):
+        turn = [
+            {"speaker": "customer", "text": f"I have question {number}, part"},
+            {"speaker": "supporter", "strategy": "GT", "text": f"Answer {number}, part"},
+        ]
+        said = [{**one, "text": f"{one['text']} {part}."} for part in range(turns) for one in turn]
+        rows.append({"id": f"d{number}", "dialogue": said, "source": "made"})
+    Path("data.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def write_card(url: str, **options) -> None:
+    Path("model_cards").mkdir(exist_ok=True)
+    options = {"model": "echo", "base_url": url, "key_env": "MY_KEY", **options}
+    front = (
+        "name: served\nadapter: openai\nlanguages: [en]\nprice: {input: 1.0, output: 2.0, currency: EUR}\n"
+        f"sampling: {{max_tokens: 16}}\noptions: {json.dumps(options)}\n"
+    )
+    Path("model_cards/served.md").write_text(f"---\n{front}---\n", encoding="utf-8")
+
+
+COMMAND = ("run", "--model", "served", "--data", "data.json", "--encoder", "none")
+
+
+def only_run() -> Path:
+    (folder,) = Path("reports").iterdir()
+    return folder
+
+
+def stored(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "replies.jsonl").read_bytes().splitlines()]
+
+
+def cost(lines: list[dict]) -> float:
+    return sum(line["reply"]["tokens_in"] * 1.0 + line["reply"]["tokens_out"] * 2.0 for line in lines) / 1e6
+
+
+def expected() -> dict[tuple[str, int], str]:
+    """For each turn, what the server answers to just the messages that the turn should send."""
+    plan = prepare(RunOptions(model="served", data="data.json"))
+    found = {}
+    for dialogue in plan.dialogues:
+        walk = play(dialogue, plan.prompts[dialogue.language], Protocol(Context.GOLD, plan.sampling))
+        request = next(walk)
+        while True:
+            text = digest([{"role": one.role.value, "content": one.content} for one in request.messages])
+            found[(dialogue.id, request.turn)] = text
+            try:
+                request = walk.send(Reply(f"[GT] {text}"))
+            except StopIteration:
+                break
+    return found
+
+
+def assert_each_turn_has_its_own_answer(folder: Path) -> None:
+    pairs = results.read_pairs(folder)
+    assert {(pair.dialogue, pair.turn): pair.text for pair in pairs} == expected()
+    assert {(pair.form, pair.strategy, pair.error) for pair in pairs} == {(Form.BRACKET, "GT", "")}
+
+
+def assert_no_key(folder: Path, *said: str) -> None:
+    texts = [path.read_bytes().decode("utf-8", "replace") for path in folder.iterdir()]
+    assert not [text for text in (*texts, *said) if "do-not-tell" in text]
+
+
+# Of a thousand calls; together 300. What may pass by itself, in every way that it fails.
+THOUSANDTHS = (
+    (60, Does(429)),
+    (20, Does(429, {"retry-after-ms": "30"})),
+    (1, Does(429, {"Retry-After": "1"})),
+    (65, Does(500)),
+    (15, Does(503)),
+    (60, Does(cut=True)),
+    (75, Does(reset=True)),
+    (4, Does(wait=30, reset=True)),  # longer than the card's timeout
+)
+
+
+def faults(call: Call, tries: Counter[str]) -> Does:
+    """By the request and how often it was tried, so that every run of the test meets the same.
+
+    Nothing fails more than three times in a row: waits grow with each, and the test would wait for the unluckiest.
+    """
+    tries[call.digest] += 1
+    if tries[call.digest] > 3 and call.digest:
+        return Does()
+    dice = int(digest([{"about": call.digest, "try": str(tries[call.digest])}]), 16) % 1000
+    for thousandths, does in THOUSANDTHS:
+        if dice < thousandths:
+            return does
+        dice -= thousandths
+    return Does()
+
+
+def test_two_thousand_requests_of_which_a_third_fail_are_all_answered_once_and_scored_as_themselves(cscbench):
+    assert sum(thousandths for thousandths, _ in THOUSANDTHS) == 300
+    write_data(dialogues=200, turns=10)
+    tries: Counter[str] = Counter()
+    with FaultServer(lambda call: faults(call, tries), key=KEY) as server:
+        write_card(server.url, concurrency=32, timeout=1.5)
+        done = cscbench(*COMMAND, MY_KEY=KEY)
+    assert done.returncode == 0, done.stderr
+    folder, asked = only_run(), Counter(call.digest for call in server.asked())
+    assert (len(asked), len(stored(folder))) == (2000, 2000)
+    assert 0.26 < 1 - 2000 / sum(asked.values()) < 0.34  # the share of calls that failed
+    assert min(server.statuses[kind] for kind in ("429", "500", "503", "cut", "reset")) > 20, server.statuses
+    assert {server.answered[about] for about in asked} == {1}
+    assert_each_turn_has_its_own_answer(folder)
+    counts = json.loads((folder / "results.json").read_bytes())["counts"]
+    assert (counts["turns"], counts["answered"], counts["failed"]) == (2000, 2000, 0)
+    assert_no_key(folder, done.stdout, done.stderr)
+    assert "127.0.0.1" not in "".join(path.read_text("utf-8", "replace") for path in folder.glob("*.json*"))
+
+
+def test_what_fails_for_good_is_kept_out_of_the_scores_and_asked_again_by_the_same_command(cscbench):
+    write_data(dialogues=5, turns=4)
+    mended = False
+
+    def decide(call: Call) -> Does:
+        broken = call.digest and "question 3, part 1" in call.body["messages"][-1]["content"]
+        return Does(400, body=error(f"flagged for {KEY}", "content_filter")) if broken and not mended else Does()
+
+    with FaultServer(decide, key=KEY) as server:
+        write_card(server.url)
+        done = cscbench(*COMMAND, MY_KEY=KEY)
+        assert done.returncode == 3, done.stderr
+        (failed,) = [pair for pair in results.read_pairs(only_run()) if pair.error]
+        assert (failed.form, failed.text) == (Form.FAILED, "")
+        assert failed.error == "HTTP 400: flagged for *** (content_filter)"
+        found = results.read(only_run())
+        assert (found.counts.failed, found.run.complete) == (1, False)
+        assert {metric.n for metric in found.metrics} == {19}
+        before, mended = len(server.asked()), True
+        assert cscbench(*COMMAND, MY_KEY=KEY).returncode == 0
+        assert len(server.asked()) == before + 1
+    assert_each_turn_has_its_own_answer(only_run())
+    assert_no_key(only_run(), done.stdout, done.stderr)
+
+
+def test_it_stops_at_the_budget_and_goes_on_with_a_larger_one(cscbench):
+    write_data(dialogues=12, turns=5)
+    with FaultServer() as server:
+        write_card(server.url, concurrency=8)
+        assert cscbench(*COMMAND, "--out", "whole").returncode == 0
+        (whole,) = Path("whole").iterdir()
+        total, dearest = cost(stored(whole)), max(cost([line]) for line in stored(whole))
+        server.calls.clear()
+        for share in (0.3, 0.7):
+            done = cscbench(*COMMAND, "--max-cost", str(total * share))
+            assert done.returncode == 4, done.stderr
+            lines = stored(only_run())
+            assert total * share - 8 * dearest < cost(lines) <= total * share
+            assert f"{cost(lines):.6g} EUR are spent on {len(lines)} replies" in done.stderr
+            assert "the same command with a larger --max-cost goes on" in done.stderr
+            assert "Traceback" not in done.stderr
+            assert not (only_run() / "results.json").exists()
+            assert len(server.asked()) == len(lines)
+        done = cscbench(*COMMAND, "--max-cost", str(total * 3))
+    assert done.returncode == 0, done.stderr
+    assert {*Counter(call.digest for call in server.asked()).values()} == {1}
+    assert len(server.asked()) == 60
+    assert only_run().name == whole.name
+    assert_each_turn_has_its_own_answer(only_run())
+    assert results.read(only_run()).metrics == results.read(whole).metrics
+
+
+def test_a_budget_that_allows_nothing_asks_nothing_and_loads_nothing(cscbench):
+    write_data(dialogues=1, turns=2)
+    with FaultServer() as server:
+        write_card(server.url)
+        done = cscbench(*COMMAND, "--max-cost", "1e-9")
+        assert (done.returncode, server.calls) == (4, [])
+        assert "0 EUR are spent on 0 replies" in done.stderr
+
+
+def test_a_budget_works_with_any_adapter_and_needs_a_price(cscbench, tiny_card):
+    card = Path(f"model_cards/{tiny_card}.md")
+    command = ("run", "--model", tiny_card, "--limit", "2", "--encoder", "none", "--max-cost", "0.01")
+    done = cscbench(*command)
+    assert done.returncode == 2
+    assert "`price: {input: 0.15, output: 0.60, currency: USD}`" in done.stderr
+    card.write_text(card.read_text().replace("languages:", "price: {input: 1.0, output: 2.0}\nlanguages:"))
+    done = cscbench(*command)
+    assert done.returncode == 4, done.stderr
+    assert 0.0 < cost(stored(only_run())) <= 0.01
+
+
+def test_killed_it_asks_nothing_twice_that_is_on_disk(cscbench):
+    write_data(dialogues=12, turns=6)
+    with FaultServer(lambda _: Does(wait=0.02), key=KEY) as server:
+        write_card(server.url, concurrency=4)
+        for kill in (1, 2):
+            command = [sys.executable, "-m", "cscbench", *COMMAND]
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "MY_KEY": KEY}) as going:
+                deadline = time.monotonic() + 60
+                while (
+                    sum(path.read_bytes().count(b"\n") for path in Path().glob("reports/*/replies.jsonl")) < 20 * kill
+                ):
+                    assert going.poll() is None
+                    assert time.monotonic() < deadline
+                    time.sleep(0.005)
+                going.kill()
+        before = {line["reply"]["text"] for line in stored(only_run())}
+        assert 40 <= len(before) < 72
+        server.calls.clear()
+        done = cscbench(*COMMAND, MY_KEY=KEY)
+        asked = [call.digest for call in server.asked()]
+    assert done.returncode == 0, done.stderr
+    assert len(asked) == len(set(asked)) == 72 - len(before)
+    assert not {f"[GT] {about}" for about in asked} & before
+    assert_each_turn_has_its_own_answer(only_run())
+
+
+@pytest.mark.parametrize("key", ["sk-also-do-not-tell", ""])
+def test_a_wrong_key_ends_the_run_before_it_began_and_is_not_shown(cscbench, key):
+    write_data(dialogues=2, turns=2)
+    with FaultServer(key=KEY) as server:
+        write_card(server.url)
+        done = cscbench(*COMMAND, MY_KEY=key)
+    assert done.returncode == 2
+    assert "the environment variable MY_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not server.asked()
+    assert_no_key(only_run(), done.stdout, done.stderr)
+
+
+def test_a_server_at_another_address_goes_on_with_the_run(cscbench):
+    write_data(dialogues=3, turns=3)
+    with FaultServer() as first:
+        write_card(first.url)
+        assert cscbench(*COMMAND, "--max-cost", "0.002").returncode == 4
+    with FaultServer() as second:
+        write_card(second.url, concurrency=2)
+        done = cscbench(*COMMAND, PYTHONDEVMODE="1")
+    assert (done.returncode, "ResourceWarning" in done.stderr) == (0, False), done.stderr  # no connection is left open
+    assert len(first.asked()) + len(second.asked()) == 9
+    assert len(stored(only_run())) == 9

@@ -1,0 +1,82 @@
+"""Runs to compare: of a third party's adapter whose replies are known beforehand, and of the baselines."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# It answers with the reference. From turn `since` on it keeps three characters of it, and says another strategy and
+# other words; at turn `fails` there is no answer.
+PLUGIN = """
+import os
+from cscbench.adapters import AdapterKind, LoadedAdapter
+from cscbench.cards import read_options
+from cscbench.records import Frozen, Reply
+
+class Options(Frozen, frozen=True):
+    since: int = 99
+    fails: int = -1
+
+class Parrot:
+    def __init__(self, setting):
+        self.dialogues = {dialogue.id: dialogue for dialogue in setting.test}
+        self.options = read_options(setting.card, Options)
+
+    async def generate(self, request):
+        turn = self.dialogues[request.thread].turns[request.turn]
+        if request.turn == self.options.fails:
+            raise TimeoutError("nobody there")
+        strategy, text = turn.strategy, turn.text
+        if request.turn >= self.options.since:
+            strategy, text = "OT" if turn.strategy != "OT" else "ID", turn.text[:3] + "~其他 other"
+        said = {"joint": f"[{strategy}] {text}", "strategy": strategy, "reply": text}[request.step]
+        return Reply(said, tokens_in=10, tokens_out=len(said), finish_reason="stop")
+
+    def close(self):
+        pass
+
+KIND = AdapterKind(load=lambda s: LoadedAdapter(Parrot(s), {"dtype": os.environ.get("DTYPE", "float32")}))
+"""
+CARD = """---
+name: parrot
+adapter: parrot
+languages: [zh, en]
+variants:
+  late: {options: {since: 4}}
+  fails: {options: {fails: 2}}
+---
+"""
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the adapter's package, installed as far as an entry point goes, and its card."""
+    place = tmp_path_factory.mktemp("agree")
+    (place / "parrot_plugin.py").write_text(PLUGIN, encoding="utf-8")
+    info = place / "parrot_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-plugin\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[cscbench.adapters]\nparrot = parrot_plugin:KIND\n", encoding="utf-8")
+    (place / "model_cards").mkdir()
+    (place / "model_cards/parrot.md").write_text(CARD, encoding="utf-8")
+    return place
+
+
+@pytest.fixture(scope="session")
+def played(cscbench: Callable, workplace: Path) -> Callable[..., Path]:
+    """The folder of a run, by its model and options; each is made once, by the real command."""
+    made: dict[tuple[str, ...], Path] = {}
+
+    def run(model: str, *options: str, wanted: int = 0, **env: str) -> Path:
+        key = (model, *options, *env.values())
+        if key not in made:
+            out = workplace / f"out{len(made)}"
+            command = ("run", "--model", model, "--encoder", "none", "--out", str(out), *options)
+            with pytest.MonkeyPatch.context() as here:
+                here.chdir(workplace)
+                done = cscbench(*command, PYTHONPATH=str(workplace), **env)
+            assert done.returncode == wanted, done.stderr
+            (made[key],) = out.iterdir()
+        return made[key]
+
+    return run

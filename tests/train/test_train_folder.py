@@ -1,0 +1,80 @@
+"""The folder of a training: which checkpoint counts, and that weights are whole whenever they are there."""
+
+import json
+
+import pytest
+
+from cscbench.errors import UserError
+from cscbench.train import folder
+
+IDENTITY = {"recipe": {"learning_rate": 0.1}, "train": "a" * 64}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Makes a checkpoint as Trainer leaves it, sealed or not."""
+
+    def make(step, sealed=True):
+        path = tmp_path / folder.CHECKPOINTS / f"checkpoint-{step}"
+        path.mkdir(parents=True)
+        (path / "adapter_config.json").write_text('{"r": 8, "target_modules": ["v_proj", "q_proj"]}')
+        (path / "adapter_model.safetensors").write_bytes(b"weights %d" % step)
+        (path / "optimizer.pt").write_bytes(b"moments")
+        if sealed:
+            folder.seal(path)
+        return path
+
+    return make
+
+
+class TestLatest:
+    def test_the_last_whole_checkpoint_counts(self, checkpoint, tmp_path):
+        assert folder.latest(tmp_path) is None
+        made = [checkpoint(step) for step in (2, 10, 9)]
+        assert folder.latest(tmp_path) == made[1]
+
+    @pytest.mark.parametrize(
+        "tear",
+        [
+            pytest.param(lambda path: (path / "complete.json").unlink(), id="not sealed"),
+            pytest.param(lambda path: (path / "complete.json").write_text('{"optim'), id="torn seal"),
+            pytest.param(lambda path: (path / "optimizer.pt").write_bytes(b"mom"), id="cut file"),
+            pytest.param(lambda path: (path / "optimizer.pt").unlink(), id="missing file"),
+            pytest.param(lambda path: [one.unlink() for one in path.iterdir()], id="empty folder"),
+        ],
+    )
+    def test_a_torn_one_is_passed_over_and_told(self, checkpoint, tmp_path, caplog, tear):
+        whole, torn = checkpoint(4), checkpoint(8)
+        tear(torn)
+        assert folder.latest(tmp_path) == whole
+        assert f"{torn} is not whole and is passed over" in caplog.text
+        assert not torn.exists()
+
+
+class TestBegun:
+    def test_the_same_training_goes_on_with_what_it_began_with(self, tmp_path):
+        first = folder.begin(tmp_path, IDENTITY, {"device": "cpu"})
+        assert folder.begin(tmp_path, IDENTITY, {"device": "cpu"}) == first
+
+    def test_another_is_refused_with_what_differs(self, tmp_path):
+        folder.begin(tmp_path, IDENTITY, {"device": "cpu"})
+        other = {**IDENTITY, "recipe": {"learning_rate": 0.2}}
+        with pytest.raises(
+            UserError, match=r"other settings \(recipe\.learning_rate was 0\.1, is 0\.2\): choose another"
+        ):
+            folder.read_finished(tmp_path, other)
+        with pytest.raises(UserError, match=r"begun differently \(device was cpu, is cuda\)"):
+            folder.begin(tmp_path, IDENTITY, {"device": "cuda"})
+
+
+class TestPublished:
+    def test_weights_are_the_checkpoints_and_their_config_names_no_path(self, checkpoint, tmp_path):
+        folder.publish_weights(tmp_path, checkpoint(3), "owner/model")
+        assert (tmp_path / "adapter_model.safetensors").read_bytes() == b"weights 3"
+        config = json.loads((tmp_path / "adapter_config.json").read_text())
+        assert config == {"base_model_name_or_path": "owner/model", "r": 8, "target_modules": ["q_proj", "v_proj"]}
+
+    def test_killed_between_weights_and_record_it_is_not_finished_and_goes_on(self, checkpoint, tmp_path):
+        folder.begin(tmp_path, IDENTITY, {})
+        folder.publish_weights(tmp_path, checkpoint(3), "owner/model")
+        assert folder.read_finished(tmp_path, IDENTITY) is None
