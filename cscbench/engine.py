@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -54,7 +57,8 @@ class _Desk:
 
     async def _generate(self, request: Request) -> Reply:
         if self._loaded is None:
-            self._loaded = self._load()
+            with _interruptible():
+                self._loaded = self._load()
         try:
             reply = _as_stored(await self._loaded.adapter.generate(request))
         except UserError:
@@ -78,6 +82,20 @@ class _Desk:
     def close(self) -> None:
         if self._loaded is not None:
             self._loaded.adapter.close()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end work that blocks the event loop: asyncio.run would heed the first one when the loop goes on."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _as_stored(reply: object) -> Reply:

@@ -1,11 +1,14 @@
 """Progress of long work: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cscbench.records import Frozen
+
+log = logging.getLogger("cscbench")
 
 _PLAIN_EVERY_S = 15.0
 
@@ -48,8 +51,7 @@ class Progress:
             return
         self._said = now
         rate = _rate(self._done, self._known, self._total, self._started)
-        line = f"{self._label}: {self._done}/{self._total}, {rate.per_second:.2f}/s, {rate.left} left"
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the plain form of a progress bar
+        log.info("%s: %d/%d, %.2f/s, %s left", self._label, self._done, self._total, rate.per_second, rate.left)
 
 
 class _BarProgress(Progress):
@@ -81,8 +83,8 @@ class _BarProgress(Progress):
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Progress]:
-    """A progress display for the time of the `with`, on standard error."""
-    if not sys.stderr.isatty():
+    """A progress display for the time of the `with`, on standard error; none under `--quiet`."""
+    if not sys.stderr.isatty() or not log.isEnabledFor(logging.INFO):
         yield Progress(label, total)
         return
     bar = _BarProgress(label, total)

@@ -130,11 +130,11 @@ def _cell(metric: Metric | None) -> str:
     return f"{metric.value:.1f}" + ("" if metric.low is None else f" [{metric.low:.1f}, {metric.high:.1f}]")
 
 
-def show_faults(faults: Sequence[Fault]) -> None:
-    """Records that were left out, on standard error."""
+def show_faults(faults: Sequence[Fault], listed_in: str = "run.json") -> None:
+    """Records that were left out, on standard error; `listed_in` is the file that has them all."""
     if not faults:
         return
-    lines = [f"{len(faults)} records could not be read and are left out (all are listed in run.json):"]
+    lines = [f"{len(faults)} records could not be read and are left out (all are listed in {listed_in}):"]
     lines += [f"  {fault.file}, record {fault.index}, {fault.field}: {fault.reason}" for fault in faults[:_MOST_FAULTS]]
     if len(faults) > _MOST_FAULTS:
         lines.append(f"  ... and {len(faults) - _MOST_FAULTS} more")

@@ -148,24 +148,34 @@ def test_a_dry_run_without_a_network_says_what_is_not_to_be_had(cscbench):
     assert "weights: Qwen/Qwen2.5-7B-Instruct" in done.stdout
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
+def test_progress_is_plain_lines_where_there_is_no_terminal(caplog, monkeypatch):
     monkeypatch.setattr(progress_module, "_PLAIN_EVERY_S", 0.0)
+    caplog.set_level("INFO", "cscbench")
     with progress("tiny", 4) as bar:
         bar.skip()
         bar.step()
         bar.step()
-    lines = capsys.readouterr().err.splitlines()
+    lines = caplog.messages
     assert [line.split(",")[0] for line in lines] == ["tiny: 1/4", "tiny: 2/4", "tiny: 3/4"]
     assert "? left" in lines[0]  # a reply that was on disk says nothing about the speed of the rest
     assert "/s, 0:00:" in lines[2]
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
-def test_progress_keeps_quiet_between_its_lines(capsys):
+def test_progress_keeps_quiet_between_its_lines(caplog):
+    caplog.set_level("INFO", "cscbench")
     with progress("tiny", 1000) as bar:
         for _ in range(1000):
             bar.step()
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
+
+
+def test_quiet_silences_progress(caplog, monkeypatch):
+    monkeypatch.setattr(progress_module, "_PLAIN_EVERY_S", 0.0)
+    caplog.set_level("WARNING", "cscbench")
+    with progress("tiny", 4) as bar:
+        bar.step()
+    assert caplog.messages == []
 
 
 def test_progress_is_a_bar_on_a_terminal():

@@ -8,7 +8,9 @@ from pages import commands, page, table
 
 from cscbench.cost import Cost, Usage
 from cscbench.meter import EVERY_S
+from cscbench.plan import RunOptions, prepare
 from cscbench.results import EngineSummary
+from cscbench.run import run
 
 PAGE = page("results.md")
 
@@ -22,7 +24,7 @@ def test_every_field_stands_in_its_table(heading, struct):
 
 def test_the_commands_compare_two_runs_as_the_page_says(cscbench, tmp_path):
     for model in ("gold", "majority"):
-        assert cscbench("run", "--model", model, "--limit", "2", "--encoder", "none").returncode == 0
+        run(prepare(RunOptions(model=model, limit=2, encoder="none")))
     shown = commands(PAGE)
     assert len(shown) == 2
     for program, *words in shown:

@@ -2,6 +2,10 @@
 
 import asyncio
 import hashlib
+import os
+import signal
+import threading
+import time
 from collections import Counter
 
 import pytest
@@ -201,6 +205,21 @@ def test_a_mistake_the_person_can_mend_ends_the_run_with_its_own_message(tmp_pat
         run(tmp_path, model, DIALOGUES)
     assert model.closed == 1
     assert (tmp_path / "replies.jsonl").read_bytes() == b""
+
+
+def test_ctrl_c_ends_a_long_load_at_once(tmp_path):
+    def load():
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        time.sleep(60)
+
+    log = store.ReplyLog(tmp_path / "replies.jsonl")
+    plays = [play(dialogue("a", 2), PROMPT, Protocol(Context.GOLD, Sampling()))]
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        play_all(plays, store.KnownReplies({}), log, load, 1, Progress("test", 2))
+    log.close()
+    assert time.monotonic() - started < 30
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_dialogue_with_nothing_to_ask_has_no_predictions(tmp_path):

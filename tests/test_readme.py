@@ -22,7 +22,9 @@ def test_readme_commands_run_with_slow_models_as_dry_runs(cscbench, tmp_path):
     shutil.copy(ROOT / "tasks/csconv_sample/data/test.jsonl", tmp_path / "sample.jsonl")
     # CSConv itself cannot be had here: a file of the published shape stands in for it.
     lines = (tmp_path / "sample.jsonl").read_text(encoding="utf-8").splitlines()
-    (tmp_path / "CSConv.json").write_text(f"[{','.join(lines[:3])}]", encoding="utf-8")
+    for name in ("CSConv.json", "RoleCS.json"):
+        (tmp_path / name).write_text(f"[{','.join(lines[:3])}]", encoding="utf-8")
+    (tmp_path / "adapters/x").mkdir(parents=True)
     found = commands(README)
     assert len(found) >= 6
     for command in found:
@@ -31,6 +33,9 @@ def test_readme_commands_run_with_slow_models_as_dry_runs(cscbench, tmp_path):
         if "csconv" in command and "--data" not in command:
             extra += ["--data", "CSConv.json"]
         done = cscbench(*command, *extra)
+        if command[0] == "train":  # all is well up to weights that cannot be had here
+            assert (done.returncode, "Qwen/Qwen2.5-7B-Instruct" in done.stderr) == (2, True), done.stderr
+            continue
         assert done.returncode == 0, (command, done.stderr)
 
 

@@ -6,7 +6,7 @@ from cscbench.cli.choices import EnumChoice
 from cscbench.records import Condition, Language
 from cscbench.train.options import ALL_LINEAR, MOST_TOKENS, Recipe, TrainOptions
 
-_POSITIVE = click.IntRange(min=1)
+_POSITIVE, _SEED = click.IntRange(min=1), click.IntRange(0, 2**32 - 1)
 _RECIPE = Recipe()
 
 
@@ -73,7 +73,7 @@ _RECIPE = Recipe()
     metavar="SHARE",
     help="The share of dialogues kept back to measure the loss on, one at least.",
 )
-@click.option("--seed", type=int, default=_RECIPE.seed, show_default=True, help="Seed of start, order and holdout.")
+@click.option("--seed", type=_SEED, default=_RECIPE.seed, show_default=True, help="Seed of start, order and holdout.")
 @click.option(
     "--save-every",
     type=click.FloatRange(min=0),
@@ -111,6 +111,7 @@ def train(
     Killed at any moment, the same command goes on from its last checkpoint; a finished training is only shown.
     """
     from cscbench import show
+    from cscbench.train.folder import TRAINING
     from cscbench.train.plan import prepare
     from cscbench.train.show import show_training
     from cscbench.train.train import train as train_plan
@@ -141,5 +142,5 @@ def train(
         trust_remote_code=trust_remote_code,
     )
     plan = prepare(options)
-    show.show_faults(plan.data.faults)
+    show.show_faults(plan.data.faults, TRAINING)
     show_training(train_plan(plan), base, out)

@@ -92,7 +92,11 @@ def encode(dialogue: Dialogue, prompt: NamedPrompt, chat: Chat, most: int) -> _E
     for request, answer in play_gold(dialogue, prompt):
         try:
             placed = _place(chat, request.messages, answer, dropped, most)
-        except (WindowError, SeamError, TemplateError) as error:
+        except WindowError:
+            reason = f"answer, its question and the system message are more than {most} tokens"
+            left_out.append(LeftOut(dialogue.id, request.turn, reason))
+            continue
+        except (SeamError, TemplateError) as error:
             left_out.append(LeftOut(dialogue.id, request.turn, str(error)))
             continue
         dropped = placed.dropped

@@ -16,6 +16,7 @@ from cscbench.extras import need
 from cscbench.fingerprint import file_sha256
 from cscbench.plan import environment, public_fields
 from cscbench.progress import progress
+from cscbench.records import Frozen
 from cscbench.runfile import DataRecord, ModelRecord
 from cscbench.train import folder
 from cscbench.train.folder import SCHEMA, EpochLoss, TrainingRecord
@@ -26,12 +27,12 @@ from cscbench.train.sequences import Material, material
 log = logging.getLogger("cscbench")
 
 
-class _Materials(msgspec.Struct, frozen=True):
+class _Materials(Frozen, frozen=True):
     train: Material
     held_out: Material
 
 
-class _Trained(msgspec.Struct, frozen=True):
+class _Trained(Frozen, frozen=True):
     """What the model gave, beside the weights in the last checkpoint."""
 
     materials: _Materials

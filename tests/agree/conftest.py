@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cscbench.plan import RunOptions, prepare
+from cscbench.run import run
+
 # It answers with the reference. From turn `since` on it keeps three characters of it, and says another strategy and
 # other words; at turn `fails` there is no answer.
 PLUGIN = """
@@ -63,20 +66,19 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def played(cscbench: Callable, workplace: Path) -> Callable[..., Path]:
-    """The folder of a run, by its model and options; each is made once, by the real command."""
-    made: dict[tuple[str, ...], Path] = {}
+def played(workplace: Path) -> Callable[..., Path]:
+    """The folder of a run, by its model, its `RunOptions`, and the dtype that the adapter claims; each is made once."""
+    made: dict[tuple[object, ...], Path] = {}
 
-    def run(model: str, *options: str, wanted: int = 0, **env: str) -> Path:
-        key = (model, *options, *env.values())
+    def play(model: str, dtype: str = "float32", **options: object) -> Path:
+        key = (model, dtype, *options.items())
         if key not in made:
-            out = workplace / f"out{len(made)}"
-            command = ("run", "--model", model, "--encoder", "none", "--out", str(out), *options)
-            with pytest.MonkeyPatch.context() as here:
-                here.chdir(workplace)
-                done = cscbench(*command, PYTHONPATH=str(workplace), **env)
-            assert done.returncode == wanted, done.stderr
-            (made[key],) = out.iterdir()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(workplace)
+                patch.syspath_prepend(workplace)
+                patch.setenv("DTYPE", dtype)
+                chosen = RunOptions(model=model, encoder="none", out=str(workplace / f"out{len(made)}"), **options)
+                made[key] = run(prepare(chosen))[0]
         return made[key]
 
-    return run
+    return play

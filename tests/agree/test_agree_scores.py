@@ -14,15 +14,16 @@ from cscbench.agree import agree
 from cscbench.agree.scores import differences, paired_sums, strategies
 from cscbench.agree.sides import common, read_side
 from cscbench.agree.units import characters
+from cscbench.records import Condition, Language
 from cscbench.stats import Resampling, cohen_kappa, resample_weights
 
-ENGLISH = ("--language", "en", "--limit", "7")
+ENGLISH = {"language": Language.EN, "limit": 7}
 
 
 @pytest.fixture(scope="module")
 def sides(played):
     """Two runs of seven English dialogues that differ much: three in four of B's replies are spoiled."""
-    return read_side(played("majority", *ENGLISH)), read_side(played("parrot+late", *ENGLISH))
+    return read_side(played("majority", **ENGLISH)), read_side(played("parrot+late", **ENGLISH))
 
 
 def slowly(pairs) -> dict[str, float]:
@@ -119,14 +120,17 @@ def test_kappa_of_a_table_counted_by_hand():
 
 
 def test_one_dialogue_gives_differences_without_an_interval(played):
-    a, b = (read_side(played(model, "--language", "en", "--limit", "1")) for model in ("majority", "parrot"))
+    a, b = (read_side(played(model, language=Language.EN, limit=1)) for model in ("majority", "parrot"))
     found = agree(a, b, characters()).differences
     assert len(found) == 7
     assert {(one.low, one.high) for one in found} == {(None, None)}
 
 
 def test_where_one_run_was_given_the_strategies_only_words_are_compared(played):
-    a, b = read_side(played("parrot", *ENGLISH)), read_side(played("parrot", *ENGLISH, "--condition", "gold-strategy"))
+    a, b = (
+        read_side(played("parrot", **ENGLISH)),
+        read_side(played("parrot", **ENGLISH, condition=Condition.GOLD_STRATEGY)),
+    )
     found = agree(a, b, characters())
     assert found.strategies is None
     assert {one.name for one in found.differences} == {"bleu_2", "bleu_4", "rouge_l", "rouge_l_ascii"}
@@ -137,7 +141,7 @@ def test_where_one_run_was_given_the_strategies_only_words_are_compared(played):
 
 
 def test_a_scorer_that_only_one_run_has_is_left_out_with_its_name(played):
-    a, b = read_side(played("parrot", *ENGLISH)), read_side(played("majority", *ENGLISH))
+    a, b = read_side(played("parrot", **ENGLISH)), read_side(played("majority", **ENGLISH))
     scoring = a.results.scoring
     fewer = msgspec.structs.replace(scoring, scorers=tuple(name for name in scoring.scorers if name != "bleu"))
     without = msgspec.structs.replace(a, results=msgspec.structs.replace(a.results, scoring=fewer))

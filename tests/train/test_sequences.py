@@ -47,6 +47,21 @@ def test_in_joint_gold_context_a_model_that_talks_nonsense_is_asked_with_the_sam
     assert [before for before, _ in spans(encode(dialogues[0], prompt, smol_chat, 4096).examples)] == asked
 
 
+def test_a_plain_transcript_is_one_sequence_too_and_answers_end_at_the_next_speaker(sample, tiny_model):
+    from transformers import AutoTokenizer
+
+    task, dialogues = sample
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = None
+    chat = Chat(tokenizer, 8192)
+    for dialogue in dialogues:
+        prompt = task.prompt("default", dialogue.language, Condition.JOINT)
+        (example,) = encode(dialogue, prompt, chat, 4096).examples
+        asked = [chat.encode(request.messages, 64).ids for request in requests_of(dialogue, prompt)]
+        assert [before for before, _ in spans([example])] == asked
+        assert all(tokenizer.decode(answer).endswith("\n\nCustomer:") for _, answer in spans([example]))
+
+
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_the_loss_sees_the_supporters_answers_with_their_ends_and_nothing_else(sample, smol_chat, condition):
     task, dialogues = sample
@@ -120,7 +135,7 @@ class TestLong:
         made = material([Dialogue("d", turns, "en")], {"en": prompt}, smol_chat, 1000, lambda: None)
         (left,) = made.left_out
         assert (left.dialogue, left.turn) == ("d", 2)
-        assert "the window" in left.reason
+        assert left.reason == "answer, its question and the system message are more than 1000 tokens"
         said = [smol_chat.tokenizer.decode(answer) for _, answer in spans(made.examples)]
         assert said == ["[Greeting] Hello.<|im_end|>", "[Appreciation and Closure] Goodbye.<|im_end|>"]
         assert (made.counts.answers, made.counts.left_out, made.counts.split) == (2, 1, 1)

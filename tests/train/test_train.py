@@ -44,6 +44,7 @@ def test_the_next_line_runs_what_was_trained(train, cscbench, smol_tokenizer, tm
     done = train(*given)
     assert done.returncode == 0, done.stderr
     assert {"Traceback", "Warning"}.isdisjoint(done.stderr.split())
+    assert "1 records could not be read and are left out (all are listed in training.json)" in done.stderr
     assert sorted(path.name for path in OUT.iterdir()) == [
         ".lock",
         "adapter_config.json",
@@ -127,7 +128,7 @@ class TestBroken:
         ("recipe", "reason"),
         [
             ({"max_length": 5000}, "--max-length 5000: the window of tiny is 4096 tokens"),
-            ({"max_length": 20}, "none of the answers to train on can be used; the first, d0: the prompt has"),
+            ({"max_length": 20}, "none of the answers to train on can be used; the first, d0: answer, its question"),
             ({"targets": ("c_attn",)}, "--target c_attn: .*\nthere are: down_proj, gate_proj, k_proj, o_proj, q_proj"),
         ],
     )

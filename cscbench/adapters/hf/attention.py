@@ -1,7 +1,7 @@
 """Attention for a CPU: torch's own, over grouped heads as they are.
 
-transformers copies keys and values once for each query head whenever there is a mask; on a CPU those copies take half of
-a decoding step (tests/benchmarks/reuse.py). On accelerators torch's masked grouped kernel is the slow one: theirs stays.
+transformers copies keys and values once for each query head whenever there is a mask; on a CPU those copies take half
+of a decoding step. On accelerators torch's masked grouped kernel is the slow one: there theirs stays.
 """
 
 from typing import Any

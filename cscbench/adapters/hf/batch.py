@@ -1,7 +1,7 @@
 """Rows of token ids, with what is known of them, as one padded batch; and the batch taken apart again.
 
-Columns of a batch: the known parts, aligned right; the parts to compute, aligned right; what is generated. Padding and the
-gap between the first two are masked, and positions count unmasked columns only, so each row reads as if it were alone.
+Columns of a batch: the known parts, aligned right; the parts to compute, aligned right; what is generated. Padding and
+the gap between the first two are masked, and positions count unmasked columns only: each row reads as if it were alone.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         self._keys = self._values = torch.empty(0)
 
     def begin(self, rows: int, keys: Any, values: Any, length: int) -> None:
-        """Take memory for states like these, of shape [..., heads, tokens, head size]; `length` columns count as filled."""
+        """Take memory for states like these, of shape [..., heads, tokens, head size]; `length` columns are filled."""
         # Zeros, for a masked column counts for nothing unless it holds a NaN.
         self._keys, self._values = (
             like.new_zeros((rows, like.shape[-3], self._capacity, like.shape[-1])) for like in (keys, values)

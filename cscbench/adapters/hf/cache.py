@@ -45,7 +45,7 @@ class PrefixCache:
         self._snapshots: OrderedDict[str, Snapshot] = OrderedDict()
 
     def find(self, ids: Ids) -> tuple[Snapshot | None, int]:
-        """The snapshot that shares most with `ids`, and how much: all but one token at most, for one must be computed."""
+        """The snapshot that shares most with `ids`, and how much: never all, for one token must be computed."""
         best, shared = "", 0
         for key, snapshot in self._snapshots.items():
             length = min(common(snapshot.ids, ids), len(ids) - 1)

@@ -48,7 +48,8 @@ def load(setting: Setting) -> LoadedAdapter:
         "reuse": "on" if reuse else "off",
     }
     prefixes = PrefixCache(fitting.kept_bytes) if reuse else None
-    return LoadedAdapter(HfAdapter(Model(model, chat, prefixes), batch_size), facts, tuple(notes))
+    devices = tuple(sorted({str(weights.device) for weights in model.parameters()}))
+    return LoadedAdapter(HfAdapter(Model(model, chat, prefixes), batch_size), facts, tuple(notes), devices=devices)
 
 
 def open_base(card: ModelCard, trust_remote_code: bool) -> tuple[Any, Chat]:

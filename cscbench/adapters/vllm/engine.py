@@ -14,6 +14,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 from vllm.inputs import tokens_input
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -21,6 +22,14 @@ T = TypeVar("T")
 
 # vLLM's own patience with its processes is 5 seconds; one that is killed leaves shared memory behind.
 _END_S = 60.0
+
+
+def _kill(process: Any) -> None:
+    """Kill a process of vLLM's with those that it started: they would complain that it has gone."""
+    with suppress(psutil.NoSuchProcess):
+        top = psutil.Process(process.pid)
+        for one in (*top.children(recursive=True), top):
+            one.kill()
 
 
 class Engine:
@@ -77,7 +86,7 @@ class Engine:
         except BaseException:  # Ctrl-C
             while not building.done():
                 for process in set(multiprocessing.active_children()) - others:
-                    process.kill()
+                    _kill(process)
                 wait([building], timeout=0.1)
             raise
         return building.result()
