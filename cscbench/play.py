@@ -52,26 +52,57 @@ def play(dialogue: Dialogue, prompt: NamedPrompt, protocol: Protocol) -> Play:
     In generated context a turn whose reply failed leaves the later ones without their history: they come back as
     failed, unasked.
     """
+    if protocol.context is Context.GOLD:
+        return _in_turn(play_turns(dialogue, prompt, protocol.sampling))
+    return _play_generated(dialogue, prompt, protocol.sampling)
+
+
+def play_turns(dialogue: Dialogue, prompt: NamedPrompt, sampling: Sampling) -> tuple[Play, ...]:
+    """A play for each supporter turn in gold context, where no turn waits for another's reply."""
+    thread: tuple[Message, ...] = (system_message(prompt),)
+    found: list[Play] = []
+    for index, heard in _supporter_turns(dialogue):
+        found.append(_play_turn(dialogue, index, heard, thread, prompt, sampling))
+        thread = (*thread, *_gold_messages(dialogue.turns[index], heard, prompt))
+    return tuple(found)
+
+
+def _supporter_turns(dialogue: Dialogue) -> Iterator[tuple[int, str]]:
+    """The index of every supporter turn, and what the customer said just before it."""
+    heard = ""
+    for index, turn in enumerate(dialogue.turns):
+        if turn.speaker is Speaker.SUPPORTER:
+            yield index, heard
+        heard = turn.text if turn.speaker is Speaker.CUSTOMER else ""
+
+
+def _in_turn(plays: tuple[Play, ...]) -> Play:
+    predictions: list[Prediction] = []
+    for one in plays:
+        predictions += yield from one
+    return tuple(predictions)
+
+
+def _play_turn(
+    dialogue: Dialogue, index: int, heard: str, thread: tuple[Message, ...], prompt: NamedPrompt, sampling: Sampling
+) -> Play:
+    answer = yield from _ask_turn(dialogue, index, heard, thread, prompt, sampling)
+    return (answer.prediction,)
+
+
+def _play_generated(dialogue: Dialogue, prompt: NamedPrompt, sampling: Sampling) -> Play:
     thread: tuple[Message, ...] = (system_message(prompt),)
     predictions: list[Prediction] = []
-    heard = ""
     broken = ""
-    for index, turn in enumerate(dialogue.turns):
-        if turn.speaker is Speaker.CUSTOMER:
-            heard = turn.text
-            continue
+    for index, heard in _supporter_turns(dialogue):
         if broken:
             predictions.append(Prediction(dialogue.id, index, None, "", Form.FAILED, broken))
             continue
-        answer = yield from _ask_turn(dialogue, index, heard, thread, prompt, protocol.sampling)
+        answer = yield from _ask_turn(dialogue, index, heard, thread, prompt, sampling)
         predictions.append(answer.prediction)
-        if protocol.context is Context.GOLD:
-            thread = (*thread, *_gold_messages(turn, heard, prompt))
-        elif answer.prediction.error:
+        thread = (*thread, *answer.messages)
+        if answer.prediction.error:
             broken = f"not asked: turn {index} of this dialogue failed"
-        else:
-            thread = (*thread, *answer.messages)
-        heard = ""
     return tuple(predictions)
 
 

@@ -14,9 +14,9 @@ from cscbench.cost import Cost, Session, Usage, cost_of, usage_of
 from cscbench.engine import play_all
 from cscbench.meter import Meter, Metered
 from cscbench.plan import Plan, check_scoring, plan_scoring, run_record, scoring_record
-from cscbench.play import Protocol, play
+from cscbench.play import Play, Protocol, play, play_turns
 from cscbench.progress import progress
-from cscbench.records import Dialogue, Pair, Prediction, Speaker
+from cscbench.records import Context, Dialogue, Pair, Prediction, Speaker
 from cscbench.results import Results, Timing
 from cscbench.runfile import EngineRecord, RunRecord
 from cscbench.scorers import Scorer
@@ -79,15 +79,20 @@ def _play(plan: Plan, folder: Path) -> tuple[Prediction, ...]:
             log.warning("%s: %d %s are passed over; what they answered is asked again", where, count, what)
     turns = sum(1 for d in plan.dialogues for turn in d.turns if turn.speaker is Speaker.SUPPORTER)
     steps = len(next(iter(plan.prompts.values())).prompt.steps)
-    protocol = Protocol(plan.options.context, plan.sampling)
-    plays = [play(dialogue, plan.prompts[dialogue.language], protocol) for dialogue in plan.dialogues]
     log_file = store.ReplyLog(where)
     try:
         with progress(plan.card.name, turns * steps) as bar:
             load, budget = partial(_load, plan, folder, log_file), _budget(plan, where, turns * steps)
-            return play_all(plays, known, log_file, load, plan.concurrency, bar, budget)
+            return play_all(_plays(plan), known, log_file, load, plan.concurrency, bar, budget)
     finally:
         log_file.close()
+
+
+def _plays(plan: Plan) -> list[Play]:
+    if plan.kind.turns_at_once and plan.options.context is Context.GOLD:
+        return [one for d in plan.dialogues for one in play_turns(d, plan.prompts[d.language], plan.sampling)]
+    protocol = Protocol(plan.options.context, plan.sampling)
+    return [play(dialogue, plan.prompts[dialogue.language], protocol) for dialogue in plan.dialogues]
 
 
 def _budget(plan: Plan, replies: Path, requests: int) -> Budget:

@@ -9,9 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before anything imports torch: two OpenMP threads fight over two busy cores, and nothing may ask the hub.
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", NO_COLOR="1", PYTHONUTF8="1")
+
+
+# A busy machine takes its time: an example that is slow is not one that fails.
+settings.register_profile("cscbench", deadline=None)
+settings.load_profile("cscbench")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -35,8 +35,13 @@ def put_on(model: Any, recipe: Recipe) -> Any:
     """The model with fresh LoRA weights, which change nothing yet, and all else frozen.
 
     Raises:
-        UserError: the model has no linear module of a name in `recipe.targets`.
+        UserError: its weights are quantised in a way that has no gradients (a GGUF file, say), or it has no linear
+            module of a name in `recipe.targets`.
     """
+    quantizer = getattr(model, "hf_quantizer", None)
+    if quantizer is not None and not quantizer.is_trainable:
+        method = str(model.quantization_method.value).upper()
+        raise UserError(f"weights quantised as {method} cannot be trained: give --base a card of the unquantised model")
     set_seed(recipe.seed)
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, target_modules=_targets(model, recipe), task_type="CAUSAL_LM"

@@ -14,7 +14,7 @@ from cscbench.adapters.chat import Chat
 from cscbench.adapters.hf import HF
 from cscbench.adapters.hf.cache import PrefixCache, Snapshot, shared_prefixes
 from cscbench.adapters.hf.size import sizes, state_bytes
-from cscbench.play import Protocol, play
+from cscbench.play import Protocol, play, play_turns
 from cscbench.records import Condition, Context, ModelCard, Sampling
 from cscbench.tasks import find_task
 
@@ -22,11 +22,19 @@ LIMIT = 1 << 30
 
 
 def played(adapter, dialogues, prompts, context, sampling):
-    """Every (request, reply) of some dialogues, all in flight at once."""
+    """Every (request, reply) of some dialogues, all in flight at once, as a run plays them."""
     log = []
+    plays = [
+        one
+        for each in dialogues
+        for one in (
+            play_turns(each, prompts[each.language], sampling)
+            if context is Context.GOLD
+            else [play(each, prompts[each.language], Protocol(context, sampling))]
+        )
+    ]
 
-    async def drive(dialogue):
-        one = play(dialogue, prompts[dialogue.language], Protocol(context, sampling))
+    async def drive(one):
         request = next(one)
         while True:
             reply = await adapter.generate(request)
@@ -37,7 +45,7 @@ def played(adapter, dialogues, prompts, context, sampling):
                 return
 
     async def main():
-        await asyncio.gather(*(drive(dialogue) for dialogue in dialogues))
+        await asyncio.gather(*map(drive, plays))
 
     asyncio.run(main())
     return sorted(log, key=lambda pair: pair[0].id)
@@ -104,8 +112,8 @@ class TestSameAnswers:
         chat = adapter._model.chat
         asked = [chat.encode(request.messages, 6).ids for request, _ in log]
         computed = sum(reply.tokens_in - reply.tokens_reused for _, reply in log)
-        # A prompt's last token is always computed: the next one's logits come of it.
-        assert unique_tokens(asked) <= computed <= 1.02 * unique_tokens(asked)
+        # A prompt's last token is always computed, for the next one's logits; and a few shared ones are worth no pass.
+        assert unique_tokens(asked) <= computed <= 1.05 * unique_tokens(asked)
         assert sum(reply.tokens_in for _, reply in log) > 3 * computed
 
     def test_a_cache_too_small_for_anything_changes_no_answer(self, lively_model, load_hf, dialogues, prompts):
@@ -213,7 +221,7 @@ def test_what_several_prompts_share_is_found_once():
     head, zh, en = [7] * 20, [1] * 20, [2] * 20
     prompts = [np.array(p) for p in ([*head, *zh, 3], [*head, *zh, 4], [*head, *en, 3], [*head, *en, 4], [9])]
     found = [own.tolist() for own in shared_prefixes(prompts, [0] * 5)]
-    assert found == [head, [*head, *zh], [*head, *en]]
+    assert found == [[*head, *zh], [*head, *en]], "the head is computed with the first"
     assert shared_prefixes(prompts, [40] * 5) == [], "what a cache has is not computed again"
     assert shared_prefixes([np.array([1, 2, 3]), np.array([1, 2, 4])], [0, 0]) == [], (
         "a few tokens are not worth a pass"

@@ -17,6 +17,7 @@ from cscbench.train.sequences import encode
 from cscbench.train.train import train as train_plan
 
 OUT = Path("adapters/x")
+NO_ENCODER = ("--encoder", "none")
 QUICK = ("--out", OUT, "--lr", "0.05", "--batch-size", "2", "--accumulate", "1")
 
 
@@ -66,7 +67,7 @@ def test_the_next_line_runs_what_was_trained(train, cscbench, smol_tokenizer, tm
 
     program, *line = shlex.split(done.stdout.splitlines()[-1])
     assert (program, line) == ("cscbench", ["run", "--model", "tiny", "--lora", str(OUT)])
-    ran = cscbench(*line, "--task", "short", "--encoder", "none")
+    ran = cscbench(*line, "--task", "short", *NO_ENCODER)
     assert ran.returncode == 0, ran.stderr
     folder = Path(ran.stdout.splitlines()[-1])
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
@@ -169,6 +170,8 @@ def test_the_real_model_learns_and_runs_with_what_it_learned(cscbench, smollm2):
     assert done.returncode == 0, done.stderr
     before, after = (loss["held_out"] for loss in json.loads((OUT / "training.json").read_text())["losses"])
     assert after < before
-    ran = cscbench("run", "--model", "smollm2-135m", "--lora", OUT, "--language", "en", "--limit", "1", timeout=1200)
+    ran = cscbench(
+        "run", "--model", "smollm2-135m", "--lora", OUT, "--language", "en", "--limit", "1", *NO_ENCODER, timeout=1200
+    )
     assert ran.returncode == 0, ran.stderr
     assert "LoRA is on" in ran.stdout

@@ -65,6 +65,21 @@ class TestPutOn:
         assert torch.equal(first, start(again, 1))
         assert not torch.equal(first, start(other, 2))
 
+    def test_weights_that_are_quantised_without_gradients_are_refused(self, model):
+        from transformers import GgufConfig
+        from transformers.quantizers.auto import AutoHfQuantizer
+        from transformers.utils.quantization_config import QuantizationMethod
+
+        from cscbench.train.tune import put_on
+
+        # What loading a GGUF file leaves on a model.
+        model.hf_quantizer = AutoHfQuantizer.from_config(GgufConfig())
+        model.quantization_method = QuantizationMethod.GGUF
+        with pytest.raises(
+            UserError, match="quantised as GGUF cannot be trained: give --base a card of the unquantised"
+        ):
+            put_on(model, Recipe())
+
     def test_an_unknown_module_is_refused_with_the_nearest_name(self, model):
         from cscbench.train.tune import put_on
 

@@ -69,4 +69,6 @@ HF = AdapterKind(
     packages=("torch", "transformers", "tokenizers", "peft"),
     concurrency=lambda card: options(card).batch_size or _MOST_IN_FLIGHT,
     ranks=True,
+    # A batch reads what its rows share once, and is full whatever the number of dialogues.
+    turns_at_once=True,
 )

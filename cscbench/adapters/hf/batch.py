@@ -1,4 +1,4 @@
-"""Rows of token ids, with what is known of them, as one padded batch; and the batch taken apart again.
+"""Rows of token ids, with what is known of them, as one padded batch; and a row taken out of it again.
 
 Columns of a batch: the known parts, aligned right; the parts to compute, aligned right; what is generated. Padding and
 the gap between the first two are masked, and positions count unmasked columns only: each row reads as if it were alone.
@@ -109,17 +109,15 @@ def _filled_cache(rows: Sequence[Row], known: int, capacity: int) -> Cache:
     return Cache(layers=layers)
 
 
-def take_apart(batch: Batch, read: Sequence[Sequence[int]]) -> list[Snapshot]:
-    """Each row's states for its own ids and those of the generated ones that the model has `read`."""
-    found = []
-    for number, (row, more) in enumerate(zip(batch.rows, read, strict=True)):
-        columns = (_held(row, batch.known), _new(row, batch.width), slice(batch.width, batch.width + len(more)))
-        states = tuple(
-            (
-                torch.cat([layer.keys[number, :, part] for part in columns], dim=1),
-                torch.cat([layer.values[number, :, part] for part in columns], dim=1),
-            )
-            for layer in batch.cache.layers
+def take_out(batch: Batch, number: int, read: Sequence[int]) -> Snapshot:
+    """One row's states for its own ids, and for those of the generated ones that the model has `read`."""
+    row = batch.rows[number]
+    columns = (_held(row, batch.known), _new(row, batch.width), slice(batch.width, batch.width + len(read)))
+    states = tuple(
+        (
+            torch.cat([layer.keys[number, :, part] for part in columns], dim=1),
+            torch.cat([layer.values[number, :, part] for part in columns], dim=1),
         )
-        found.append(Snapshot(np.concatenate([row.ids, np.array(more, dtype=np.int64)]), states))
-    return found
+        for layer in batch.cache.layers
+    )
+    return Snapshot(np.concatenate([row.ids, np.array(read, dtype=np.int64)]), states)

@@ -78,13 +78,19 @@ class PrefixCache:
 
 
 def shared_prefixes(prompts: Sequence[Ids], held: Sequence[int]) -> list[Ids]:
-    """Prefixes that several prompts begin with and that each would compute, shortest first.
+    """The longest prefixes that several prompts begin with and that each would compute.
 
-    `held` says how many ids of each prompt a cache already has.
+    `held` says how many ids of each prompt a cache already has. A prefix of another one is left out: it is computed
+    with that.
     """
     found: dict[bytes, Ids] = {}
     for number, ids in enumerate(prompts):
         shared = max((min(common(ids, other), len(ids) - 1) for other in prompts[:number]), default=0)
         if shared - held[number] >= _WORTH_A_PASS:
             found.setdefault(ids[:shared].tobytes(), ids[:shared])
-    return sorted(found.values(), key=len)
+    return [own for own in found.values() if not any(_begins(longer, own) for longer in found.values())]
+
+
+def _begins(longer: Ids, own: Ids) -> bool:
+    """Whether `own` is another sequence's beginning, and not all of it."""
+    return len(own) < len(longer) and common(own, longer) == len(own)

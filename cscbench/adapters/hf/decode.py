@@ -11,7 +11,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation import TemperatureLogitsWarper, TopPLogitsWarper
 
 from cscbench.adapters.chat import Chat, Encoded
-from cscbench.adapters.hf.batch import Batch, Row, assemble, take_apart
+from cscbench.adapters.hf.batch import Batch, Row, assemble, take_out
 from cscbench.adapters.hf.cache import PrefixCache, shared_prefixes
 from cscbench.records import Frozen, Reply, Request, Sampling
 
@@ -69,10 +69,16 @@ def read(model: Model, rows: Sequence[Row], keys: Sequence[str]) -> None:
 
 
 def keep(model: Model, batch: Batch, tokens: Sequence[Sequence[int]], keys: Sequence[str]) -> None:
-    """Keep the states of a batch's rows and of the generated tokens that the model has read."""
-    if model.prefixes is not None:
-        for key, snapshot in zip(keys, take_apart(batch, tokens), strict=True):
-            model.prefixes.keep(key, snapshot)
+    """Keep the states of a batch's rows, and of those generated tokens that the model has read.
+
+    Of several rows with one key, turns of one dialogue, the longest.
+    """
+    if model.prefixes is None:
+        return
+    sizes = [len(row.ids) + len(more) for row, more in zip(batch.rows, tokens, strict=True)]
+    longest = {key: number for number, key in sorted(enumerate(keys), key=lambda pair: sizes[pair[0]])}
+    for key, number in longest.items():
+        model.prefixes.keep(key, take_out(batch, number, tokens[number]))
 
 
 def write(model: Model, ready: Sequence[Ready]) -> list[Reply]:

@@ -35,6 +35,10 @@ def _alike(request: Request) -> tuple[bool, Sampling]:
     return bool(request.choices), msgspec.structs.replace(request.sampling, seed=0)
 
 
+def _place(request: Request) -> tuple[str, int, str]:
+    return request.thread, request.turn, request.id
+
+
 class HfAdapter:
     """Collects pending requests and answers up to `batch_size` of them together.
 
@@ -75,8 +79,8 @@ class HfAdapter:
         self._flusher = None
 
     def _next_batch(self) -> list[_Waiting]:
-        """The first that are pending and decode alike; sorted, so that a batch does not depend on who woke first."""
-        self._pending = sorted(_still_wanted(self._pending), key=lambda waiting: waiting.request.id)
+        """The first that are pending and decode alike; in order of turns, whoever woke first: each extends the last."""
+        self._pending = sorted(_still_wanted(self._pending), key=lambda one: _place(one.request))
         like = [one for one in self._pending if _alike(one.request) == _alike(self._pending[0].request)]
         batch = like[: self._batch_size]
         taken = {id(waiting) for waiting in batch}
