@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from hypothesis import settings
 # Before anything imports torch: two OpenMP threads fight over two busy cores, and nothing may ask the hub.
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", NO_COLOR="1", PYTHONUTF8="1")
 
+
+# A shell's background job ignores Ctrl-C, and so would the commands that the tests send it to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine takes its time: an example that is slow is not one that fails.
 settings.register_profile("cscbench", deadline=None)

@@ -34,8 +34,8 @@ _BEGUN, _COMPLETE = "begun.json", "complete.json"
 class EpochLoss(Frozen, frozen=True):
     """Mean loss (nats a token) after an epoch; epoch 0 is the model before training, which has no training loss.
 
-    `train` is the mean over the epoch's steps, each taken before its update; `held_out` is over all answer tokens of
-    the held-out dialogues.
+    `train` is the mean over the epoch's steps, by their sequences, each taken before its update; `held_out` is over all
+    answer tokens of the held-out dialogues.
     """
 
     epoch: int

@@ -98,7 +98,7 @@ def tune(
                 f"{out}: cannot write a checkpoint: {error}\nMend that and run the same command again: it goes on from "
                 "the last whole one"
             ) from error
-    return _losses(trainer.state.log_history)
+    return losses(trainer.state.log_history, len(train), recipe.batch_size * recipe.accumulate)
 
 
 def _is_bug(error: Exception) -> bool:
@@ -226,14 +226,19 @@ class _Keeper(TrainerCallback):  # type: ignore[misc]
         state.log_history.append({"epoch": float(epoch), _HELD_OUT: loss})
 
 
-def _losses(history: Sequence[Mapping[str, float]]) -> tuple[EpochLoss, ...]:
-    """The loss after each epoch, from what Trainer kept: a row a step, and ours of the held-out loss."""
+def losses(history: Sequence[Mapping[str, float]], sequences: int, step: int) -> tuple[EpochLoss, ...]:
+    """The loss after each epoch, from what Trainer kept: a row a step, and ours of the held-out loss.
+
+    A step of an epoch has `step` of its `sequences`, the last one what is left: it counts for so much.
+    """
     found: list[EpochLoss] = []
-    steps: list[float] = []
+    total, left = 0.0, sequences
     for row in history:
         if "loss" in row:
-            steps.append(row["loss"])
+            total += row["loss"] * min(step, left)
+            left -= min(step, left)
         elif _HELD_OUT in row:
-            found.append(EpochLoss(int(row["epoch"]), sum(steps) / len(steps) if steps else None, row[_HELD_OUT]))
-            steps = []
+            epoch = int(row["epoch"])
+            found.append(EpochLoss(epoch, total / sequences if epoch else None, row[_HELD_OUT]))
+            total, left = 0.0, sequences
     return tuple(found)

@@ -103,6 +103,20 @@ def test_the_loss_is_the_mean_over_answer_tokens_of_all_examples(model, examples
     assert answer_loss(model, examples) == pytest.approx(sum(logs) / len(logs), rel=1e-5)
 
 
+def test_a_short_last_step_counts_for_its_sequences():
+    from cscbench.train.tune import losses
+
+    rows = [{"held_out": 9.0, "epoch": 0.0}]
+    rows += [{"loss": 4.0}, {"loss": 4.0}, {"loss": 8.0}, {"held_out": 5.0, "epoch": 1.0}]
+    rows += [{"loss": 2.0}, {"loss": 2.0}, {"loss": 2.0}, {"held_out": 3.0, "epoch": 2.0}, {"train_loss": 1.0}]
+    found = losses(rows, sequences=9, step=4)
+    assert [(one.epoch, one.train, one.held_out) for one in found] == [
+        (0, None, 9.0),
+        (1, pytest.approx((4 * 4 + 4 * 4 + 8 * 1) / 9), 5.0),
+        (2, pytest.approx(2.0), 3.0),
+    ]
+
+
 def test_batches_of_any_make_give_one_gradient(tiny_model, examples, tmp_path):
     """Three in a batch, or one at a time three times: padding and accumulation change nothing but rounding."""
     from safetensors.torch import load_file

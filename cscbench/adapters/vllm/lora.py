@@ -5,6 +5,7 @@ vLLM passes in silence over weights that have no place in the model, and takes a
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from cscbench.adapters.vllm.engine import Engine
 from cscbench.errors import UserError
 from cscbench.records import ChatRole, Message, ModelCard
 
+# The first of an adapter's two matrices, which is random before any training; the second is all zeros.
+_FIRST = re.compile(r"\blora_(embedding_)?A\b")
 _PROBE = (Message(ChatRole.USER, "Hello, I need help. 您好。"),)
 
 
@@ -101,8 +104,8 @@ def _check_values(where: str, folder: Path) -> None:
             tensor = file.get_tensor(name)
             if not tensor.isfinite().all():
                 raise UserError(f"{where} are damaged: {name} has values that are not finite")
-            changes |= "lora_A" not in name and bool(tensor.any())
-    if not changes:  # peft begins with B all zeros
+            changes |= not _FIRST.search(name) and bool(tensor.any())
+    if not changes:
         raise UserError(f"{where} change nothing: they are untrained (all zeros); the run would score the base model")
 
 

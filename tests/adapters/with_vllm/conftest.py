@@ -1,6 +1,7 @@
 """One real engine for the whole session: SmolLM2 with LoRA weights trained here, float32, on a CPU."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,16 @@ from cscbench.records import ModelCard
 
 # Or vLLM binds itself to one core, which may be another's.
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+
+
+_UNCLOSED = "Unclosed context <zmq"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """vLLM leaves one of these to the garbage collector, which comes in some test, or after the last."""
+    config.addinivalue_line("filterwarnings", f"ignore:{_UNCLOSED}:ResourceWarning")
+    warnings.filterwarnings("ignore", _UNCLOSED, ResourceWarning)
+
 
 TRAIN = "Supporter: Thank you for waiting, your refund is on its way and will be there on Friday."
 OPTIONS = {"dtype": "float32", "kv_cache_gib": 0.5, "enforce_eager": True}

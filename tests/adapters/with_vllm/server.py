@@ -64,6 +64,19 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -
     raise TimeoutError(f"vLLM's server was not ready in {READY_S} s:\n{log.read_text()[-4000:]}")
 
 
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """As Ctrl-C does; its engine may outlive it for some seconds, and what stays longer is killed."""
+    process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + 60
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            process.poll()  # or it stays in its group as a zombie
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 @contextmanager
 def vllm_server(model: Path, log: Path, name: str, loras: Mapping[str, Path], port: int = 0) -> Iterator[Server]:
     """A server for a model folder, ready; it ends with the `with`. Its output goes to `log`."""
@@ -80,12 +93,7 @@ def vllm_server(model: Path, log: Path, name: str, loras: Mapping[str, Path], po
             wait_until_ready(process, port, log)
             yield Server(f"http://127.0.0.1:{port}/v1", process.pid)
         finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(60)
-            finally:
-                if process.returncode is None:
-                    os.killpg(process.pid, signal.SIGKILL)
+            end(process)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 from server import vllm_server
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(900)]
 
 
 def test_it_answers_with_the_lora_weights_and_without_them_and_leaves_no_process(smollm2, smollm2_lora, tmp_path):
