@@ -90,7 +90,7 @@ def write(model: Model, ready: Sequence[Ready]) -> list[Reply]:
     batch = assemble([one.row for one in known], model.pad, sampling.max_tokens)
     sampler = _sampler(sampling, [item.request.sampling.seed for item in ready])
     rows = _generate(model, batch, _config(model, sampling, stops), sampler, stops)
-    cut = [_cut(model.chat, row, stops) for row in rows]
+    cut = [model.chat.cut(row, sampling.stop) for row in rows]
     # The last token of a reply was never read, only written.
     said = [one.tokens[: len(row) - 1] for one, row in zip(cut, rows, strict=True)]
     keep(model, batch, said, [item.request.thread for item in ready])
@@ -135,31 +135,6 @@ def _config(model: Model, sampling: Sampling, stops: Sequence[str]) -> Any:
         pad_token_id=model.pad,
         stop_strings=list(stops) or None,
     )
-
-
-class _Cut(Frozen, frozen=True):
-    """A row's reply: its text, its tokens without the end, how many were spent, and whether it ended by itself."""
-
-    text: str
-    tokens: list[int]
-    count: int
-    stopped: bool
-
-
-def _cut(chat: Chat, row: Sequence[int], stops: Sequence[str]) -> _Cut:
-    end = next((n for n, token in enumerate(row) if token in chat.ends), None)
-    kept = list(row if end is None else row[:end])
-    text = _text(chat, kept)
-    cuts = [at for stop in stops if (at := text.find(stop)) >= 0]
-    if not cuts:
-        return _Cut(text.strip(), kept, len(kept) + (end is not None), end is not None)
-    # What follows in the row is padding up to the longest of the batch: no token of this reply.
-    size = next(n for n in range(1, len(row) + 1) if any(stop in _text(chat, row[:n]) for stop in stops))
-    return _Cut(text[: min(cuts)].strip(), kept[:size], size, stopped=True)
-
-
-def _text(chat: Chat, tokens: Sequence[int]) -> str:
-    return str(chat.tokenizer.decode(tokens, skip_special_tokens=True))
 
 
 class _GumbelNoise(LogitsProcessor):  # type: ignore[misc]
