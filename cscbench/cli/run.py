@@ -1,9 +1,14 @@
 """`cscbench run`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cscbench.cli.choices import EnumChoice
 from cscbench.records import Condition, Context, Language
+
+if TYPE_CHECKING:
+    from cscbench.plan import Plan
 
 
 @click.command()
@@ -65,10 +70,7 @@ def run(
     Killed at any moment, the same command goes on where it stopped; a finished run is only shown.
     """
     from cscbench import show
-    from cscbench.budget import BudgetSpent
-    from cscbench.errors import UserError
-    from cscbench.plan import RunOptions, check_scoring, prepare
-    from cscbench.run import run as run_plan
+    from cscbench.plan import RunOptions, prepare
 
     options = RunOptions(
         model=model,
@@ -89,20 +91,38 @@ def run(
     plan = prepare(options)
     show.show_faults(plan.data.faults)
     if dry_run:
-        check_scoring(plan)
-        try:
-            weights = str(dict(plan.kind.fingerprint(plan.card)))
-        except UserError as error:
-            weights = f"not to be had here: {error}"
-        show.show_dry_run(plan, weights)
-        return
+        _show_dry_run(plan)
+    else:
+        ctx.exit(_run(plan))
+
+
+def _show_dry_run(plan: "Plan") -> None:
+    from cscbench import show
+    from cscbench.errors import UserError
+    from cscbench.plan import check_scoring
+
+    check_scoring(plan)
+    try:
+        weights = str(dict(plan.kind.fingerprint(plan.card)))
+    except UserError as error:
+        weights = f"not to be had here: {error}"
+    show.show_dry_run(plan, weights)
+
+
+def _run(plan: "Plan") -> int:
+    """Run and show; the exit code."""
+    from cscbench import show
+    from cscbench.budget import BudgetSpent
+    from cscbench.run import run as run_plan
+
     try:
         folder, results = run_plan(plan)
     except BudgetSpent as stop:
         click.echo(f"cscbench: {stop}", err=True)
-        ctx.exit(4)
+        return 4
     show.show_results(results)
     click.echo(str(folder))
-    if not results.run.complete:
-        click.echo("some replies failed: the same command asks for them again", err=True)
-        ctx.exit(3)
+    if results.run.complete:
+        return 0
+    click.echo("some replies failed: the same command asks for them again", err=True)
+    return 3
