@@ -107,7 +107,11 @@ def _load(plan: Plan, folder: Path, log_file: store.ReplyLog) -> LoadedAdapter:
     before = store.read_engine(folder).facts
     setting = Setting(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code, before)
     loaded = plan.kind.load(setting)
-    log_file.engine = store.check_engine(folder, EngineRecord(dict(loaded.facts), loaded.notes))
+    try:
+        log_file.engine = store.check_engine(folder, EngineRecord(dict(loaded.facts), loaded.notes))
+    except BaseException:
+        loaded.adapter.close()  # its engine may be a process of its own
+        raise
     meter = Meter(folder / store.SESSIONS, loaded.devices)
     return msgspec.structs.replace(loaded, adapter=Metered(loaded.adapter, meter))
 

@@ -160,7 +160,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{folder}: another cscbench command is working on this run: wait for it") from None
+            raise UserError(f"{folder}: another cscbench command is working in this folder: wait for it") from None
         yield
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from cscbench.adapters.chat import Chat
+from cscbench.adapters.hf.batch import Memory
 from cscbench.adapters.hf.cache import PrefixCache
 from cscbench.adapters.hf.decode import Model
 from cscbench.adapters.hf.generate import HfAdapter
@@ -35,7 +36,9 @@ def chain(word_tokenizer, chain_model):
 
     def build(logits, batch_size=4, pad="<pad>", **template):
         tokenizer = word_tokenizer(WORDS, **{"eos_token": "<eos>"} | ({"pad_token": pad} if pad else {}), **template)
-        return HfAdapter(Model(chain_model(tokenizer, logits), Chat(tokenizer, 512), PrefixCache(1 << 30)), batch_size)
+        return HfAdapter(
+            Model(chain_model(tokenizer, logits), Chat(tokenizer, 512), PrefixCache(1 << 30), Memory()), batch_size
+        )
 
     return build
 
@@ -196,7 +199,9 @@ class TestEnds:
     def test_a_model_without_any_special_token_still_answers(self, word_tokenizer, chain_model, make_request, answers):
         tokenizer = word_tokenizer(["a", "b", "assistant", "user"], "{{ 'user assistant' }}")
         tokenizer.bos_token = None
-        adapter = HfAdapter(Model(chain_model(tokenizer, follow("a", "b", "a")), Chat(tokenizer, 64), None), 2)
+        adapter = HfAdapter(
+            Model(chain_model(tokenizer, follow("a", "b", "a")), Chat(tokenizer, 64), None, Memory()), 2
+        )
         replies = answers(adapter, [make_request("x", f"d{n}/0", max_tokens=3) for n in range(2)])
         assert [(reply.text, reply.error) for reply in replies] == [("a b a", "")] * 2
 

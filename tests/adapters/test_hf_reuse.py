@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cscbench.adapters import Setting
 from cscbench.adapters.chat import Chat
 from cscbench.adapters.hf import HF
-from cscbench.adapters.hf.cache import PrefixCache, Snapshot, shared_prefixes
+from cscbench.adapters.hf.cache import PrefixCache, Snapshot, read_first
 from cscbench.adapters.hf.size import sizes, state_bytes
 from cscbench.play import Protocol, play, play_turns
 from cscbench.records import Condition, Context, ModelCard, Sampling
@@ -217,15 +217,14 @@ class TestPrefixCache:
         assert list(cache._snapshots) == ["a", "c"]
 
 
-def test_what_several_prompts_share_is_found_once():
+def test_of_prompts_that_begin_alike_the_longest_is_read_first():
     head, zh, en = [7] * 20, [1] * 20, [2] * 20
-    prompts = [np.array(p) for p in ([*head, *zh, 3], [*head, *zh, 4], [*head, *en, 3], [*head, *en, 4], [9])]
-    found = [own.tolist() for own in shared_prefixes(prompts, [0] * 5)]
-    assert found == [[*head, *zh], [*head, *en]], "the head is computed with the first"
-    assert shared_prefixes(prompts, [40] * 5) == [], "what a cache has is not computed again"
-    assert shared_prefixes([np.array([1, 2, 3]), np.array([1, 2, 4])], [0, 0]) == [], (
-        "a few tokens are not worth a pass"
-    )
+    whole = ([*head, *zh, 3], [*head, *zh, 4, 4, 4], [*head, *en, 3, 3], [*head, *en, 4], [9])
+    prompts = [np.array(own) for own in whole]
+    found = [own.tolist() for own in read_first(prompts, [0] * 5)]
+    assert found == [[*head, *zh, 4, 4], [*head, *en, 3]], "the head is computed with the first"
+    assert read_first(prompts, [40] * 5) == [], "what a cache has is not computed again"
+    assert read_first([np.array([1, 2, 3]), np.array([1, 2, 4])], [0, 0]) == [], "a few tokens are not worth a pass"
 
 
 class TestBatchSize:

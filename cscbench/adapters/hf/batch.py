@@ -4,8 +4,9 @@ Columns of a batch: the known parts, aligned right; the parts to compute, aligne
 the gap between the first two are masked, and positions count unmasked columns only: each row reads as if it were alone.
 """
 
+import math
 from collections.abc import Sequence
-from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -39,19 +40,39 @@ class Batch(Frozen, frozen=True):
         return int(self.ids.shape[1])
 
 
+class Memory:
+    """Memory for the states of one batch at a time: on a CPU fresh pages cost more than what is written on them."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, str], Any] = {}
+
+    def take(self, layer: int, kind: str, shape: tuple[int, ...], like: Any) -> Any:
+        """A tensor of a shape, with a dtype and device like another's; what is in it is what a batch before left."""
+        size, held = math.prod(shape), self._held.get((layer, kind))
+        if held is None or held.numel() < size or (held.dtype, held.device) != (like.dtype, like.device):
+            del held
+            self._held.pop((layer, kind), None)  # gone before more is taken
+            held = self._held[layer, kind] = like.new_empty(size)
+        return held[:size].view(shape)
+
+    def clear(self) -> None:
+        """Give it back."""
+        self._held.clear()
+
+
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """States in memory taken once, where a DynamicLayer copies them all for each new token."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, memory: Memory, number: int, capacity: int) -> None:
         super().__init__()
-        self._capacity, self._length = capacity, 0
+        self._memory, self._number, self._capacity, self._length = memory, number, capacity, 0
         self._keys = self._values = torch.empty(0)
 
     def begin(self, rows: int, keys: Any, values: Any, length: int) -> None:
-        """Take memory for states like these, of shape [..., heads, tokens, head size]; `length` columns are filled."""
-        # Zeros, for a masked column counts for nothing unless it holds a NaN.
+        """Take memory for states like these, of shape [..., heads, tokens, head size]; `length` columns will be set."""
         self._keys, self._values = (
-            like.new_zeros((rows, like.shape[-3], self._capacity, like.shape[-1])) for like in (keys, values)
+            self._memory.take(self._number, kind, (rows, like.shape[-3], self._capacity, like.shape[-1]), like)
+            for kind, like in (("keys", keys), ("values", values))
         )
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self._show(length)
@@ -71,8 +92,8 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
 
-def assemble(rows: Sequence[Row], pad: int, room: int) -> Batch:
-    """The batch of some rows, with `room` columns for what will be generated."""
+def assemble(rows: Sequence[Row], pad: int, room: int, memory: Memory) -> Batch:
+    """The batch of some rows, with `room` columns for what will be generated; it ends the last one in that memory."""
     known = max(row.held for row in rows)
     width = known + max(len(row.ids) - row.held for row in rows)
     ids = np.full((len(rows), width), pad)
@@ -81,9 +102,9 @@ def assemble(rows: Sequence[Row], pad: int, room: int) -> Batch:
         columns = np.r_[_held(row, known), _new(row, width)]
         ids[number, columns] = row.ids
         mask[number, columns] = 1
-    return Batch(
-        tuple(rows), torch.from_numpy(ids), torch.from_numpy(mask), _filled_cache(rows, known, width + room), known
-    )
+    with torch.inference_mode():  # the memory may come from a model's own pass
+        cache = _filled_cache(rows, known, width + room, memory)
+    return Batch(tuple(rows), torch.from_numpy(ids), torch.from_numpy(mask), cache, known)
 
 
 def _held(row: Row, known: int) -> slice:
@@ -94,14 +115,18 @@ def _new(row: Row, width: int) -> slice:
     return slice(width - (len(row.ids) - row.held), width)
 
 
-def _filled_cache(rows: Sequence[Row], known: int, capacity: int) -> Cache:
+def _filled_cache(rows: Sequence[Row], known: int, capacity: int, memory: Memory) -> Cache:
     like = next((row.prefix for row in rows if row.prefix is not None), None)
     if like is None:
-        return Cache(layer_class_to_replicate=partial(GrowingLayer, capacity))
-    layers = [GrowingLayer(capacity) for _ in like.layers]
+        numbers = count()
+        return Cache(layer_class_to_replicate=lambda: GrowingLayer(memory, next(numbers), capacity))
+    layers = [GrowingLayer(memory, number, capacity) for number in range(len(like.layers))]
     for depth, layer in enumerate(layers):
         layer.begin(len(rows), *like.layers[depth], known)
         for number, row in enumerate(rows):
+            # A masked column counts for nothing unless it holds a NaN.
+            layer.keys[number, :, : known - row.held] = 0
+            layer.values[number, :, : known - row.held] = 0
             if row.prefix is not None:
                 keys, values = row.prefix.layers[depth]
                 layer.keys[number, :, _held(row, known)] = keys[:, : row.held]

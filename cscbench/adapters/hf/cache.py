@@ -10,7 +10,7 @@ from cscbench.records import Frozen
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
-# A shared prefix that spares fewer tokens than this is not worth a pass of its own.
+# A shared beginning that spares fewer tokens than this is not worth a pass of its own.
 _WORTH_A_PASS = 16
 
 
@@ -77,18 +77,19 @@ class PrefixCache:
         return held
 
 
-def shared_prefixes(prompts: Sequence[Ids], held: Sequence[int]) -> list[Ids]:
-    """The longest prefixes that several prompts begin with and that each would compute.
+def read_first(prompts: Sequence[Ids], held: Sequence[int]) -> list[Ids]:
+    """What to compute before the batch: of prompts that begin alike, the longest, without its last token.
 
-    `held` says how many ids of each prompt a cache already has. A prefix of another one is left out: it is computed
-    with that.
+    The others then have all that they share with it, and the batch is not as wide as the longest's own end. `held` says
+    how many ids of each prompt a cache already has.
     """
     found: dict[bytes, Ids] = {}
     for number, ids in enumerate(prompts):
         shared = max((min(common(ids, other), len(ids) - 1) for other in prompts[:number]), default=0)
         if shared - held[number] >= _WORTH_A_PASS:
             found.setdefault(ids[:shared].tobytes(), ids[:shared])
-    return [own for own in found.values() if not any(_begins(longer, own) for longer in found.values())]
+    longest = [own for own in found.values() if not any(_begins(longer, own) for longer in found.values())]
+    return [max((ids for ids in prompts if common(ids, own) == len(own)), key=len)[:-1] for own in longest]
 
 
 def _begins(longer: Ids, own: Ids) -> bool:

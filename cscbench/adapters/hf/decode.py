@@ -11,17 +11,21 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation import TemperatureLogitsWarper, TopPLogitsWarper
 
 from cscbench.adapters.chat import Chat, Encoded
-from cscbench.adapters.hf.batch import Batch, Row, assemble, take_out
-from cscbench.adapters.hf.cache import PrefixCache, shared_prefixes
+from cscbench.adapters.hf.batch import Batch, Memory, Row, assemble, take_out
+from cscbench.adapters.hf.cache import PrefixCache, read_first
 from cscbench.records import Frozen, Reply, Request, Sampling
 
 
 class Model(Frozen, frozen=True):
-    """A loaded model with its tokenizer's chat side; `prefixes` is None where nothing is reused."""
+    """A loaded model with its tokenizer's chat side; `prefixes` is None where nothing is reused.
+
+    One batch at a time is in its `memory`.
+    """
 
     network: Any
     chat: Chat
     prefixes: PrefixCache | None
+    memory: Memory
 
     @property
     def pad(self) -> int:
@@ -45,12 +49,12 @@ class Known(Frozen, frozen=True):
 
 
 def look_up(model: Model, prompts: Sequence[Sequence[int]]) -> list[Known]:
-    """Rows for prompts, with what is known of them; what several share and none has is computed first, once."""
+    """Rows for prompts, with what is known of them; what several share and none has is computed first."""
     ids = [np.array(prompt, dtype=np.int64) for prompt in prompts]
     if model.prefixes is None:
         return [Known(Row(own), len(own)) for own in ids]
     extra = [0] * len(ids)
-    for prefix in shared_prefixes(ids, [model.prefixes.find(own)[1] for own in ids]):
+    for prefix in read_first(ids, [model.prefixes.find(own)[1] for own in ids]):
         snapshot, held = model.prefixes.find(prefix)
         first = next(number for number, own in enumerate(ids) if np.array_equal(own[: len(prefix)], prefix))
         extra[first] += len(prefix) - held
@@ -63,7 +67,7 @@ def look_up(model: Model, prompts: Sequence[Sequence[int]]) -> list[Known]:
 
 def read(model: Model, rows: Sequence[Row], keys: Sequence[str]) -> None:
     """Compute what rows lack, and keep it under their keys."""
-    batch = assemble(rows, model.pad, 1)
+    batch = assemble(rows, model.pad, 1, model.memory)
     _generate(model, batch, _config(model, Sampling(max_tokens=1), ()), None, ())
     keep(model, batch, [()] * len(rows), keys)
 
@@ -87,7 +91,7 @@ def write(model: Model, ready: Sequence[Ready]) -> list[Reply]:
     sampling = ready[0].request.sampling
     stops = (*sampling.stop, *model.chat.stops)
     known = look_up(model, [item.encoded.ids for item in ready])
-    batch = assemble([one.row for one in known], model.pad, sampling.max_tokens)
+    batch = assemble([one.row for one in known], model.pad, sampling.max_tokens, model.memory)
     sampler = _sampler(sampling, [item.request.sampling.seed for item in ready])
     rows = _generate(model, batch, _config(model, sampling, stops), sampler, stops)
     cut = [model.chat.cut(row, sampling.stop) for row in rows]

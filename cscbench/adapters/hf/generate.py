@@ -59,8 +59,7 @@ class HfAdapter:
 
     def close(self) -> None:
         """Let go of what earlier requests computed."""
-        if self._model.prefixes is not None:
-            self._model.prefixes.clear()
+        self._forget()
 
     async def _flush(self) -> None:
         while self._pending:
@@ -141,6 +140,7 @@ class HfAdapter:
 
     def _forget(self) -> bool:
         """Free what earlier requests computed; whether there was any."""
+        self._model.memory.clear()
         held = self._model.prefixes is not None and self._model.prefixes.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

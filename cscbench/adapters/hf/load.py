@@ -8,8 +8,10 @@ from typing import Any
 
 from cscbench.adapters import LoadedAdapter, Setting
 from cscbench.adapters.chat import Chat
+from cscbench.adapters.checkpoint import check_trust, end_ids
 from cscbench.adapters.hf import HfOptions, options
 from cscbench.adapters.hf.attention import group_heads
+from cscbench.adapters.hf.batch import Memory
 from cscbench.adapters.hf.cache import PrefixCache
 from cscbench.adapters.hf.decode import Model
 from cscbench.adapters.hf.generate import HfAdapter
@@ -49,7 +51,9 @@ def load(setting: Setting) -> LoadedAdapter:
     }
     prefixes = PrefixCache(fitting.kept_bytes) if reuse else None
     devices = tuple(sorted({str(weights.device) for weights in model.parameters()}))
-    return LoadedAdapter(HfAdapter(Model(model, chat, prefixes), batch_size), facts, tuple(notes), devices=devices)
+    return LoadedAdapter(
+        HfAdapter(Model(model, chat, prefixes, Memory()), batch_size), facts, tuple(notes), devices=devices
+    )
 
 
 def open_base(card: ModelCard, trust_remote_code: bool) -> tuple[Any, Chat]:
@@ -62,10 +66,7 @@ def open_base(card: ModelCard, trust_remote_code: bool) -> tuple[Any, Chat]:
     from jinja2 import TemplateError
 
     settings = options(card)
-    if settings.trust_remote_code and not trust_remote_code:
-        raise UserError(
-            f"{card.name}: its card asks to run the model's own code: add --trust-remote-code if you trust it"
-        )
+    check_trust(card.name, settings.trust_remote_code, trust_remote_code)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     where = fetch(card.name, card.weights, card.revision)
@@ -73,7 +74,7 @@ def open_base(card: ModelCard, trust_remote_code: bool) -> tuple[Any, Chat]:
     device = _device(card, settings)
     tokenizer, model = _pretrained(card, settings, where, device)
     try:
-        chat = Chat(tokenizer, settings.context_length or _window(card, model), _model_ends(model))
+        chat = Chat(tokenizer, settings.context_length or _window(card, model), end_ids(model.generation_config))
     except TemplateError as error:
         raise UserError(f"{card.name}: the chat template of {where} does not render: {error}") from None
     if where.is_file():
@@ -136,15 +137,17 @@ def _pretrained(card: ModelCard, settings: HfOptions, where: Path, device: str) 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     common: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
-    folder = where
+    folder, format_of = where, dict[str, Any](use_safetensors=True)
     if where.is_file():
+        from transformers import GgufConfig
+
         folder, common["gguf_file"] = where.parent, where.name
-    else:
-        common["use_safetensors"] = True
+        # Kept in their blocks, weights would not compute in the dtype that run.json names.
+        format_of = {"quantization_config": GgufConfig(dequantize=True)}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **common)
         model, found = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=_dtype(settings, device), device_map=device, output_loading_info=True, **common
+            folder, dtype=_dtype(settings, device), device_map=device, output_loading_info=True, **format_of, **common
         )
     except Exception as error:  # a damaged file can be anything: struct.error, SafetensorError, TypeError, ...
         problem = f"{type(error).__name__}: {error}{_cure(where)}"
@@ -174,12 +177,6 @@ def _window(card: ModelCard, model: Any) -> int:
             f"{card.name}: the model's config names no context window: set `options.context_length` in its card"
         )
     return length
-
-
-def _model_ends(model: Any) -> list[int]:
-    """End ids that the checkpoint's generation settings name; Llama 3.1 has three, its tokenizer knows one."""
-    ends = model.generation_config.eos_token_id
-    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
 def _put_on(card: ModelCard, model: Any) -> Any:

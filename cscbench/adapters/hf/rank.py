@@ -40,7 +40,7 @@ def _scores(model: Model, encoded: EncodedChoices) -> list[float]:
     prompt = np.array(encoded.ids, dtype=np.int64)
     prefix, held = (None, 0) if model.prefixes is None else model.prefixes.find(prompt)
     rows = [Row(np.array([*encoded.ids, *choice], dtype=np.int64), prefix, held) for choice in encoded.choices]
-    batch = assemble(rows, model.pad, 0)
+    batch = assemble(rows, model.pad, 0, model.memory)
     positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
     new = slice(batch.known, batch.width)
     device = model.network.device

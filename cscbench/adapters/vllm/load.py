@@ -13,6 +13,7 @@ from vllm.platforms import current_platform
 
 from cscbench.adapters import LoadedAdapter, Setting
 from cscbench.adapters.chat import Chat
+from cscbench.adapters.checkpoint import check_trust, end_ids
 from cscbench.adapters.vllm import VllmOptions, options
 from cscbench.adapters.vllm.engine import Engine
 from cscbench.adapters.vllm.generate import VllmAdapter
@@ -33,10 +34,7 @@ def load(setting: Setting) -> LoadedAdapter:
             remote code that the command line has not allowed.
     """
     card, settings = setting.card, options(setting.card)
-    if settings.trust_remote_code and not setting.trust_remote_code:
-        raise UserError(
-            f"{card.name}: its card asks to run the model's own code: add --trust-remote-code if you trust it"
-        )
+    check_trust(card.name, settings.trust_remote_code, setting.trust_remote_code)
     where = fetch(card.name, card.weights, card.revision)
     if where.is_file():
         raise UserError(f"{card.name}: vLLM does not read the GGUF file {where}: use the hf adapter, or a folder")
@@ -108,19 +106,16 @@ def _ready(setting: Setting, settings: VllmOptions, where: Path, engine: Engine)
 def _chat(card: ModelCard, settings: VllmOptions, where: Path, window: int) -> Chat:
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=settings.trust_remote_code)
-        return Chat(tokenizer, window, _model_ends(where, settings.trust_remote_code))
+        return Chat(tokenizer, window, end_ids(_generation_config(where, settings.trust_remote_code)))
     except TemplateError as error:
         raise UserError(f"{card.name}: the chat template of {where} does not render: {error}") from None
 
 
-def _model_ends(where: Path, trust: bool) -> list[int]:
-    """End ids that the checkpoint's generation settings name; Llama 3.1 has three, its tokenizer knows one."""
+def _generation_config(where: Path, trust: bool) -> GenerationConfig:
+    """As a loaded model would have it."""
     if (where / "generation_config.json").is_file():
-        found = GenerationConfig.from_pretrained(where)
-    else:  # as a loaded model would have them
-        found = GenerationConfig.from_model_config(AutoConfig.from_pretrained(where, trust_remote_code=trust))
-    ends = found.eos_token_id
-    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        return GenerationConfig.from_pretrained(where)
+    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(where, trust_remote_code=trust))
 
 
 def _facts(config: Any, chat: Chat) -> dict[str, str]:
