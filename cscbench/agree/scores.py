@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cscbench.agree.sides import Common, Side
+from cscbench.agree.sides import Common, Side, TurnKey
 from cscbench.errors import UserError
 from cscbench.plan import NO_ENCODER, plan_scoring, scoring_record
 from cscbench.records import Condition, Frozen
@@ -64,14 +64,13 @@ def paired_sums(a: Side, b: Side, both: Common, encoder: str = "") -> tuple[tupl
     if not both.turns:
         return (), ("metrics: both runs must be scored, and have answered one turn in common",)
     found, left_out = [], []
-    for name in dict.fromkeys([*_scored(a), *_scored(b)]):
+    for name in scorers_of((a, b)):
         try:
-            scorers = (_scorer(name, a, encoder), _scorer(name, b, encoder))
-            sums = (_sums(name, scorers[0], a, both), _sums(name, scorers[1], b, both))
+            (left, left_sums), (right, right_sums) = (side_sums(name, side, both.turns, encoder) for side in (a, b))
         except UserError as error:
             left_out.append(f"{name}: {error}")
         else:
-            found.append(PairedSums(name, scorers, sums))
+            found.append(PairedSums(name, (left, right), (left_sums, right_sums)))
     return tuple(found), tuple(left_out)
 
 
@@ -87,7 +86,7 @@ def differences(a: Side, b: Side, paired: Sequence[PairedSums], how: Resampling)
             left, right = float(values[0][number]), float(values[1][number])
             low, high = intervals[number] or (None, None)
             if not np.isnan([left, right]).any():
-                same = _signature(a, spec.name) == _signature(b, spec.name)
+                same = measured_as(a, spec.name) == measured_as(b, spec.name)
                 better = spec.higher_is_better
                 found.append(Difference(spec.name, left, right, right - left, low, high, better, same))
     return tuple(found)
@@ -103,8 +102,25 @@ def strategies(a: Side, b: Side, both: Common) -> Strategies | None:
     return Strategies(len(both.turns), same, cohen_kappa(left, right))
 
 
-def _scored(side: Side) -> tuple[str, ...]:
-    return side.results.scoring.scorers if side.results else ()
+def scorers_of(sides: Sequence[Side]) -> tuple[str, ...]:
+    """The names of all scorers that any of the runs was scored with, in their order."""
+    return tuple(dict.fromkeys(name for side in sides if side.results for name in side.results.scoring.scorers))
+
+
+def side_sums(name: str, side: Side, turns: Sequence[TurnKey], encoder: str) -> tuple[Scorer, Matrix]:
+    """A scorer of a run, and its (dialogues, columns) sums over some turns, dialogues in order of first appearance.
+
+    Raises:
+        UserError: the run was not scored with it, or its encoder or scores are not to be had.
+    """
+    scorer = _scorer(name, side, encoder)
+    return scorer, _sums(name, scorer, side, turns)
+
+
+def measured_as(side: Side, metric: str) -> str:
+    """The part of a metric's signature that says how it was measured, without task, data and protocol."""
+    found = side.results.metrics if side.results else ()
+    return next((one.signature.partition("|task:")[0] for one in found if one.name == metric), "")
 
 
 def _scorer(name: str, side: Side, encoder: str) -> Scorer:
@@ -122,7 +138,7 @@ def _scorer(name: str, side: Side, encoder: str) -> Scorer:
     return built[0][1]
 
 
-def _sums(name: str, scorer: Scorer, side: Side, both: Common) -> Matrix:
+def _sums(name: str, scorer: Scorer, side: Side, turns: Sequence[TurnKey]) -> Matrix:
     import numpy as np
 
     table = side.scores
@@ -130,8 +146,8 @@ def _sums(name: str, scorer: Scorer, side: Side, both: Common) -> Matrix:
     if table is None or not set(columns) <= set(table.columns):
         raise UserError(f"{side.run.name} has no such scores of this version: `cscbench score` writes them anew")
     row_of = {turn: row for row, turn in enumerate(table.turns)}
-    rows = [row_of[turn] for turn in both.turns]
-    numbers = dialogue_numbers([dialogue for dialogue, _ in both.turns])
+    rows = [row_of[turn] for turn in turns]
+    numbers = dialogue_numbers([dialogue for dialogue, _ in turns])
     values = np.stack([table.columns[column][rows] for column in columns], axis=1)
     return sum_by_dialogue(values, numbers, int(numbers.max()) + 1)
 
@@ -148,9 +164,3 @@ def _intervals(one: PairedSums, how: Resampling) -> list[tuple[float, float] | N
     weights = resample_weights(count, how)
     left, right = (scorer.summarise(weights @ sums) for scorer, sums in zip(one.scorers, one.sums, strict=True))
     return percentile_interval(right - left)
-
-
-def _signature(side: Side, metric: str) -> str:
-    """The part of a metric's signature that says how it was measured, without task, data and protocol."""
-    found = side.results.metrics if side.results else ()
-    return next((one.signature.partition("|task:")[0] for one in found if one.name == metric), "")

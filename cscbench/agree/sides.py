@@ -1,6 +1,6 @@
 """Reads the two runs, and finds the turns and requests that both have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -127,6 +127,28 @@ def _of_replies(a: Side, b: Side) -> Common:
 
 def _answered(a: Side, b: Side, request: str) -> bool:
     return not a.replies[request].reply.error and not b.replies[request].reply.error
+
+
+def same_turns(sides: Sequence[Side]) -> tuple[TurnKey, ...]:
+    """The turns that all runs answered, to the same reference, in the first one's order; all must be scored.
+
+    Raises:
+        UserError: there are none.
+    """
+    first, *others = sides
+    found = []
+    for turn, pair in (first.pairs or {}).items():
+        theirs = [(side.pairs or {}).get(turn) for side in others]
+        alike = all(own is not None and _reference(own) == _reference(pair) and not own.error for own in theirs)
+        if alike and not pair.error:
+            found.append(turn)
+    if not found:
+        names = ", ".join(side.run.name for side in sides)
+        raise UserError(
+            f"{names} have no answered turn in common: {_why(first, others[0])}. "
+            "Run the models on the same task and data"
+        )
+    return tuple(found)
 
 
 def _reference(pair: Pair) -> tuple[Language, str, str]:

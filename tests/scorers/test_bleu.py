@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
 from cscbench.records import Condition, Form, Language, Pair
@@ -118,3 +120,20 @@ def test_the_signature_is_sacrebleus_own(language):
 
 def test_a_mixed_runs_signature_names_both_tokenizers(both):
     assert all("tok:zh+13a|" in spec.signature for spec in BleuScorer(both).metrics)
+
+
+@given(rows=st.lists(st.lists(st.integers(0, 9), min_size=10, max_size=10), min_size=1, max_size=5))
+def test_many_sums_at_once_are_sacrebleus_one_by_one(rows):
+    """Counts as texts have them: no order has more matches than n-grams, nor more n-grams than the one before."""
+    sums = np.array(rows, dtype=float)
+    sums[:, 4:8] = np.minimum.accumulate(sums[:, 4:8], axis=1)
+    sums[:, :4] = np.minimum(np.minimum.accumulate(sums[:, :4], axis=1), sums[:, 4:8])
+    sums[:, 8] = sums[:, 4]
+    for own, (two, four) in zip(sums.astype(int).tolist(), scorer(EN).summarise(sums), strict=True):
+        for order, value in ((2, two), (4, four)):
+            if own[9] == 0:
+                assert np.isnan(value)
+                continue
+            counts = {"correct": own[:order], "total": own[4 : 4 + order], "sys_len": own[8], "ref_len": own[9]}
+            expected = BLEU.compute_bleu(**counts, smooth_method="exp", max_ngram_order=order).score
+            assert value == pytest.approx(expected, rel=1e-12, abs=1e-12)

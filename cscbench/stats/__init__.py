@@ -6,6 +6,8 @@ all resamples are one matrix product, for corpus BLEU as for accuracy.
 
 from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from cscbench.records import Frozen
@@ -20,16 +22,29 @@ else:
 
 LEVEL = 95.0
 
+Interval = tuple[float, float]
+
+
+class IntervalMethod(StrEnum):
+    """How resamples become an interval (Efron and Tibshirani 1993, chapters 13 and 14).
+
+    BCa corrects for bias and skewness; it needs each dialogue's influence as well.
+    """
+
+    PERCENTILE = "percentile"
+    BCA = "bca"
+
 
 class Resampling(Frozen, frozen=True):
-    """How intervals are made: percentile bootstrap over dialogues (Efron and Tibshirani 1993, chapter 13)."""
+    """How intervals are made: a bootstrap over dialogues."""
 
     resamples: int = 1000
     seed: int = 0
+    method: IntervalMethod = IntervalMethod.PERCENTILE
 
     def signature(self) -> str:
         """The part of a metric's signature that says how its interval was made."""
-        return f"ci:{LEVEL:g}%,percentile,by:dialogue,resamples:{self.resamples},seed:{self.seed}"
+        return f"ci:{LEVEL:g}%,{self.method},by:dialogue,resamples:{self.resamples},seed:{self.seed}"
 
 
 def dialogue_numbers(dialogues: Sequence[str]) -> "NDArray[np.int64]":
@@ -71,20 +86,53 @@ def cohen_kappa(left: Sequence[str], right: Sequence[str]) -> float | None:
     return (alike - expected) / (1 - expected)
 
 
-def percentile_interval(values: Matrix) -> list[tuple[float, float] | None]:
+def intervals(point: Matrix, drawn: Matrix, jackknife: Matrix, method: IntervalMethod) -> list[Interval | None]:
+    """Intervals of m values from (resamples, m) draws; None where no resample gave a number.
+
+    `jackknife` has (dialogues, m) values, each without one dialogue; only BCa asks for it.
+    """
+    if method is IntervalMethod.PERCENTILE:
+        return percentile_interval(drawn)
+    columns = zip(point, drawn.T, jackknife.T, strict=True)
+    return [_bca(float(own), values, without) for own, values, without in columns]
+
+
+def percentile_interval(values: Matrix) -> list[Interval | None]:
     """(resamples, m) values to m intervals; None where no resample gave a number.
 
     Resamples without a single relevant turn have no value and are left out.
     """
+    tail = (100 - LEVEL) / 200
+    return [_quantiles(column, tail, 1 - tail) for column in values.T]
+
+
+def _quantiles(values: Matrix, low: float, high: float) -> Interval | None:
     import numpy as np
 
-    tail = (100 - LEVEL) / 2
-    found: list[tuple[float, float] | None] = []
-    for column in values.T:
-        known = column[~np.isnan(column)]
-        if len(known) == 0:
-            found.append(None)
-            continue
-        low, high = np.percentile(known, [tail, 100 - tail])
-        found.append((float(low), float(high)))
-    return found
+    known = values[~np.isnan(values)]
+    if len(known) == 0:
+        return None
+    found = np.quantile(known, [low, high])
+    return float(found[0]), float(found[1])
+
+
+def _bca(point: float, values: Matrix, without: Matrix) -> Interval | None:
+    """Bias-corrected and accelerated (Efron 1987); the percentile interval where all draws lie on one side."""
+    import numpy as np
+
+    tail, normal = (100 - LEVEL) / 200, NormalDist()
+    known = values[~np.isnan(values)]
+    below = float((known < point).sum() + (known == point).sum() / 2) / max(1, len(known))
+    if not 0 < below < 1:
+        return _quantiles(values, tail, 1 - tail)
+    influence = without[~np.isnan(without)]
+    influence = influence.mean() - influence
+    spread = float((influence**2).sum()) ** 1.5
+    acceleration = float((influence**3).sum()) / (6 * spread) if spread else 0.0
+    bias = normal.inv_cdf(below)
+
+    def level(share: float) -> float:
+        shifted = bias + normal.inv_cdf(share)
+        return normal.cdf(bias + shifted / (1 - acceleration * shifted))
+
+    return _quantiles(values, level(tail), level(1 - tail))

@@ -1,0 +1,165 @@
+"""`cscbench compare` as it is typed, on real runs: its numbers, its formats, what it refuses."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from cscbench import results, store
+from cscbench.compare import formats
+from cscbench.plan import RunOptions, prepare
+from cscbench.run import run
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The baselines on twelve dialogues, scored without an encoder; retrieval on eight, too."""
+    place = tmp_path_factory.mktemp("compare")
+
+    def play(model: str, limit: int) -> Path:
+        return run(prepare(RunOptions(model=model, limit=limit, encoder="none", out=str(place / str(limit)))))[0]
+
+    made = {model: play(model, 12) for model in ("gold", "majority", "retrieval")}
+    return {**made, "eight": play("retrieval", 8), "one": play("majority", 1), "other-one": play("retrieval", 1)}
+
+
+def compared(cscbench, *args: object) -> dict:
+    done = cscbench("compare", *args, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def rows(found: dict, metric: str) -> dict[str, dict]:
+    """The rows of a metric by the model in their run's name."""
+    (table,) = [one for one in found["metrics"] if one["name"] == metric]
+    return {row["run"].split("--")[2]: row for row in table["rows"]}
+
+
+def test_values_are_those_of_the_runs_and_the_best_come_first(cscbench, runs):
+    found = compared(cscbench, runs["majority"], runs["retrieval"], runs["gold"])
+    for metric in found["metrics"]:
+        values = [row["value"] for row in metric["rows"]]
+        assert values == sorted(values, reverse=True)
+        for model, row in rows(found, metric["name"]).items():
+            own = {one.name: one for one in results.read(runs[model]).metrics}[metric["name"]]
+            assert row["value"] == pytest.approx(own.value)
+            assert row["interval"] == pytest.approx([own.low, own.high])
+    assert found["baseline"] == runs["majority"].name
+    assert found["dialogues"] == 12
+
+
+def test_a_difference_is_that_of_scikit_learn_and_its_words_are_right(cscbench, runs):
+    found = compared(cscbench, runs["majority"], runs["retrieval"], runs["gold"])
+    pairs = {name: results.read_pairs(runs[name]) for name in ("majority", "retrieval")}
+    values = {}
+    for name, own in pairs.items():
+        truth, said = [pair.reference_strategy for pair in own], [pair.strategy for pair in own]
+        values[name] = 100 * f1_score(truth, said, average="macro", labels=sorted(set(truth)), zero_division=0)
+    row = rows(found, "strategy_macro_f1")["retrieval"]
+    assert row["paired"]["difference"] == pytest.approx(values["retrieval"] - values["majority"])
+    low, high = row["paired"]["interval"]
+    assert low < row["paired"]["difference"] < high
+    assert row["verdict"] == "better"
+    assert row["p"] < 0.05
+    assert row["detectable"] > 1
+    assert rows(found, "strategy_accuracy")["gold"]["verdict"] == "better"
+    assert rows(found, "strategy_accuracy")["gold"]["paired"]["wins"] == 1
+    assert rows(found, "parse_rate")["gold"]["verdict"] == "no difference shown"
+    groups = {model: row["group"] for model, row in rows(found, "bleu_4").items()}
+    assert groups["gold"] < groups["retrieval"] <= groups["majority"]
+
+
+def test_the_baseline_can_be_any_of_them(cscbench, runs):
+    found = compared(cscbench, runs["majority"], runs["retrieval"], "--baseline", runs["gold"])
+    assert found["baseline"] == runs["gold"].name
+    assert {row["verdict"] for row in rows(found, "bleu_2").values()} == {"baseline", "worse"}
+
+
+def test_only_turns_that_all_answered_count(cscbench, runs):
+    found = compared(cscbench, runs["gold"], runs["eight"])
+    assert found["dialogues"] == 8
+    assert any("not answered by all" in note for note in found["notes"])
+    own = {one.name: one.value for one in results.read(runs["eight"]).metrics}
+    assert rows(found, "bleu_4")["retrieval"]["value"] == pytest.approx(own["bleu_4"])
+
+
+def test_one_dialogue_gives_differences_and_no_verdict(cscbench, runs):
+    found = compared(cscbench, runs["one"], runs["other-one"])
+    row = rows(found, "bleu_2")["retrieval"]
+    assert (row["interval"], row["p"], row["group"]) == (None, None, None)
+    assert row["verdict"] == "too few dialogues to tell"
+    assert np.isfinite(row["paired"]["difference"])
+
+
+def test_the_same_words_twice_and_bca_moves_the_bounds(cscbench, runs):
+    given = (runs["majority"], runs["retrieval"])
+    first, again = compared(cscbench, *given), compared(cscbench, *given)
+    assert first == again
+    bca = compared(cscbench, *given, "--interval", "bca")
+    assert "bca" in bca["resampling"]
+    plain, moved = (rows(one, "bleu_4")["retrieval"]["paired"]["interval"] for one in (first, bca))
+    assert plain != moved
+    assert moved == pytest.approx(plain, rel=0.5)
+
+
+def test_the_table_says_it_in_words(cscbench, runs):
+    done = cscbench("compare", runs["majority"], runs["retrieval"])
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "retrieval" in line and line.rstrip().endswith("better")][
+        :1
+    ]
+    assert line.split()[0] == "strategy_accuracy" or "retrieval" in line.split()[0]
+    assert "`no difference shown` is not `equal`" in done.stdout
+
+
+def test_csv_has_numbers_and_markdown_and_latex_have_the_rows(cscbench, runs):
+    given = ("compare", runs["majority"], runs["retrieval"])
+    read = list(csv.DictReader(io.StringIO(cscbench(*given, "--format", "csv").stdout)))
+    found = compared(cscbench, *given[1:])
+    assert len(read) == sum(len(metric["rows"]) for metric in found["metrics"])
+    (own,) = [row for row in read if row["metric"] == "bleu_4" and "retrieval" in row["run"]]
+    paired = rows(found, "bleu_4")["retrieval"]["paired"]
+    assert [float(own["difference_low"]), float(own["difference_high"])] == paired["interval"]
+    table = cscbench(*given, "--format", "md").stdout.splitlines()
+    assert {line.count(" | ") for line in table if not line.startswith("|---")} == {len(formats.HEAD) - 1}
+    tex = cscbench(*given, "--format", "latex").stdout
+    assert tex.count(r"\\") == len(read) + 1
+    assert r"strategy\_accuracy" in tex
+
+
+@pytest.mark.parametrize("name", ["=1+1", " @SUM(A1)", "a|b<script>", "50 % & $x_y^2$ {\\z}", "换\n行"])
+def test_names_are_inert_in_every_format(name):
+    assert not formats._inert(name).lstrip().startswith(("=", "@"))
+    line = formats.markdown(("run",), [(name,)]).splitlines()[2]
+    assert line.count("|") - line.count("\\|") == 2
+    assert "<" not in line.replace("\\<", "")
+    tex = formats.latex(("run",), [(name,)]).splitlines()[4]
+    assert all(char not in tex.removesuffix(r" \\").replace("\\" + char, "") for char in "%&$#_")
+
+
+class TestRefused:
+    def test_one_run(self, cscbench, runs):
+        done = cscbench("compare", runs["gold"])
+        assert (done.returncode, "two runs" in done.stderr) == (2, True)
+
+    def test_a_run_twice(self, cscbench, runs):
+        done = cscbench("compare", runs["gold"], runs["gold"])
+        assert (done.returncode, "given twice" in done.stderr) == (2, True)
+
+    def test_a_run_that_is_not_scored(self, cscbench, runs, tmp_path):
+        shutil.copytree(runs["gold"], tmp_path / "unscored")
+        (tmp_path / "unscored" / store.RESULTS).unlink()
+        done = cscbench("compare", runs["majority"], tmp_path / "unscored")
+        assert (done.returncode, "not scored yet" in done.stderr) == (2, True)
+
+    def test_runs_without_a_turn_in_common(self, cscbench, runs, tmp_path):
+        english = run(prepare(RunOptions("gold", limit=1, language="en", encoder="none", out=str(tmp_path))))[0]
+        chinese = run(prepare(RunOptions("gold", limit=1, language="zh", encoder="none", out=str(tmp_path))))[0]
+        done = cscbench("compare", english, chinese)
+        assert (done.returncode, "no answered turn in common" in done.stderr) == (2, True)
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,150 @@
+"""Paired intervals and tests: against scipy and sacrebleu on the same numbers, and by their laws."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.significance import PairedTest
+from scipy import stats as scipy_stats
+
+from cscbench.records import Condition, Form, Language, Pair
+from cscbench.scorers import ScorerSetting, ratio
+from cscbench.scorers.bleu import BleuScorer
+from cscbench.stats import IntervalMethod, Resampling, intervals, resample_weights
+from cscbench.stats.paired import PERMUTATIONS, bootstrap_p, compare_sums, detectable, holm, permutation_test
+from cscbench.strategies import CSC
+
+WORDS = ["your", "parcel", "left", "our", "warehouse", "today", "sorry", "for", "a", "delay", "refund", "soon"]
+
+
+def rate(sums):
+    """Hits of turns, in percent."""
+    return ratio(sums[:, :1], sums[:, 1:])
+
+
+def hits(counts):
+    """(dialogues, 2) sums, four turns each."""
+    return np.array([[hit, 4] for hit in counts], dtype=float)
+
+
+COUNTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=9)
+
+
+@given(counts=COUNTS)
+def test_few_dialogues_are_permuted_exactly_as_scipy_does(counts):
+    a, b = (hits(side) for side in zip(*counts, strict=True))
+    (own,) = permutation_test(a, b, rate, seed=0)
+    reference = scipy_stats.permutation_test(
+        (b[:, 0], a[:, 0]), lambda x, y: np.sum(x) - np.sum(y), permutation_type="samples", n_resamples=np.inf
+    )
+    # scipy doubles the smaller tail; the distribution is symmetric, so that is the same unless all is tied.
+    assert own == pytest.approx(min(1.0, reference.pvalue))
+
+
+def test_many_dialogues_are_permuted_at_random_near_the_normal_answer():
+    generator = np.random.default_rng(1)
+    a = hits(generator.binomial(4, 0.5, 300))
+    b = hits(generator.binomial(4, 0.57, 300))
+    assert PERMUTATIONS < 1 << 300
+    (own,) = permutation_test(a, b, rate, seed=0)
+    assert own == pytest.approx(scipy_stats.ttest_rel(b[:, 0], a[:, 0]).pvalue, abs=0.01)
+    assert permutation_test(a, b, rate, seed=0) == [own]
+
+
+@given(counts=COUNTS)
+def test_a_system_against_itself_is_no_different_from_itself(counts):
+    own = hits([one for one, _ in counts])
+    (found,) = compare_sums(own, own, rate, Resampling())
+    assert (found.difference, found.interval, found.error) == (0, (0, 0), 0)
+    assert found.p == 1
+    assert found.wins == 0.5
+
+
+@given(counts=COUNTS)
+def test_the_other_way_round_all_signs_turn(counts):
+    a, b = (hits(side) for side in zip(*counts, strict=True))
+    (there,), (back,) = compare_sums(a, b, rate, Resampling()), compare_sums(b, a, rate, Resampling())
+    assert there.difference == -back.difference
+    assert there.interval == pytest.approx([-bound for bound in reversed(back.interval)])
+    assert (there.p, there.p_bootstrap) == pytest.approx((back.p, back.p_bootstrap))
+    assert there.wins == pytest.approx(1 - back.wins)
+
+
+def test_one_dialogue_says_nothing_about_others():
+    (found,) = compare_sums(hits([1]), hits([3]), rate, Resampling())
+    assert (found.a, found.b, found.difference) == (25, 75, 50)
+    assert (found.interval, found.error, found.p, found.p_bootstrap, found.wins) == (None,) * 5
+
+
+def test_a_metric_without_a_value_is_not_compared():
+    nothing = np.zeros((5, 2))
+    assert compare_sums(nothing, hits([1, 2, 3, 4, 0]), rate, Resampling()) == [None]
+
+
+def test_one_turn_a_dialogue_is_sacrebleus_own_paired_bootstrap():
+    generator = np.random.default_rng(7)
+
+    def texts(keep):
+        return [" ".join(w if generator.random() < keep else "x" for w in line.split()) for line in references]
+
+    references = [" ".join(generator.choice(WORDS, 12)) for _ in range(80)]
+    for keep in (0.80, 0.83):
+        systems = texts(0.80), texts(keep)
+        bleu = BleuScorer(ScorerSetting((Language.EN,), Condition.JOINT, CSC))
+        a, b = (
+            bleu.measure(
+                [
+                    Pair(str(n), 1, Language.EN, "", "GT", reference, "GT", text, Form.BRACKET)
+                    for n, (text, reference) in enumerate(zip(side, references, strict=True))
+                ]
+            )
+            for side in systems
+        )
+        found = compare_sums(a, b, bleu.summarise, Resampling(resamples=5000))[1]
+        named = [("a", systems[0]), ("b", systems[1])]
+        _, scores = PairedTest(named, {"BLEU": BLEU()}, [references], test_type="bs", n_samples=5000)()
+        assert (found.a, found.b) == pytest.approx([one.score for one in scores["BLEU"]], abs=1e-3)
+        # Two estimates of one p from 5,000 draws each: four standard errors of their difference.
+        theirs = scores["BLEU"][1].p_value
+        assert found.p_bootstrap == pytest.approx(theirs, abs=4 * (2 * theirs * (1 - theirs) / 5000) ** 0.5 + 1e-3)
+
+
+def test_bca_is_scipys():
+    generator = np.random.default_rng(2)
+    values = generator.exponential(1, 40)
+
+    def mean(sums):
+        return sums[:, :1] / sums[:, 1:]
+
+    sums = np.stack([values, np.ones(40)], axis=1)
+    weights = resample_weights(40, Resampling(resamples=40_000))
+    found = intervals(
+        mean(sums.sum(axis=0)[None])[0], mean(weights @ sums), mean(sums.sum(axis=0) - sums), IntervalMethod.BCA
+    )[0]
+    reference = scipy_stats.bootstrap((values,), np.mean, n_resamples=40_000, method="BCa", rng=3).confidence_interval
+    plain = intervals(np.zeros(1), mean(weights @ sums), sums, IntervalMethod.PERCENTILE)[0]
+    assert found == pytest.approx(reference, abs=0.012)
+    assert found[1] > plain[1] + 0.012, "skewed values shift it"
+
+
+def test_a_share_of_resamples_below_the_difference_makes_no_tail():
+    assert bootstrap_p(np.array([1.0, 2.0, 3.0]), 5.0) == 1 / 4
+
+
+@given(p=st.lists(st.floats(0, 1), max_size=8))
+def test_holm_never_helps_and_keeps_the_order(p):
+    adjusted = holm(p)
+    assert all(own <= more <= 1 for own, more in zip(p, adjusted, strict=True))
+    order = np.argsort(p, kind="stable")
+    assert list(np.array(adjusted)[order]) == sorted(adjusted)
+
+
+def test_holm_of_a_worked_example():
+    # Four p values at 0.05, by hand: 4 x 0.005, 3 x 0.01, 2 x 0.03, and the last raised to the one before it.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_the_detectable_difference_is_2_8_standard_errors():
+    assert detectable(1.0) == pytest.approx(1.959964 + 0.841621, abs=1e-6)
+    assert detectable(0.5, power=0.5) == pytest.approx(0.5 * 1.959964, abs=1e-6)
