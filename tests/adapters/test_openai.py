@@ -121,14 +121,16 @@ def test_requests_at_once_come_down_to_what_the_server_takes(make_request):
 
 def test_requests_and_tokens_keep_to_their_rates(make_request):
     with FaultServer() as server:
+        began = time.monotonic()
         ask(loaded(server_card(server.url, requests_per_minute=600)), [make_request(f"q {n}") for n in range(16)])
-        slow = [call.at for call in server.asked()]
+        requests_took = server.asked()[-1].at - began
+        began = time.monotonic()
         ask(loaded(server_card(server.url, tokens_per_minute=6000)), [make_request("x" * 40) for _ in range(8)])
-        by_tokens = [call.at for call in server.asked()[16:]]
-    # 10 a second, a second's worth of them at once (of which the start's own two took some).
-    assert slow[-1] - slow[0] >= (16 - 10 - 1) / 10
-    # 12 tokens to write and 10 to read each: 22 of 100 a second.
-    assert by_tokens[-1] - by_tokens[0] >= (8 * 22 - 100 - 22) / 100
+        tokens_took = server.asked()[-1].at - began
+    # 10 a second, a second's worth of them at once. A busy machine can only take longer.
+    assert requests_took >= (16 - 10) / 10
+    # 12 tokens to write and 10 to read each: 22 of 100 a second, the last one begun when there is room for it.
+    assert tokens_took >= (8 * 22 - 100) / 100
 
 
 # --- at the start
