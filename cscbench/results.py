@@ -275,6 +275,15 @@ def read(folder: Path) -> Results:
     return read_value(folder / RESULTS, Results, "a finished run", cure, SCHEMA)
 
 
+def read_file(path: Path) -> Results:
+    """A results.json without its run folder.
+
+    Raises:
+        UserError: it is of another version, or it is damaged.
+    """
+    return read_value(path, Results, "a results.json", "take it anew from its run", SCHEMA)
+
+
 def find_runs(given: Path) -> list[Path]:
     """The run folder itself, or the finished runs in a folder of runs, by name.
 

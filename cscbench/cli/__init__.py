@@ -14,6 +14,7 @@ from cscbench.errors import UserError
 _COMMANDS = {
     "agree": ("cscbench.cli.agree:agree", "Compare two runs: texts and metrics."),
     "compare": ("cscbench.cli.compare:compare", "Test runs against a baseline: differences, p values, verdicts."),
+    "gate": ("cscbench.cli.gate:gate", "Judge a run by rules, for CI: passed, regressed, too little data."),
     "models": ("cscbench.cli.lists:models", "List the model cards."),
     "run": ("cscbench.cli.run:run", "Run a model on a task, and score it."),
     "score": ("cscbench.cli.score:score", "Score a finished run again, without its model."),

@@ -1,10 +1,12 @@
 """`cscbench run`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cscbench.cli.choices import EnumChoice
+from cscbench.cli.gate import Gate, judge, read_gate
 from cscbench.records import Condition, Context, Language
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     metavar="AMOUNT",
     help="Stop before replies cost more than this, in the currency of the card's price.",
 )
+@click.option("--gate", "rules", type=click.Path(path_type=Path), help="Judge the run by these rules when it is done.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="What the rules compare with: see `cscbench gate`.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, without loading weights.")
 @click.pass_context
 def run(
@@ -63,11 +67,14 @@ def run(
     scorers: tuple[str, ...],
     trust_remote_code: bool,
     max_cost: float | None,
+    rules: Path | None,
+    baseline: Path | None,
     dry_run: bool,
 ) -> None:
     """Run a model on a task, score it, and leave a run folder.
 
-    Killed at any moment, the same command goes on where it stopped; a finished run is only shown.
+    Killed at any moment, the same command goes on where it stopped; a finished run is only shown. With --gate, the exit
+    code is that of `cscbench gate`.
     """
     from cscbench import show
     from cscbench.plan import RunOptions, prepare
@@ -88,12 +95,16 @@ def run(
         trust_remote_code=trust_remote_code,
         max_cost=max_cost,
     )
+    if baseline is not None and rules is None:
+        raise click.UsageError("--baseline is for --gate RULES")
+    read = read_gate(rules, baseline) if rules is not None else None  # before the hours of a run
     plan = prepare(options)
     show.show_faults(plan.data.faults)
     if dry_run:
         _show_dry_run(plan)
-    else:
-        ctx.exit(_run(plan))
+        return
+    folder, code = _run(plan)
+    ctx.exit(code if read is None else _judge(folder, read, encoder))
 
 
 def _show_dry_run(plan: "Plan") -> None:
@@ -109,8 +120,8 @@ def _show_dry_run(plan: "Plan") -> None:
     show.show_dry_run(plan, weights)
 
 
-def _run(plan: "Plan") -> int:
-    """Run and show; the exit code."""
+def _run(plan: "Plan") -> tuple[Path | None, int]:
+    """Run and show; the folder, None where the budget stopped it, and the exit code."""
     from cscbench import show
     from cscbench.budget import BudgetSpent
     from cscbench.run import run as run_plan
@@ -119,10 +130,17 @@ def _run(plan: "Plan") -> int:
         folder, results = run_plan(plan)
     except BudgetSpent as stop:
         click.echo(f"cscbench: {stop}", err=True)
-        return 4
+        return None, 4
     show.show_results(results)
     click.echo(str(folder))
     if results.run.complete:
-        return 0
+        return folder, 0
     click.echo("some replies failed: the same command asks for them again", err=True)
-    return 3
+    return folder, 3
+
+
+def _judge(folder: Path | None, read: "Gate", encoder: str) -> int:
+    """The gate's exit code; a run without results is a partial one."""
+    from cscbench.gate import ExitCode
+
+    return judge(folder, read, encoder).code if folder is not None else ExitCode.BROKEN

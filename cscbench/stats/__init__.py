@@ -86,23 +86,25 @@ def cohen_kappa(left: Sequence[str], right: Sequence[str]) -> float | None:
     return (alike - expected) / (1 - expected)
 
 
-def intervals(point: Matrix, drawn: Matrix, jackknife: Matrix, method: IntervalMethod) -> list[Interval | None]:
+def intervals(
+    point: Matrix, drawn: Matrix, jackknife: Matrix, method: IntervalMethod, level: float = LEVEL
+) -> list[Interval | None]:
     """Intervals of m values from (resamples, m) draws; None where no resample gave a number.
 
     `jackknife` has (dialogues, m) values, each without one dialogue; only BCa asks for it.
     """
     if method is IntervalMethod.PERCENTILE:
-        return percentile_interval(drawn)
+        return percentile_interval(drawn, level)
     columns = zip(point, drawn.T, jackknife.T, strict=True)
-    return [_bca(float(own), values, without) for own, values, without in columns]
+    return [_bca(float(own), values, without, level) for own, values, without in columns]
 
 
-def percentile_interval(values: Matrix) -> list[Interval | None]:
+def percentile_interval(values: Matrix, level: float = LEVEL) -> list[Interval | None]:
     """(resamples, m) values to m intervals; None where no resample gave a number.
 
     Resamples without a single relevant turn have no value and are left out.
     """
-    tail = (100 - LEVEL) / 200
+    tail = (100 - level) / 200
     return [_quantiles(column, tail, 1 - tail) for column in values.T]
 
 
@@ -116,11 +118,11 @@ def _quantiles(values: Matrix, low: float, high: float) -> Interval | None:
     return float(found[0]), float(found[1])
 
 
-def _bca(point: float, values: Matrix, without: Matrix) -> Interval | None:
+def _bca(point: float, values: Matrix, without: Matrix, level: float) -> Interval | None:
     """Bias-corrected and accelerated (Efron 1987); the percentile interval where all draws lie on one side."""
     import numpy as np
 
-    tail, normal = (100 - LEVEL) / 200, NormalDist()
+    tail, normal = (100 - level) / 200, NormalDist()
     known = values[~np.isnan(values)]
     below = float((known < point).sum() + (known == point).sum() / 2) / max(1, len(known))
     if not 0 < below < 1:
@@ -131,8 +133,8 @@ def _bca(point: float, values: Matrix, without: Matrix) -> Interval | None:
     acceleration = float((influence**3).sum()) / (6 * spread) if spread else 0.0
     bias = normal.inv_cdf(below)
 
-    def level(share: float) -> float:
+    def shifted_level(share: float) -> float:
         shifted = bias + normal.inv_cdf(share)
         return normal.cdf(bias + shifted / (1 - acceleration * shifted))
 
-    return _quantiles(values, level(tail), level(1 - tail))
+    return _quantiles(values, shifted_level(tail), shifted_level(1 - tail))
