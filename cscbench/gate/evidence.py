@@ -22,7 +22,7 @@ from cscbench.yamlfile import did_you_mean
 Baseline = Side | Results
 
 
-class _Sums(Frozen, frozen=True):
+class Sums(Frozen, frozen=True):
     """One metric of a run over some turns: (dialogues, columns) sums, and what makes them its only value."""
 
     spec: MetricSpec
@@ -81,9 +81,9 @@ class _View:
     def __init__(self, side: Side, turns: Sequence[TurnKey], encoder: str) -> None:
         self._side, self._turns, self._encoder = side, turns, encoder
         self._unread = list(scorers_of((side,)))
-        self._found: dict[str, _Sums] = {}
+        self._found: dict[str, Sums] = {}
 
-    def metric(self, name: str) -> _Sums:
+    def metric(self, name: str) -> Sums:
         """A metric that the run's results have."""
         while name not in self._found:
             self._read(self._unread.pop(0))
@@ -97,7 +97,7 @@ class _View:
         def column(number: int) -> Summarise:
             return lambda own: scorer.summarise(own)[:, number : number + 1]
 
-        self._found |= {spec.name: _Sums(spec, sums, column(at)) for at, spec in enumerate(scorer.metrics)}
+        self._found |= {spec.name: Sums(spec, sums, column(at)) for at, spec in enumerate(scorer.metrics)}
 
 
 class _Gate:
@@ -115,9 +115,7 @@ class _Gate:
         """What a rule is about, measured."""
         _metric(self._own, rule.metric)
         if rule.kind is not Kind.MARGIN:
-            own = self._alone.metric(rule.metric)
-            found = _bounds(_drawn(own, self._how), rule, self._how)
-            return _evidence(own, found, found.value, None, paired=False)
+            return own_evidence(rule, self._alone.metric(rule.metric), self._how)
         if self._baseline is None:
             raise UserError("a rule with `margin` compares with a baseline: give --baseline RUN, or `baseline:`")
         if isinstance(self._baseline, Side):
@@ -126,10 +124,7 @@ class _Gate:
 
     def _paired(self, rule: Rule, baseline: Side) -> Evidence:
         _check_measure(rule.metric, measured_as(self._side, rule.metric), measured_as(baseline, rule.metric))
-        new, old = self._new.metric(rule.metric), self._old.metric(rule.metric)
-        drawn, other = _drawn(new, self._how), _drawn(old, self._how)
-        found = _bounds([one - two for one, two in zip(drawn, other, strict=True)], rule, self._how)
-        return _evidence(new, found, float(drawn[0][0]), float(other[0][0]), paired=True)
+        return paired_evidence(rule, self._new.metric(rule.metric), self._old.metric(rule.metric), self._how)
 
     def _unpaired(self, rule: Rule, baseline: Results) -> Evidence:
         """Without the baseline's dialogues its interval gives its standard error; paired bounds are narrower."""
@@ -159,12 +154,25 @@ class _Gate:
         return ()
 
 
-def _evidence(own: _Sums, found: _Bounds, value: float, baseline: float | None, *, paired: bool) -> Evidence:
+def own_evidence(rule: Rule, own: Sums, how: Resampling) -> Evidence:
+    """A run's own value of a metric, with bounds at the rule's confidence."""
+    found = _bounds(_drawn(own, how), rule, how)
+    return _evidence(own, found, found.value, None, paired=False)
+
+
+def paired_evidence(rule: Rule, new: Sums, old: Sums, how: Resampling) -> Evidence:
+    """A metric of two runs over the same dialogues, with bounds of the difference; resamples draw the same for both."""
+    drawn, other = _drawn(new, how), _drawn(old, how)
+    found = _bounds([one - two for one, two in zip(drawn, other, strict=True)], rule, how)
+    return _evidence(new, found, float(drawn[0][0]), float(other[0][0]), paired=True)
+
+
+def _evidence(own: Sums, found: _Bounds, value: float, baseline: float | None, *, paired: bool) -> Evidence:
     low, high = found.bounds or (None, None)
     return Evidence(value, baseline, low, high, found.error, len(own.sums), own.spec.higher_is_better, paired)
 
 
-def _drawn(own: _Sums, how: Resampling) -> tuple[Matrix, Matrix, Matrix]:
+def _drawn(own: Sums, how: Resampling) -> tuple[Matrix, Matrix, Matrix]:
     """The value, (resamples, 1) values of resamples, and (dialogues, 1) values each without one dialogue."""
     total = own.sums.sum(axis=0)
     weights = resample_weights(len(own.sums), how)

@@ -1,0 +1,170 @@
+"""Do the intervals cover the truth, does a gate stay quiet where nothing changed, and does it catch what it promised?
+
+    python tests/benchmarks/simulation.py [--simulations 2000]
+
+Two kinds of truth. `drawn`: dialogues with an ability of their own (beta, intraclass correlation 0.2) and 4 to 14
+turns, each right or wrong; the second system shares most of the first one's luck. `real`: the dialogues of the
+`retrieval` baseline on csconv_sample are the whole world, and tests are drawn from them, so that the truth of corpus
+BLEU, ROUGE-L and macro-F1 is known as well.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from statistics import NormalDist, fmean
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cscbench.agree.scores import scorers_of, side_sums
+from cscbench.agree.sides import read_side
+from cscbench.gate import Kind, Outcome, Rule
+from cscbench.gate.decide import decide
+from cscbench.gate.evidence import Sums, paired_evidence
+from cscbench.plan import RunOptions, prepare
+from cscbench.run import run
+from cscbench.scorers import MetricSpec, ratio
+from cscbench.stats import IntervalMethod, Resampling, intervals, resample_weights
+from cscbench.stats.paired import SIGNIFICANCE, permutation_test
+
+Matrix = NDArray[np.float64]
+Summarise = Callable[[Matrix], Matrix]
+
+SIZES = (30, 100, 400)
+MEAN, CORRELATION, SHARED = 0.6, 0.2, 0.7
+DROP = 3.0
+ACCURACY = MetricSpec("strategy_accuracy", "")
+
+
+class World(NamedTuple):
+    """Where tests come from: a metric, its truth, and (generator, dialogues) to the sums of one test."""
+
+    name: str
+    truth: float
+    draw: Callable[[np.random.Generator, int], Matrix]
+    summarise: Summarise
+
+
+def accuracy(sums: Matrix) -> Matrix:
+    """Right turns and turns, to per cent."""
+    return ratio(sums[:, :1], sums[:, 1:])
+
+
+def two_systems(generator: np.random.Generator, dialogues: int, drop: float = 0.0) -> tuple[Matrix, Matrix]:
+    """Sums of two systems over the same dialogues; the second is worse by `drop` points in truth."""
+    strength = 1 / CORRELATION - 1
+    ability = generator.beta(MEAN * strength, (1 - MEAN) * strength, size=dialogues)
+    turns = generator.integers(4, 15, size=dialogues)
+    dialogue = np.repeat(np.arange(dialogues), turns)
+    luck = generator.random((2, turns.sum()))
+    shared = generator.random(turns.sum()) < SHARED
+    luck[1] = np.where(shared, luck[0], luck[1])
+    right = luck < ability[dialogue]
+    right[1] &= generator.random(turns.sum()) >= drop / 100 / MEAN
+    first, second = (np.bincount(dialogue, weights=own, minlength=dialogues) for own in right.astype(float))
+    return np.stack([first, turns], axis=1), np.stack([second, turns], axis=1)
+
+
+def drawn_world() -> World:
+    """One system's accuracy."""
+    return World("strategy_accuracy, drawn", 100 * MEAN, lambda rng, size: two_systems(rng, size)[0], accuracy)
+
+
+def real_worlds() -> Iterator[World]:
+    """The metrics of a real run over its dialogues."""
+    with tempfile.TemporaryDirectory() as place:
+        side = read_side(run(prepare(RunOptions(model="retrieval", encoder="none", out=place)))[0])
+    turns = tuple(side.pairs or {})
+    for name in scorers_of((side,)):
+        scorer, sums = side_sums(name, side, turns, "")
+        for number, spec in enumerate(scorer.metrics):
+            if spec.name in ("strategy_macro_f1", "bleu_2", "bleu_4", "rouge_l"):
+
+                def summarise(own: Matrix, number: int = number, scorer: object = scorer) -> Matrix:
+                    return scorer.summarise(own)[:, number : number + 1]
+
+                def draw(rng: np.random.Generator, size: int, sums: Matrix = sums) -> Matrix:
+                    return sums[rng.integers(0, len(sums), size=size)]
+
+                yield World(f"{spec.name}, real", float(summarise(sums.sum(axis=0)[None])[0, 0]), draw, summarise)
+
+
+def coverage(world: World, dialogues: int, method: IntervalMethod, simulations: int) -> float:
+    """Per cent of 95 % intervals that hold the truth."""
+    held = 0
+    for seed in range(simulations):
+        sums = world.draw(np.random.default_rng([1, dialogues, seed]), dialogues)
+        total = sums.sum(axis=0)
+        drawn = world.summarise(resample_weights(dialogues, Resampling(seed=seed)) @ sums)
+        point, without = world.summarise(total[None])[0], world.summarise(total - sums)
+        (found,) = intervals(point, drawn, without, method)
+        held += found is not None and found[0] <= world.truth <= found[1]
+    return 100 * held / simulations
+
+
+class Gated(NamedTuple):
+    """Per cent of gates that regressed and passed, and what they promised to catch of this drop on average."""
+
+    regressed: float
+    passed: float
+    promised: float
+
+
+def gates(dialogues: int, margin: float, drop: float, simulations: int) -> Gated:
+    """Gates over pairs of runs."""
+    rule = Rule(ACCURACY.name, Kind.MARGIN, margin, 95.0, 2)
+    outcomes, promised, normal = [], [], NormalDist()
+    for seed in range(simulations):
+        old, new = two_systems(np.random.default_rng([2, dialogues, seed]), dialogues, drop)
+        both = (Sums(ACCURACY, sums, accuracy) for sums in (new, old))
+        evidence = paired_evidence(rule, *both, Resampling(seed=seed))
+        outcomes.append(decide(rule, evidence))
+        reach = evidence.error * normal.inv_cdf(rule.confidence / 100)
+        promised.append(normal.cdf((drop - max(reach, margin - reach)) / evidence.error))
+    share = [100 * outcomes.count(outcome) / simulations for outcome in (Outcome.REGRESSED, Outcome.PASSED)]
+    return Gated(*share, 100 * fmean(promised))
+
+
+def tests(dialogues: int, drop: float, simulations: int) -> tuple[float, float]:
+    """Per cent of permutation tests below 5 %, and what MDE promised for this drop on average."""
+    found, promised, normal = 0, [], NormalDist()
+    for seed in range(simulations):
+        old, new = two_systems(np.random.default_rng([3, dialogues, seed]), dialogues, drop)
+        (p,) = permutation_test(old, new, accuracy, seed)
+        found += p < SIGNIFICANCE
+        weights = resample_weights(dialogues, Resampling(seed=seed))
+        error = float((accuracy(weights @ new) - accuracy(weights @ old)).std(ddof=1))
+        promised.append(normal.cdf(drop / error - normal.inv_cdf(1 - SIGNIFICANCE / 2)))
+    return 100 * found / simulations, 100 * fmean(promised)
+
+
+def main() -> None:
+    """Print three tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--simulations", type=int, default=2000)
+    count = parser.parse_args().simulations
+    print(f"{count} simulations of each; standard error of 95 %: {100 * (0.95 * 0.05 / count) ** 0.5:.1f} points\n")
+    sizes = " | ".join(f"{size} dialogues" for size in SIZES)
+    print(f"| 95 % intervals that hold the truth | {sizes} |\n|---|{'---|' * len(SIZES)}")
+    for world in (drawn_world(), *real_worlds()):
+        for method in IntervalMethod:
+            held = [coverage(world, size, method, count) for size in SIZES]
+            print(f"| {world.name}, {method} | {' | '.join(f'{one:.1f} %' for one in held)} |", flush=True)
+    print(f"\n| gates at 95 % | {sizes} |\n|---|{'---|' * len(SIZES)}")
+    for margin in (0.0, 2.0, 5.0):
+        same = [gates(size, margin, 0.0, count) for size in SIZES]
+        print(f"| nothing changed, margin {margin:g}: regressed | {' | '.join(f'{g.regressed:.1f} %' for g in same)} |")
+        print(f"| ... passed | {' | '.join(f'{g.passed:.1f} %' for g in same)} |", flush=True)
+    for margin in (0.0, 2.0):
+        worse = [gates(size, margin, DROP, count) for size in SIZES]
+        cells = " | ".join(f"{one.regressed:.1f} % ({one.promised:.1f} %)" for one in worse)
+        print(f"| true drop of {DROP:g} points, margin {margin:g}: regressed (promised) | {cells} |", flush=True)
+    print(f"\n| permutation tests, p < {SIGNIFICANCE:g} | {sizes} |\n|---|{'---|' * len(SIZES)}")
+    for drop in (0.0, DROP):
+        cells = " | ".join("{:.1f} % ({:.1f} %)".format(*tests(size, drop, count)) for size in SIZES)
+        print(f"| true drop of {drop:g} points (promised by MDE) | {cells} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
