@@ -117,7 +117,7 @@ class _Reducer:
             if self._weights is None or relevant < 2:
                 intervals: list[tuple[float, float] | None] = [None] * len(values)
             else:
-                intervals = percentile_interval(one.scorer.summarise(self._weights @ sums))
+                intervals = percentile_interval(one.scorer.summarise(self._weights @ sums), relevant)
             for value, interval in zip(values, intervals, strict=True):
                 low, high = interval or (None, None)
                 known = not np.isnan(value)

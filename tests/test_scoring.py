@@ -198,7 +198,7 @@ def test_the_order_of_turns_and_dialogues_changes_no_value():
 def test_every_metric_carries_its_own_signature_the_runs_and_the_intervals():
     found: tuple[Metric, ...] = scored(simulated()).metrics
     for metric in found:
-        assert metric.signature.endswith("|task:x|ci:95%,percentile,by:dialogue,resamples:200,seed:0")
+        assert metric.signature.endswith("|task:x|ci:95%,percentile,expanded,by:dialogue,resamples:200,seed:0")
         assert metric.higher_is_better
     assert len({metric.signature for metric in found}) == len(found)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
+from scipy.stats import norm, t
 from sklearn.metrics import accuracy_score, f1_score
 
 from cscbench.records import Condition, Form, Language, Pair
@@ -15,7 +16,14 @@ from cscbench.scorers.bleu import BleuScorer
 from cscbench.scorers.rouge import RougeScorer
 from cscbench.scorers.strategy import StrategyScorer
 from cscbench.scoring import ScoringPlan, build_scorers, score
-from cscbench.stats import Resampling, dialogue_numbers, percentile_interval, resample_weights, sum_by_dialogue
+from cscbench.stats import (
+    Resampling,
+    dialogue_numbers,
+    expanded_tail,
+    percentile_interval,
+    resample_weights,
+    sum_by_dialogue,
+)
 from cscbench.strategies import CSC
 
 SETTING = ScorerSetting((Language.EN,), Condition.JOINT, CSC)
@@ -78,14 +86,26 @@ def test_the_same_seed_draws_the_same_and_another_does_not():
     assert not np.array_equal(first, resample_weights(20, Resampling(seed=6)))
 
 
-def test_an_interval_lies_between_the_2_5th_and_the_97_5th_percentile():
+def test_of_many_dialogues_an_interval_lies_between_the_2_5th_and_the_97_5th_percentile():
     values = np.stack([np.arange(1001.0), np.full(1001, np.nan), np.full(1001, 7.0)], axis=1)
     values[::2, 2] = np.nan  # resamples without a relevant turn are left out
-    assert percentile_interval(values) == [(25, 975), None, (7, 7)]
+    first, *others = percentile_interval(values, 1_000_000)
+    assert first == pytest.approx((25, 975), abs=0.01)
+    assert others == [None, (7, 7)]
+
+
+@pytest.mark.parametrize("dialogues", [3, 10, 30, 400])
+@pytest.mark.parametrize("level", [90.0, 95.0])
+def test_of_normal_means_it_is_student_s(dialogues, level):
+    """Resampled means of n normal values with spread s have the spread s x sqrt((n - 1) / n) / sqrt(n)."""
+    low = norm(scale=((dialogues - 1) / dialogues) ** 0.5).ppf(expanded_tail(dialogues, level))
+    assert low == pytest.approx(t(dialogues - 1).ppf(0.5 - level / 200), rel=1e-6)
 
 
 def test_a_signature_says_how_the_interval_was_made():
-    assert Resampling(resamples=200, seed=9).signature() == "ci:95%,percentile,by:dialogue,resamples:200,seed:9"
+    assert (
+        Resampling(resamples=200, seed=9).signature() == "ci:95%,percentile,expanded,by:dialogue,resamples:200,seed:9"
+    )
 
 
 def _simulated(dialogues: int, seed: int) -> list[Pair]:
@@ -123,7 +143,7 @@ def test_intervals_equal_a_slow_bootstrap_that_copies_dialogues():
         copies = Counter(dict(zip(names, counts.astype(int), strict=True)))
         drawn.append(_slowly([pair for name in copies.elements() for pair in pairs if pair.dialogue == name]))
     for name, value in _slowly(pairs).items():
-        low, high = np.percentile([one[name] for one in drawn], [2.5, 97.5])
+        low, high = np.quantile([one[name] for one in drawn], [expanded_tail(12), 1 - expanded_tail(12)])
         metric = found[name]
         assert (metric.value, metric.low, metric.high) == pytest.approx((value, low, high), abs=1e-6)
         assert low < value < high
@@ -145,7 +165,7 @@ def test_intervals_over_dialogues_cover_the_truth_where_intervals_over_turns_do_
             numbers = dialogue_numbers(names)
             sums = sum_by_dialogue(rows, numbers, len(set(names)))
             weighted = resample_weights(len(sums), Resampling(resamples=200, seed=trial)) @ sums
-            interval = percentile_interval(ratio(weighted[:, :1], weighted[:, 1:]))[0]
+            interval = percentile_interval(ratio(weighted[:, :1], weighted[:, 1:]), len(sums))[0]
             covered[unit] += interval is not None and interval[0] <= truth <= interval[1]
     assert 0.89 <= covered["dialogue"] / trials <= 0.985
     assert covered["turn"] / trials < 0.8

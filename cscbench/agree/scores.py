@@ -163,4 +163,4 @@ def _intervals(one: PairedSums, how: Resampling) -> list[tuple[float, float] | N
         return [None] * len(one.scorers[0].metrics)
     weights = resample_weights(count, how)
     left, right = (scorer.summarise(weights @ sums) for scorer, sums in zip(one.scorers, one.sums, strict=True))
-    return percentile_interval(right - left)
+    return percentile_interval(right - left, count)

@@ -16,7 +16,7 @@ from cscbench.records import Condition, Frozen, Metric
 from cscbench.results import Results
 from cscbench.scorers import MetricSpec
 from cscbench.stats import LEVEL, Interval, Matrix, Resampling, intervals, resample_weights
-from cscbench.stats.paired import Summarise
+from cscbench.stats.paired import Summarise, standard_error
 from cscbench.yamlfile import did_you_mean
 
 Baseline = Side | Results
@@ -187,7 +187,7 @@ def _bounds(drawn: Sequence[Matrix], rule: Rule, how: Resampling) -> _Bounds:
     if len(without) < 2 or len(known) < 2:  # one dialogue alone says nothing about others
         return _Bounds(float(point[0]), None, None)
     (bounds,) = intervals(point, draws, without, how.method, 2 * rule.confidence - 100)
-    return _Bounds(float(point[0]), float(known.std(ddof=1)), bounds)
+    return _Bounds(float(point[0]), standard_error(known, len(without)), bounds)
 
 
 def _metric(found: Results, name: str) -> Metric:

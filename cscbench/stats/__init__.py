@@ -44,7 +44,7 @@ class Resampling(Frozen, frozen=True):
 
     def signature(self) -> str:
         """The part of a metric's signature that says how its interval was made."""
-        return f"ci:{LEVEL:g}%,{self.method},by:dialogue,resamples:{self.resamples},seed:{self.seed}"
+        return f"ci:{LEVEL:g}%,{self.method},expanded,by:dialogue,resamples:{self.resamples},seed:{self.seed}"
 
 
 def dialogue_numbers(dialogues: Sequence[str]) -> "NDArray[np.int64]":
@@ -91,20 +91,33 @@ def intervals(
 ) -> list[Interval | None]:
     """Intervals of m values from (resamples, m) draws; None where no resample gave a number.
 
-    `jackknife` has (dialogues, m) values, each without one dialogue; only BCa asks for it.
+    `jackknife` has (dialogues, m) values, each without one dialogue; of its values only BCa asks.
     """
     if method is IntervalMethod.PERCENTILE:
-        return percentile_interval(drawn, level)
+        return percentile_interval(drawn, len(jackknife), level)
     columns = zip(point, drawn.T, jackknife.T, strict=True)
     return [_bca(float(own), values, without, level) for own, values, without in columns]
 
 
-def percentile_interval(values: Matrix, level: float = LEVEL) -> list[Interval | None]:
-    """(resamples, m) values to m intervals; None where no resample gave a number.
+def expanded_tail(dialogues: int, level: float = LEVEL) -> float:
+    """The share of resamples to leave out on each side, for an interval of that level over two dialogues or more.
+
+    A bootstrap distribution is too narrow by the root of (n - 1) / n, and takes the spread for known, as a normal
+    quantile does in place of Student's t. The expanded percentile interval (Hesterberg 2015, "What Teachers Should
+    Know About the Bootstrap", section 5.3) mends both: 0.025 becomes 0.019 for 30 dialogues.
+    """
+    from scipy.special import stdtrit
+
+    reach = float(stdtrit(dialogues - 1, 0.5 + level / 200))
+    return NormalDist().cdf(-reach * (dialogues / (dialogues - 1)) ** 0.5)
+
+
+def percentile_interval(values: Matrix, dialogues: int, level: float = LEVEL) -> list[Interval | None]:
+    """(resamples, m) values over some dialogues to m intervals; None where no resample gave a number.
 
     Resamples without a single relevant turn have no value and are left out.
     """
-    tail = (100 - level) / 200
+    tail = expanded_tail(dialogues, level)
     return [_quantiles(column, tail, 1 - tail) for column in values.T]
 
 
@@ -122,7 +135,7 @@ def _bca(point: float, values: Matrix, without: Matrix, level: float) -> Interva
     """Bias-corrected and accelerated (Efron 1987); the percentile interval where all draws lie on one side."""
     import numpy as np
 
-    tail, normal = (100 - level) / 200, NormalDist()
+    tail, normal = expanded_tail(len(without), level), NormalDist()
     known = values[~np.isnan(values)]
     below = float((known < point).sum() + (known == point).sum() / 2) / max(1, len(known))
     if not 0 < below < 1:

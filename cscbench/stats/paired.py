@@ -73,13 +73,18 @@ def compare_sums(a: Matrix, b: Matrix, summarise: Summarise, how: Resampling) ->
                 b=float(other),
                 difference=float(other - one),
                 interval=found_intervals[number],
-                error=float(values.std(ddof=1)) if len(values) > 1 else None,
+                error=standard_error(values, len(a)),
                 p=p_permutation[number],
                 p_bootstrap=bootstrap_p(values, float(other - one)),
                 wins=wins[number],
             )
         )
     return found
+
+
+def standard_error(draws: Matrix, dialogues: int) -> float | None:
+    """Of a statistic, from its values in resamples; None for fewer than two. Resamples spread by (n - 1) / n less."""
+    return float(draws.std(ddof=1) * (dialogues / (dialogues - 1)) ** 0.5) if len(draws) > 1 else None
 
 
 def bootstrap_p(differences: Matrix, difference: float) -> float:

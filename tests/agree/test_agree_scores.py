@@ -15,7 +15,7 @@ from cscbench.agree.scores import differences, paired_sums, strategies
 from cscbench.agree.sides import common, read_side
 from cscbench.agree.units import characters
 from cscbench.records import Condition, Language
-from cscbench.stats import Resampling, cohen_kappa, resample_weights
+from cscbench.stats import Resampling, cohen_kappa, expanded_tail, resample_weights
 
 ENGLISH = {"language": Language.EN, "limit": 7}
 
@@ -50,7 +50,8 @@ def test_a_difference_and_its_interval_equal_a_slow_bootstrap_that_copies_dialog
         drawn.append({name: right[name] - left[name] for name in left})
     left, right = (slowly(list(side.pairs.values())) for side in (a, b))
     for name in left:
-        low, high = np.percentile([one[name] for one in drawn], [2.5, 97.5])
+        tail = expanded_tail(len(names))
+        low, high = np.quantile([one[name] for one in drawn], [tail, 1 - tail])
         one = found[name]
         assert (one.a, one.b, one.difference) == pytest.approx((left[name], right[name], right[name] - left[name]))
         assert (one.low, one.high) == pytest.approx((low, high), abs=1e-6)
