@@ -4,20 +4,24 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import msgspec
 
 from cscbench.adapters import LoadedAdapter
 from cscbench.budget import Budget, BudgetSpent, no_budget
 from cscbench.errors import UserError
-from cscbench.play import Play
 from cscbench.progress import Progress
-from cscbench.records import Prediction, Reply, Request
+from cscbench.records import Reply, Request
 from cscbench.store import KnownReplies, ReplyLog, request_key
 
 log = logging.getLogger("cscbench")
+
+T = TypeVar("T")
+# Yields a request, is sent its reply, and returns what it made of them: predictions, or a judge's ratings.
+Play = Generator[Request, Reply, tuple[T, ...]]
 
 # An adapter that has never answered and failed this often in a row is broken; asking on would only waste time.
 _GIVE_UP_AFTER = 16
@@ -103,18 +107,18 @@ def _as_stored(reply: object) -> Reply:
     return msgspec.json.decode(msgspec.json.encode(reply), type=Reply)
 
 
-async def _drive(play: Play, desk: _Desk) -> tuple[Prediction, ...]:
-    """One dialogue, from its first request to its predictions."""
+async def _drive(play: Play[T], desk: _Desk) -> tuple[T, ...]:
+    """One play, from its first request to what it returns."""
     try:
         request = next(play)
         while True:
             request = play.send(await desk.ask(request))
     except StopIteration as done:  # at once, where a dialogue has nothing to ask
-        predictions: tuple[Prediction, ...] = done.value
-        return predictions
+        found: tuple[T, ...] = done.value
+        return found
 
 
-async def _worker(plays: Iterator[tuple[int, Play]], desk: _Desk, done: dict[int, tuple[Prediction, ...]]) -> None:
+async def _worker(plays: Iterator[tuple[int, Play[T]]], desk: _Desk, done: dict[int, tuple[T, ...]]) -> None:
     for number, play in plays:
         try:
             done[number] = await _drive(play, desk)
@@ -123,15 +127,15 @@ async def _worker(plays: Iterator[tuple[int, Play]], desk: _Desk, done: dict[int
 
 
 def play_all(
-    plays: Sequence[Play],
+    plays: Sequence[Play[T]],
     known: KnownReplies,
     log_file: ReplyLog,
     load: Callable[[], LoadedAdapter],
     concurrency: int,
     bar: Progress,
     budget: Budget | None = None,
-) -> tuple[Prediction, ...]:
-    """Play every dialogue, `concurrency` at a time, in order. Returns the predictions in the dialogues' order.
+) -> tuple[T, ...]:
+    """Play every dialogue, `concurrency` at a time, in order. Returns what the plays return, in their order.
 
     Each play waits for its own replies only. A known reply comes without waiting, so after a kill every dialogue that
     was in flight is back at the same request before anything new is asked, and a batching adapter forms the same
@@ -143,7 +147,7 @@ def play_all(
     """
     budget = budget or no_budget()
     desk = _Desk(known, log_file, load, bar, budget)
-    done: dict[int, tuple[Prediction, ...]] = {}
+    done: dict[int, tuple[T, ...]] = {}
 
     async def main() -> None:
         queue = iter(enumerate(plays))
@@ -162,4 +166,4 @@ def play_all(
     finally:
         desk.close()
     budget.check()
-    return tuple(prediction for number in sorted(done) for prediction in done[number])
+    return tuple(one for number in sorted(done) for one in done[number])

@@ -16,6 +16,7 @@ from cscbench.cards import resolve_card
 from cscbench.errors import UserError
 from cscbench.extras import versions
 from cscbench.fingerprint import digest, short
+from cscbench.judge import JudgeOptions, JudgingRecord
 from cscbench.prompts import NamedPrompt
 from cscbench.records import Condition, Context, Dialogue, Frozen, Language, ModelCard, Sampling
 from cscbench.results import ScoringRecord
@@ -35,6 +36,8 @@ from cscbench.tasks import Task, TaskData, find_task
 from cscbench.weights.source import identify
 
 NO_ENCODER = "none"
+# The scorer of what judges gave.
+STARS = "stars"
 
 
 class RunOptions(Frozen, frozen=True):
@@ -57,6 +60,7 @@ class RunOptions(Frozen, frozen=True):
     scorers: tuple[str, ...] = ()
     trust_remote_code: bool = False
     max_cost: float | None = None
+    judging: JudgeOptions = JudgeOptions()
 
 
 class Plan(Frozen, frozen=True):
@@ -203,17 +207,21 @@ def scoring_record(plan: ScoringPlan) -> ScoringRecord:
     if plan.encoder:  # by content too: two folders of one name hold two encoders, and a card's layer may change
         weights = identify(plan.encoder.name, plan.encoder.weights, plan.encoder.revision)
         encoder = f"{plan.encoder.name}@{digest([weights, dict(plan.encoder.options)])[:12]}"
-    return ScoringRecord(plan.scorers, encoder, plan.resampling.signature())
+    return ScoringRecord(plan.scorers, encoder, plan.resampling.signature(), plan.judging)
 
 
-def plan_scoring(record: RunRecord, encoder: str, extra: Sequence[str]) -> ScoringPlan:
+def plan_scoring(
+    record: RunRecord, encoder: str, extra: Sequence[str], judging: JudgingRecord | None = None
+) -> ScoringPlan:
     """How to score the run of a run.json: the task's scorers and `extra` ones, with `encoder` or the task's.
+
+    With `judging`, what judges gave is scored too.
 
     Raises:
         UserError: no such encoder.
     """
     protocol, task = record.protocol, record.task
-    scorers = list(dict.fromkeys([*task.scorers, *extra]))
+    scorers = list(dict.fromkeys([*task.scorers, *extra, *([STARS] if judging else [])]))
     if encoder == NO_ENCODER and "bertscore" in scorers:
         scorers.remove("bertscore")
     encoder = encoder or task.encoder
@@ -231,6 +239,7 @@ def plan_scoring(record: RunRecord, encoder: str, extra: Sequence[str]) -> Scori
             f"ctx:{protocol.context}|cond:{protocol.condition}|prompts:{prompts}|"
             f"seed:{protocol.seed}|cscbench:{__version__}"
         ),
+        judging=judging,
     )
 
 

@@ -7,6 +7,7 @@ turn's, and prefix caches hit.
 """
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,12 +74,15 @@ def _compiled(template: str) -> "Template":
     return _environment().from_string(template)
 
 
+def render(template: str, words: Mapping[str, object]) -> str:
+    """A template with its words filled in, plain text, without blanks around it."""
+    return _compiled(template).render(words).strip()
+
+
 def _render(template: str, customer: str, code: str, reply: str, strategies: StrategySet) -> str:
     known = {"strategy": by_code(code, strategies)} if code else {}
-    text = _compiled(template).render(
-        customer=customer, reply=reply, strategies=strategies.strategies, stages=strategies.stages, **known
-    )
-    return text.strip()
+    words = {"customer": customer, "reply": reply, "strategies": strategies.strategies, "stages": strategies.stages}
+    return render(template, {**words, **known})
 
 
 def read_prompt(

@@ -50,6 +50,7 @@ class Step(StrEnum):
     JOINT = "joint"
     STRATEGY = "strategy"
     REPLY = "reply"
+    JUDGE = "judge"
 
 
 class Form(StrEnum):

@@ -13,10 +13,21 @@ from cscbench import __version__
 from cscbench.cost import Cost, Usage
 from cscbench.errors import UserError
 from cscbench.extras import need
+from cscbench.judge import JudgingRecord, Rating
 from cscbench.records import Form, Frozen, Language, Metric, Pair
 from cscbench.runfile import DataRecord, ModelRecord, ProtocolRecord, RunRecord
 from cscbench.scoring import Measured, Scored, ScoringPlan
-from cscbench.store import PREDICTIONS, RESULTS, SCORES, engine_key, read_value, write_atomic, write_json
+from cscbench.store import (
+    PREDICTIONS,
+    RATINGS,
+    RESULTS,
+    SCORES,
+    engine_key,
+    read_lines,
+    read_value,
+    write_atomic,
+    write_json,
+)
 
 SCHEMA = "cscbench/results/1"
 
@@ -38,11 +49,12 @@ class TaskSummary(Frozen, frozen=True):
 
 
 class ScoringRecord(Frozen, frozen=True):
-    """How it was scored; `encoder` is empty where BERTScore was left out."""
+    """How it was scored; `encoder` is empty where BERTScore was left out, `judging` null where no judge gave stars."""
 
     scorers: tuple[str, ...]
     encoder: str
     resampling: str
+    judging: JudgingRecord | None = None
 
 
 class Counts(Frozen, frozen=True):
@@ -68,11 +80,15 @@ class EngineSummary(Frozen, frozen=True):
 
 
 class Timing(Frozen, frozen=True):
-    """When, and what it took: the only part that differs between equal runs. `cost` is null as `Results.usage` is."""
+    """When, and what it took: the only part that differs between equal runs. `cost` is null as `Results.usage` is.
+
+    `judges` has what each judge took, by its label.
+    """
 
     started: str
     finished: str
     cost: Cost | None
+    judges: dict[str, Cost] = {}
 
 
 class Results(Frozen, frozen=True):
@@ -138,6 +154,25 @@ def read_pairs(folder: Path) -> list[Pair]:
         raise UserError(f"{path}: no such file: finish the run first (the same `cscbench run` continues it)") from None
     except (OSError, pyarrow.ArrowException, msgspec.ValidationError) as error:
         raise UserError(f"{path}: not a predictions file of this version: {error}") from None
+
+
+def write_ratings(folder: Path, ratings: Sequence[Rating]) -> None:
+    """ratings.jsonl: what judges gave."""
+    write_atomic(folder / RATINGS, b"".join(msgspec.json.encode(rating) + b"\n" for rating in ratings))
+
+
+def read_ratings(folder: Path) -> tuple[Rating, ...]:
+    """The ratings in ratings.jsonl.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    found = read_lines(folder / RATINGS, Rating)
+    if found.damaged or not found.values:
+        raise UserError(
+            f"{folder / RATINGS}: missing or damaged: the `cscbench run --judge` that made it does so again"
+        )
+    return found.values
 
 
 def check_pairs(folder: Path, pairs: Sequence[Pair], run: RunRecord, plan: ScoringPlan) -> None:
@@ -231,8 +266,9 @@ def build(
     scoring: ScoringRecord,
     usage: Usage | None,
     timing: Timing,
+    notes: tuple[str, ...] = (),
 ) -> Results:
-    """The results of a run. Everything outside `timing` is the same for the same inputs."""
+    """The results of a run, with `notes` beside the run's own. All but `timing` is the same for the same inputs."""
     counts = _count(pairs, run)
     return Results(
         schema=SCHEMA,
@@ -249,7 +285,7 @@ def build(
         parse=dict(sorted(Counter(pair.form for pair in pairs).items())),
         metrics=scored.metrics,
         tables=dict(scored.tables),
-        notes=(*run.data.notes, *(run.engine.notes if run.engine else ())),
+        notes=(*run.data.notes, *(run.engine.notes if run.engine else ()), *notes),
         timing=timing,
     )
 
@@ -282,6 +318,11 @@ def read_file(path: Path) -> Results:
         UserError: it is of another version, or it is damaged.
     """
     return read_value(path, Results, "a results.json", "take it anew from its run", SCHEMA)
+
+
+def failed_ratings(results: Results) -> int:
+    """For how many ratings an answer did not come."""
+    return sum(row["failed"] for row in results.tables.get("judges", ()))
 
 
 def find_runs(given: Path) -> list[Path]:

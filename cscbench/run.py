@@ -1,6 +1,7 @@
 """One run, from a model spec to results.json: prepare, play, score."""
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,17 +13,31 @@ from cscbench.adapters import LoadedAdapter, Setting
 from cscbench.budget import Budget, no_budget
 from cscbench.cost import Cost, Session, Usage, cost_of, usage_of
 from cscbench.engine import play_all
+from cscbench.judge import Rating
+from cscbench.judge.bias import judge_notes, judge_tables
+from cscbench.judge.items import items_of
+from cscbench.judge.panel import Judge, judging_record, resolve_judges, run_judge
 from cscbench.meter import Meter, Metered
 from cscbench.plan import Plan, check_scoring, plan_scoring, run_record, scoring_record
 from cscbench.play import Play, Protocol, play, play_turns
 from cscbench.progress import progress
-from cscbench.records import Context, Dialogue, Pair, Prediction, Speaker
+from cscbench.records import Context, Dialogue, Frozen, Pair, Prediction, Speaker
 from cscbench.results import Results, Timing
 from cscbench.runfile import EngineRecord, RunRecord
 from cscbench.scorers import Scorer
 from cscbench.store import StoredReply
 
 log = logging.getLogger("cscbench")
+
+
+class Judging(Frozen, frozen=True):
+    """What the judges of a run gave, and what each took, by its label."""
+
+    ratings: tuple[Rating, ...] = ()
+    costs: Mapping[str, Cost] = {}
+
+
+NOBODY = Judging()
 
 
 def run(plan: Plan) -> tuple[Path, Results]:
@@ -35,18 +50,20 @@ def run(plan: Plan) -> tuple[Path, Results]:
         BudgetSpent: `max_cost` does not allow the next request; the same, and it can be raised.
     """
     check_scoring(plan)
+    judges = resolve_judges(plan.task, tuple(plan.prompts), plan.options.judging)
     record = run_record(plan)
     folder = Path(plan.options.out) / record.name
-    scoring_plan = plan_scoring(record, plan.options.encoder, plan.options.scorers)
+    scoring_plan = plan_scoring(record, plan.options.encoder, plan.options.scorers, judging_record(judges))
     with store.locked(folder):
         store.begin(folder, record)
         finished = _finished(folder, scoring_plan)
         if finished is not None:
             return folder, finished
-        scorers = scoring.build_scorers(scoring_plan)
+        scorers = scoring.build_scorers(scoring_plan)  # before the hours of a run: what is missing is told now
         pairs = _pairs(plan.dialogues, _play(plan, folder))
         results.write_pairs(folder, pairs)
-        return folder, _score(folder, pairs, scorers, scoring_plan)
+        judged = _judge(plan, judges, folder, pairs)
+        return folder, _score(folder, pairs, scorers, scoring_plan, judged)
 
 
 def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
@@ -57,10 +74,12 @@ def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
     """
     record = store.read_run(folder)
     pairs = results.read_pairs(folder)
-    scoring_plan = plan_scoring(record, encoder, scorers)
+    before = results.read(folder) if (folder / store.RESULTS).exists() else None
+    scoring_plan = plan_scoring(record, encoder, scorers, before.scoring.judging if before else None)
     results.check_pairs(folder, pairs, record, scoring_plan)
+    judged = Judging(results.read_ratings(folder), before.timing.judges) if before and scoring_plan.judging else NOBODY
     with store.locked(folder):
-        return _score(folder, pairs, scoring.build_scorers(scoring_plan), scoring_plan)
+        return _score(folder, pairs, scoring.build_scorers(scoring_plan), scoring_plan, judged)
 
 
 def _finished(folder: Path, plan: scoring.ScoringPlan) -> Results | None:
@@ -68,7 +87,8 @@ def _finished(folder: Path, plan: scoring.ScoringPlan) -> Results | None:
     if not (folder / store.RESULTS).exists():
         return None
     found = results.read(folder)
-    return found if found.run.complete and found.scoring == scoring_record(plan) else None
+    whole = found.run.complete and not results.failed_ratings(found)
+    return found if whole and found.scoring == scoring_record(plan) else None
 
 
 def _play(plan: Plan, folder: Path) -> tuple[Prediction, ...]:
@@ -116,6 +136,19 @@ def _load(plan: Plan, folder: Path, log_file: store.ReplyLog) -> LoadedAdapter:
     return msgspec.structs.replace(loaded, adapter=Metered(loaded.adapter, meter))
 
 
+def _judge(plan: Plan, judges: tuple[Judge, ...], folder: Path, pairs: list[Pair]) -> Judging:
+    if not judges:
+        return NOBODY
+    options, base = plan.options.judging, store.read_run(folder)
+    found = []
+    for judge in judges:
+        items = items_of(plan.dialogues, pairs, options.level, plan.options.context, judge.rubrics)
+        found.append(run_judge(judge, items, folder, base, plan.options.trust_remote_code))
+    ratings = tuple(rating for one in found for rating in one.ratings)
+    results.write_ratings(folder, ratings)
+    return Judging(ratings, {one.judge.label: one.cost for one in found})
+
+
 def _pairs(dialogues: tuple[Dialogue, ...], predictions: tuple[Prediction, ...]) -> list[Pair]:
     by_id = {dialogue.id: dialogue for dialogue in dialogues}
     pairs = []
@@ -155,10 +188,15 @@ def _score(
     pairs: list[Pair],
     scorers: tuple[tuple[str, Scorer], ...],
     plan: scoring.ScoringPlan,
+    judged: Judging,
 ) -> Results:
     record = store.read_run(folder)
     usage, cost = _took(folder, record)
-    scored = scoring.score(pairs, scorers, plan)
+    scored = scoring.score(pairs, scoring.with_ratings(scorers, plan, judged.ratings), plan)
+    notes: tuple[str, ...] = ()
+    if plan.judging is not None:
+        tables = judge_tables(judged.ratings, plan.judging, pairs, record.model.family, plan.resampling)
+        scored, notes = msgspec.structs.replace(scored, tables={**scored.tables, **tables}), judge_notes(tables)
     results.write_scores(folder, pairs, scored.measured)
     found = results.build(
         run=record,
@@ -170,7 +208,9 @@ def _score(
             started=record.environment.started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             cost=cost,
+            judges=dict(judged.costs),
         ),
+        notes=notes,
     )
     results.write(folder, found)
     return found

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cscbench.errors import UserError
+from cscbench.judge import JudgingRecord, Rating
 from cscbench.records import Condition, Estimate, Form, Frozen, Language, Metric, ModelCard, Pair
 from cscbench.scorers import Scorer, ScorerSetting, find_scorer
+from cscbench.scorers.stars import StarsScorer
 from cscbench.stats import (
     Matrix,
     Resampling,
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class ScoringPlan(Frozen, frozen=True):
-    """How a run is scored. `base_signature` is what every metric's signature ends in: task, data, protocol, version."""
+    """How a run is scored. `base_signature` is what every metric's signature ends in: task, data, protocol, version.
+
+    `judging`, where judges gave stars, says who.
+    """
 
     scorers: tuple[str, ...]
     languages: tuple[Language, ...]
@@ -33,6 +38,7 @@ class ScoringPlan(Frozen, frozen=True):
     encoder: ModelCard | None
     resampling: Resampling
     base_signature: str
+    judging: JudgingRecord | None = None
 
 
 class Measured(Frozen, frozen=True):
@@ -57,7 +63,7 @@ def build_scorers(plan: ScoringPlan) -> tuple[tuple[str, Scorer], ...]:
     Raises:
         UserError: an unknown scorer, a missing package, an encoder that is not there, or two metrics of one name.
     """
-    setting = ScorerSetting(plan.languages, plan.condition, plan.strategies, plan.encoder)
+    setting = ScorerSetting(plan.languages, plan.condition, plan.strategies, plan.encoder, plan.judging)
     names = [name for name in plan.scorers if name != "strategy" or plan.condition is not Condition.GOLD_STRATEGY]
     built = tuple((name, find_scorer(name)(setting)) for name in names)
     owners: dict[str, str] = {}
@@ -67,6 +73,14 @@ def build_scorers(plan: ScoringPlan) -> tuple[tuple[str, Scorer], ...]:
                 raise UserError(f"scorers {owners[spec.name]!r} and {name!r} both give {spec.name}: leave one out")
             owners[spec.name] = name
     return built
+
+
+def with_ratings(
+    scorers: Sequence[tuple[str, Scorer]], plan: ScoringPlan, ratings: tuple[Rating, ...]
+) -> tuple[tuple[str, Scorer], ...]:
+    """The scorers, those of stars with what the judges gave."""
+    setting = ScorerSetting(plan.languages, plan.condition, plan.strategies, None, plan.judging, ratings)
+    return tuple((name, StarsScorer(setting) if isinstance(own, StarsScorer) else own) for name, own in scorers)
 
 
 def score(pairs: Sequence[Pair], scorers: Sequence[tuple[str, Scorer]], plan: ScoringPlan) -> Scored:

@@ -53,6 +53,8 @@ def show_results(results: Results) -> None:
     table(title, ("metric", "value", "95 % low", "high", "turns", "better"), rows, numbers=(1, 2, 3, 4))
     if results.timing.cost is not None:
         table("", ("cost", ""), _cost_rows(results.timing.cost))
+    if "judges" in results.tables:
+        _show_judges(results)
     said = (
         f"{counts.dialogues} dialogues, {counts.turns} turns: {counts.answered} answered, "
         f"{counts.failed} failed, {counts.unparsed} without a readable strategy; "
@@ -60,6 +62,29 @@ def show_results(results: Results) -> None:
     )
     lines = [said, *(f"note: {note}" for note in results.notes)]
     print("\n".join(lines))  # noqa: T201 - standard output is this function's purpose
+
+
+def _show_judges(results: Results) -> None:
+    """A row a judge: its stars, what it may depend on, what it took; then how far a panel agrees."""
+    rows = []
+    for row in results.tables["judges"]:
+        cost = results.timing.judges.get(row["judge"])
+        spread = "" if row["repeat_deviation"] is None else f"{row['repeat_deviation']:.2f}"
+        time = f"{cost.wall_seconds:,.1f} s" if cost and cost.wall_seconds is not None else ""
+        cells = (_estimate(row["stars"]), _estimate(row["length_correlation"]), spread)
+        rows.append((row["judge"], str(row["n"]), str(row["missing"]), *cells, time, _amount(cost) if cost else ""))
+    head = ("judge", "ratings", "missing", "stars", "with length", "repeats differ by", "time", "price")
+    table("", head, rows, numbers=range(1, len(head)))
+    if "judge_agreement" in results.tables:
+        found = results.tables["judge_agreement"]
+        pairs = [(f"{one['a']} and {one['b']}", "weighted kappa", _estimate(one["kappa"])) for one in found["kappas"]]
+        table("", ("judges", "agreement", ""), [("all", "ordinal alpha", _estimate(found["alpha"])), *pairs])
+
+
+def _estimate(found: dict[str, float | None] | None) -> str:
+    if found is None or found["value"] is None:
+        return ""
+    return f"{found['value']:.2f}" + ("" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]")
 
 
 def _cost_rows(cost: Cost) -> list[tuple[str, str]]:

@@ -4,7 +4,9 @@ run.json          the resolved card and task, hashes, versions, hardware: writte
                   it loaded (device, dtype, template) is added then
 replies.jsonl     one line a reply, appended; a torn last line is repaired on open
 sessions.jsonl    what each process that asked for replies took, appended now and then, for a kill to lose little
+judges/           a folder a judge, with a run.json, replies.jsonl and sessions.jsonl of its own
 predictions.parquet, scores.parquet
+ratings.jsonl     what judges gave, a line a rating
 results.json      written last, by rename: its presence means that the run was scored
 """
 
@@ -24,7 +26,7 @@ from cscbench.records import Frozen, Reply, Request
 from cscbench.runfile import RUN_SCHEMA, EngineRecord, RunRecord
 
 RUN, REPLIES, SESSIONS, RESULTS = "run.json", "replies.jsonl", "sessions.jsonl", "results.json"
-PREDICTIONS, SCORES = "predictions.parquet", "scores.parquet"
+PREDICTIONS, SCORES, RATINGS = "predictions.parquet", "scores.parquet", "ratings.jsonl"
 
 _RUN_AGAIN = "run it again, with another --out"
 

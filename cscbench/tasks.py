@@ -17,6 +17,7 @@ from cscbench import plugins, yamlfile
 from cscbench.data import Fault, Loaded, SourceFile, load_csconv
 from cscbench.errors import UserError
 from cscbench.extras import need
+from cscbench.judge.rubric import Rubric, read_rubric
 from cscbench.prompts import NamedPrompt, read_prompt
 from cscbench.records import Condition, Dialogue, Frozen, Language
 from cscbench.shipped import folders, inside
@@ -37,7 +38,8 @@ class Task(Frozen, frozen=True):
     """All that a run needs to know of a task.
 
     `load` takes the `--data` path or None; `prompt` takes a prompt set's name, a language and a condition. `files` maps
-    the name of each file that shapes the task to its sha256: a run's identity.
+    the name of each file that shapes the task to its sha256: a run's identity. `rubric`, where replies can be judged,
+    takes a rubric set's name and a language.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Task(Frozen, frozen=True):
     encoder: str = ""
     strategies: StrategySet = CSC
     files: Mapping[str, str] = {}
+    rubric: Callable[[str, Language], Rubric] | None = None
 
 
 class HubFile(Frozen, frozen=True):
@@ -133,6 +136,7 @@ def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
     if base is None and not prompts.is_dir():
         raise UserError(f"{prompts}: no such folder: a task needs prompts, or `extends` of a task that has them")
     strategies = base.strategies if base else CSC
+    rubrics = folder / "rubrics"
     own_prompt = partial(read_prompt, prompts, strategies=strategies)
     return Task(
         name=spec.name,
@@ -143,6 +147,7 @@ def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
         scorers=spec.scorers or (base.scorers if base else ()),
         encoder=spec.encoder or (base.encoder if base else ""),
         strategies=strategies,
+        rubric=partial(read_rubric, rubrics) if rubrics.is_dir() else (base.rubric if base else None),
         files={**(base.files if base else {}), f"{spec.name}/task.yaml": hashlib.sha256(text.encode()).hexdigest()},
     )
 

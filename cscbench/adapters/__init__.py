@@ -61,6 +61,7 @@ class AdapterKind(Frozen, frozen=True):
     `packages` are the distributions whose versions change an answer; `concurrency` is how many dialogues to keep in
     flight; `ranks` says that requests with choices are answered by likelihood. `local_options` are those of a card's
     `options` that are this machine's own and change no reply: they identify no run, and are not published with it.
+    `writes` is false for those that look replies up in the dialogues: they answer nothing else.
     `turns_at_once` says that in gold context a dialogue's turns are best asked all together, not one after the other.
     """
 
@@ -69,6 +70,7 @@ class AdapterKind(Frozen, frozen=True):
     packages: tuple[str, ...] = ()
     concurrency: Callable[[ModelCard], int] = lambda _card: 16
     ranks: bool = False
+    writes: bool = True
     turns_at_once: bool = False
     local_options: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ import msgspec
 
 from cscbench.agree.sides import Common, Side, TurnKey
 from cscbench.errors import UserError
-from cscbench.plan import NO_ENCODER, plan_scoring, scoring_record
+from cscbench.plan import NO_ENCODER, STARS, plan_scoring, scoring_record
 from cscbench.records import Condition, Frozen
 from cscbench.scorers import Scorer
 from cscbench.scoring import build_scorers
@@ -129,7 +129,8 @@ def _scorer(name: str, side: Side, encoder: str) -> Scorer:
         raise UserError(f"{side.run.name} was not scored with it")
     recorded = side.results.scoring.encoder
     named = encoder or recorded.rpartition("@")[0]
-    plan = plan_scoring(side.run, named if name == "bertscore" else NO_ENCODER, ())
+    judging = side.results.scoring.judging if name == STARS else None
+    plan = plan_scoring(side.run, named if name == "bertscore" else NO_ENCODER, (), judging)
     if plan.encoder is not None and (here := scoring_record(plan).encoder) != recorded:
         raise UserError(f"{side.run.name} was scored with the encoder {recorded}, and {named} is {here}")
     built = build_scorers(msgspec.structs.replace(plan, scorers=(name,)))

@@ -41,7 +41,7 @@ def gate(
     """
     from cscbench.gate import report
 
-    verdict = judge(run, read_gate(rules, baseline), encoder)
+    verdict = judge_run(run, read_gate(rules, baseline), encoder)
     if junit_file is not None:
         _write(junit_file, report.junit(verdict), "w")
     if summary is not None:
@@ -66,7 +66,7 @@ def read_gate(rules: Path, baseline: Path | None) -> Gate:
     return read, read_baseline(where) if where is not None and read.needs_baseline else None
 
 
-def judge(run: Path, read: Gate, encoder: str) -> "Verdict":
+def judge_run(run: Path, read: Gate, encoder: str) -> "Verdict":
     """Judge a run, and print a line a rule."""
     from cscbench.gate import report
     from cscbench.gate.evidence import check_run

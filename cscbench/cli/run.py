@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cscbench.cli.choices import EnumChoice
-from cscbench.cli.gate import Gate, judge, read_gate
+from cscbench.cli.gate import Gate, judge_run, read_gate
+from cscbench.judge import JudgeOptions, Level
 from cscbench.records import Condition, Context, Language
 
 if TYPE_CHECKING:
@@ -49,6 +50,20 @@ if TYPE_CHECKING:
 )
 @click.option("--gate", "rules", type=click.Path(path_type=Path), help="Judge the run by these rules when it is done.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="What the rules compare with: see `cscbench gate`.")
+@click.option("--judge", default="", metavar="CARD[,CARD...]", help="Have models give stars for the replies.")
+@click.option(
+    "--judge-level",
+    type=EnumChoice(Level),
+    default=Level.TURN.value,
+    show_default=True,
+    help="What gets stars: each reply in its place, or each whole conversation.",
+)
+@click.option(
+    "--judge-repeats",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Answers of a judge to each item.  [default: 1 where its engine gives likelihoods, else 3]",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be run, without loading weights.")
 @click.pass_context
 def run(
@@ -69,6 +84,9 @@ def run(
     max_cost: float | None,
     rules: Path | None,
     baseline: Path | None,
+    judge: str,
+    judge_level: Level,
+    judge_repeats: int | None,
     dry_run: bool,
 ) -> None:
     """Run a model on a task, score it, and leave a run folder.
@@ -94,6 +112,7 @@ def run(
         scorers=scorers,
         trust_remote_code=trust_remote_code,
         max_cost=max_cost,
+        judging=JudgeOptions(tuple(judge.split(",")) if judge else (), judge_level, judge_repeats or 0),
     )
     if baseline is not None and rules is None:
         raise click.UsageError("--baseline is for --gate RULES")
@@ -124,6 +143,7 @@ def _run(plan: "Plan") -> tuple[Path | None, int]:
     """Run and show; the folder, None where the budget stopped it, and the exit code."""
     from cscbench import show
     from cscbench.budget import BudgetSpent
+    from cscbench.results import failed_ratings
     from cscbench.run import run as run_plan
 
     try:
@@ -133,9 +153,10 @@ def _run(plan: "Plan") -> tuple[Path | None, int]:
         return None, 4
     show.show_results(results)
     click.echo(str(folder))
-    if results.run.complete:
+    if results.run.complete and not failed_ratings(results):
         return folder, 0
-    click.echo("some replies failed: the same command asks for them again", err=True)
+    what = "some replies" if not results.run.complete else "some ratings"
+    click.echo(f"{what} failed: the same command asks for them again", err=True)
     return folder, 3
 
 
@@ -143,4 +164,4 @@ def _judge(folder: Path | None, read: "Gate", encoder: str) -> int:
     """The gate's exit code; a run without results is a partial one."""
     from cscbench.gate import ExitCode
 
-    return judge(folder, read, encoder).code if folder is not None else ExitCode.BROKEN
+    return judge_run(folder, read, encoder).code if folder is not None else ExitCode.BROKEN

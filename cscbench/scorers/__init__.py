@@ -8,6 +8,7 @@ from typing import Protocol
 
 from cscbench import plugins
 from cscbench.errors import UserError
+from cscbench.judge import JudgingRecord, Rating
 from cscbench.records import Condition, Frozen, Language, ModelCard, Pair
 from cscbench.stats import Matrix
 from cscbench.strategies import StrategySet
@@ -43,6 +44,8 @@ class ScorerSetting(Frozen, frozen=True):
     condition: Condition
     strategies: StrategySet
     encoder: ModelCard | None = None
+    judging: JudgingRecord | None = None
+    ratings: tuple[Rating, ...] = ()
 
 
 ScorerFactory = Callable[[ScorerSetting], Scorer]
@@ -52,6 +55,7 @@ _BUILT_IN = {
     "bleu": "cscbench.scorers.bleu:BleuScorer",
     "rouge": "cscbench.scorers.rouge:RougeScorer",
     "bertscore": "cscbench.scorers.bertscore:BertScorer",
+    "stars": "cscbench.scorers.stars:StarsScorer",
 }
 
 
