@@ -39,7 +39,7 @@ class Task(Frozen, frozen=True):
 
     `load` takes the `--data` path or None; `prompt` takes a prompt set's name, a language and a condition. `files` maps
     the name of each file that shapes the task to its sha256: a run's identity. `rubric`, where replies can be judged,
-    takes a rubric set's name and a language.
+    takes a rubric set's name and a language; `anchors` is a file of rated conversations, to try judges on.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Task(Frozen, frozen=True):
     strategies: StrategySet = CSC
     files: Mapping[str, str] = {}
     rubric: Callable[[str, Language], Rubric] | None = None
+    anchors: Path | None = None
 
 
 class HubFile(Frozen, frozen=True):
@@ -136,7 +137,7 @@ def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
     if base is None and not prompts.is_dir():
         raise UserError(f"{prompts}: no such folder: a task needs prompts, or `extends` of a task that has them")
     strategies = base.strategies if base else CSC
-    rubrics = folder / "rubrics"
+    rubrics, anchors = folder / "rubrics", folder / "anchors.csv"
     own_prompt = partial(read_prompt, prompts, strategies=strategies)
     return Task(
         name=spec.name,
@@ -147,6 +148,7 @@ def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
         scorers=spec.scorers or (base.scorers if base else ()),
         encoder=spec.encoder or (base.encoder if base else ""),
         strategies=strategies,
+        anchors=anchors if anchors.is_file() else (base.anchors if base else None),
         rubric=partial(read_rubric, rubrics) if rubrics.is_dir() else (base.rubric if base else None),
         files={**(base.files if base else {}), f"{spec.name}/task.yaml": hashlib.sha256(text.encode()).hexdigest()},
     )

@@ -149,5 +149,5 @@ def test_holm_of_a_worked_example():
 
 
 def test_the_detectable_difference_is_2_8_standard_errors():
-    assert detectable(1.0) == pytest.approx(1.959964 + 0.841621, abs=1e-6)
-    assert detectable(0.5, power=0.5) == pytest.approx(0.5 * 1.959964, abs=1e-6)
+    assert detectable(1.0, 10_000_000) == pytest.approx(1.959964 + 0.841621, abs=1e-6)
+    assert detectable(0.5, 31, power=0.5) == pytest.approx(0.5 * 2.042272, abs=1e-6)  # t table, 30 degrees of freedom

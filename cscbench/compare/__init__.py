@@ -194,7 +194,7 @@ def _table(entries: Sequence[_Entry], baseline: Side, how: Resampling) -> Metric
                 interval=interval,
                 paired=against,
                 p=corrected.get(name),
-                detectable=detectable(against.error) if against and against.error else None,
+                detectable=detectable(against.error, len(entry.sums)) if against and against.error else None,
                 verdict=_verdict(entry, base, against, corrected.get(name)),
                 group=groups.get(name),
             )

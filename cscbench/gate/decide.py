@@ -1,9 +1,9 @@
 """From evidence to an outcome."""
 
 import math
-from statistics import NormalDist
 
 from cscbench.gate import Evidence, Kind, Outcome, Rule
+from cscbench.stats import student
 from cscbench.stats.paired import POWER
 
 
@@ -28,14 +28,13 @@ def decide(rule: Rule, evidence: Evidence) -> Outcome:
 def caught(rule: Rule, evidence: Evidence) -> float | None:
     """The true loss that a `margin` rule over these dialogues would call a regression 80 times in 100, in points.
 
-    A regression needs an observed loss above z errors (it is shown) and above the margin less z errors (it is not
-    within); the normal quantile of 80 % on top. None for other rules, or where there is no error.
+    A regression needs an observed loss above t errors (it is shown) and above the margin less t errors (it is not
+    within); Student's quantile of 80 % on top. None for other rules, or where there is no error.
     """
     if rule.kind is not Kind.MARGIN or evidence.error is None:
         return None
-    normal = NormalDist()
-    reach = evidence.error * normal.inv_cdf(rule.confidence / 100)
-    return max(reach, rule.limit - reach) + evidence.error * normal.inv_cdf(POWER)
+    reach = evidence.error * student(rule.confidence / 100, evidence.dialogues)
+    return max(reach, rule.limit - reach) + evidence.error * student(POWER, evidence.dialogues)
 
 
 def dialogues_needed(rule: Rule, evidence: Evidence) -> int | None:

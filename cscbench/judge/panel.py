@@ -13,18 +13,28 @@ from cscbench import __version__, store
 from cscbench.adapters import AdapterKind, LoadedAdapter, Setting, find_adapter
 from cscbench.cards import resolve_card
 from cscbench.cost import Cost, Session, cost_of
+from cscbench.data import SourceFile
 from cscbench.engine import play_all
 from cscbench.errors import UserError
 from cscbench.extras import versions
 from cscbench.fingerprint import short
 from cscbench.judge import Item, JudgeOptions, JudgeRecord, JudgingRecord, Rating
+from cscbench.judge.ratings import Ratings
 from cscbench.judge.rubric import Rubric
 from cscbench.judge.walk import Manner, manner, walk
 from cscbench.meter import Meter, Metered
 from cscbench.plan import environment, public_fields
 from cscbench.progress import progress
-from cscbench.records import Frozen, Language, ModelCard
-from cscbench.runfile import EngineRecord, ModelRecord, RunRecord
+from cscbench.records import Condition, Context, Frozen, Language, ModelCard
+from cscbench.runfile import (
+    RUN_SCHEMA,
+    DataRecord,
+    EngineRecord,
+    ModelRecord,
+    ProtocolRecord,
+    RunRecord,
+    TaskRecord,
+)
 from cscbench.store import StoredReply
 from cscbench.tasks import Task
 
@@ -134,6 +144,23 @@ def run_judge(judge: Judge, items: Sequence[Item], parent: Path, base: RunRecord
         finally:
             log_file.close()
         return Judged(judge.record, ratings, _cost(folder, judge.card), store.read_engine(folder).notes)
+
+
+def ratings_record(task: Task, ratings: Ratings) -> RunRecord:
+    """What stands for the judged run where people's ratings are judged: a task and a file."""
+    languages = tuple(dict.fromkeys(row.language for row in ratings.rows))
+    return RunRecord(
+        schema=RUN_SCHEMA,
+        name="",
+        hash="",
+        identity={},
+        model=ModelRecord(name="", adapter="", label="", fingerprint={}),
+        task=TaskRecord(task.name, task.title, languages, task.strategies, (), ""),
+        data=DataRecord((SourceFile(ratings.name, ratings.sha256),), (), ()),
+        dialogues=tuple(dict.fromkeys(row.dialogue for row in ratings.rows)),
+        protocol=ProtocolRecord(Context.GOLD, Condition.JOINT, {}, {}, 0, None, 0),
+        environment=environment(()),
+    )
 
 
 def _requests(judge: Judge) -> int:

@@ -99,6 +99,13 @@ def intervals(
     return [_bca(float(own), values, without, level) for own, values, without in columns]
 
 
+def student(share: float, dialogues: int) -> float:
+    """That quantile of Student's t for statistics of so many dialogues, two or more."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(dialogues - 1, share))
+
+
 def expanded_tail(dialogues: int, level: float = LEVEL) -> float:
     """The share of resamples to leave out on each side, for an interval of that level over two dialogues or more.
 
@@ -106,9 +113,7 @@ def expanded_tail(dialogues: int, level: float = LEVEL) -> float:
     quantile does in place of Student's t. The expanded percentile interval (Hesterberg 2015, "What Teachers Should
     Know About the Bootstrap", section 5.3) mends both: 0.025 becomes 0.019 for 30 dialogues.
     """
-    from scipy.special import stdtrit
-
-    reach = float(stdtrit(dialogues - 1, 0.5 + level / 200))
+    reach = student(0.5 + level / 200, dialogues)
     return NormalDist().cdf(-reach * (dialogues / (dialogues - 1)) ** 0.5)
 
 

@@ -5,11 +5,10 @@ All resamples of a metric are one matrix product.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from cscbench.records import Frozen
-from cscbench.stats import Interval, Matrix, Resampling, intervals, resample_weights
+from cscbench.stats import Interval, Matrix, Resampling, intervals, resample_weights, student
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,10 +154,9 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable(error: float, significance: float = SIGNIFICANCE, power: float = POWER) -> float:
+def detectable(error: float, dialogues: int, significance: float = SIGNIFICANCE, power: float = POWER) -> float:
     """The smallest true difference that a two-sided test finds with that power, from a difference's standard error.
 
-    (z of 1 - significance/2 plus z of power) times the error, as for a normal statistic (Bloom 1995).
+    (t of 1 - significance/2 plus t of power) times the error (Bloom 1995); 2.8 errors where dialogues are many.
     """
-    normal = NormalDist()
-    return (normal.inv_cdf(1 - significance / 2) + normal.inv_cdf(power)) * error
+    return (student(1 - significance / 2, dialogues) + student(power, dialogues)) * error

@@ -11,11 +11,12 @@ BLEU, ROUGE-L and macro-F1 is known as well.
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from cscbench.agree.scores import scorers_of, side_sums
 from cscbench.agree.sides import read_side
@@ -25,8 +26,8 @@ from cscbench.gate.evidence import Sums, paired_evidence
 from cscbench.plan import RunOptions, prepare
 from cscbench.run import run
 from cscbench.scorers import MetricSpec, ratio
-from cscbench.stats import IntervalMethod, Resampling, intervals, resample_weights
-from cscbench.stats.paired import SIGNIFICANCE, permutation_test
+from cscbench.stats import IntervalMethod, Resampling, intervals, resample_weights, student
+from cscbench.stats.paired import SIGNIFICANCE, permutation_test, standard_error
 
 Matrix = NDArray[np.float64]
 Summarise = Callable[[Matrix], Matrix]
@@ -114,28 +115,28 @@ class Gated(NamedTuple):
 def gates(dialogues: int, margin: float, drop: float, simulations: int) -> Gated:
     """Gates over pairs of runs."""
     rule = Rule(ACCURACY.name, Kind.MARGIN, margin, 95.0, 2)
-    outcomes, promised, normal = [], [], NormalDist()
+    outcomes, promised = [], []
     for seed in range(simulations):
         old, new = two_systems(np.random.default_rng([2, dialogues, seed]), dialogues, drop)
         both = (Sums(ACCURACY, sums, accuracy) for sums in (new, old))
         evidence = paired_evidence(rule, *both, Resampling(seed=seed))
         outcomes.append(decide(rule, evidence))
-        reach = evidence.error * normal.inv_cdf(rule.confidence / 100)
-        promised.append(normal.cdf((drop - max(reach, margin - reach)) / evidence.error))
+        reach = evidence.error * student(rule.confidence / 100, dialogues)
+        promised.append(t(dialogues - 1).cdf((drop - max(reach, margin - reach)) / evidence.error))
     share = [100 * outcomes.count(outcome) / simulations for outcome in (Outcome.REGRESSED, Outcome.PASSED)]
     return Gated(*share, 100 * fmean(promised))
 
 
 def tests(dialogues: int, drop: float, simulations: int) -> tuple[float, float]:
     """Per cent of permutation tests below 5 %, and what MDE promised for this drop on average."""
-    found, promised, normal = 0, [], NormalDist()
+    found, promised = 0, []
     for seed in range(simulations):
         old, new = two_systems(np.random.default_rng([3, dialogues, seed]), dialogues, drop)
         (p,) = permutation_test(old, new, accuracy, seed)
         found += p < SIGNIFICANCE
         weights = resample_weights(dialogues, Resampling(seed=seed))
-        error = float((accuracy(weights @ new) - accuracy(weights @ old)).std(ddof=1))
-        promised.append(normal.cdf(drop / error - normal.inv_cdf(1 - SIGNIFICANCE / 2)))
+        error = standard_error((accuracy(weights @ new) - accuracy(weights @ old))[:, 0], dialogues)
+        promised.append(t(dialogues - 1).cdf(drop / error - student(1 - SIGNIFICANCE / 2, dialogues)))
     return 100 * found / simulations, 100 * fmean(promised)
 
 

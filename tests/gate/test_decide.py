@@ -1,10 +1,9 @@
 """The decision of a rule: what passes, what regresses, and that the two cannot both be."""
 
-from statistics import NormalDist
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from cscbench.gate import Evidence, ExitCode, Judged, Kind, Outcome, Rule, Verdict
 from cscbench.gate.decide import caught, decide, dialogues_needed
@@ -65,17 +64,17 @@ def test_a_better_run_never_has_a_worse_outcome(one, other, margin, more):
 
 @given(st.floats(0.1, 5), st.floats(0, 10), st.floats(60, 99.9))
 def test_the_loss_that_is_caught_is_caught_80_times_in_100(error, margin, confidence):
-    """By the normal distribution: an observed difference below `cut` regresses."""
+    """By Student's distribution: an observed difference below `cut` regresses."""
     asked = rule(limit=margin, confidence=confidence)
     known = Evidence(50, 50, -1, 1, error, 50, True, True)
     loss = caught(asked, known)
-    reach = error * NormalDist().inv_cdf(confidence / 100)
+    reach = error * t(49).ppf(confidence / 100)
 
     def regresses(difference: float) -> bool:
         seen = Evidence(50 + difference, 50, difference - reach, difference + reach, error, 50, True, True)
         return decide(asked, seen) is Outcome.REGRESSED
 
-    cut = NormalDist(-loss, error).inv_cdf(0.8)
+    cut = -loss + error * t(49).ppf(0.8)
     assert regresses(cut - 1e-6)
     assert not regresses(cut + 1e-6)
 
