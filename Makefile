@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # vLLM for CPUs, in an environment of its own: 4 GB.
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check
+# How many processes share the tests out.
+JOBS ?= 2
 # Two OpenMP threads fight over two busy cores; let a person choose otherwise.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
@@ -42,7 +44,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest --slow -m slow

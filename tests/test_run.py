@@ -35,7 +35,7 @@ def results_of(folder: Path) -> dict:
 def timeless(folder: Path) -> str:
     """results.json byte for byte, less its `timing`."""
     found = results_of(folder)
-    assert set(found.pop("timing")) == {"started", "finished", "cost"}
+    assert set(found.pop("timing")) == {"started", "finished", "cost", "judges"}
     return json.dumps(found, ensure_ascii=False)
 
 
