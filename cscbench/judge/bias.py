@@ -1,5 +1,6 @@
 """What stars depend on besides quality: each judge's taste for length and its own family; and a panel's agreement."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean, stdev
@@ -72,8 +73,13 @@ def _judge(
         "stars": msgspec.to_builtins(means),
         "length_correlation": msgspec.to_builtins(by_dialogue(points, spearman, how)),
         "repeat_deviation": fmean(spread) if spread else None,
-        "same_family": bool(family) and judge.family == family,
+        "same_family": bool(_root(family)) and _root(judge.family) == _root(family),
     }
+
+
+def _root(family: str) -> str:
+    """Qwen2.5 and Qwen3 are of one kin."""
+    return (re.match(r"[a-z]*", family.lower()) or [""])[0]
 
 
 def _agreement(own: Mapping[str, Sequence[Rating]], how: Resampling) -> dict[str, Any]:
