@@ -16,7 +16,7 @@ from cscbench.cost import Cost, Session, cost_of
 from cscbench.data import SourceFile
 from cscbench.engine import play_all
 from cscbench.errors import UserError
-from cscbench.extras import versions
+from cscbench.extras import need, versions
 from cscbench.fingerprint import short
 from cscbench.judge import Item, JudgeOptions, JudgeRecord, JudgingRecord, Rating
 from cscbench.judge.ratings import Ratings
@@ -74,6 +74,8 @@ def resolve_judges(task: Task, languages: Sequence[Language], options: JudgeOpti
     Raises:
         UserError: an unknown card, one that cannot judge, one named twice, or a task without rubric.
     """
+    if options.cards:
+        need("scores", ["krippendorff", "scipy", "sklearn"], "judging")
     if twice := {name for name in options.cards if options.cards.count(name) > 1}:
         raise UserError(f"--judge {min(twice)} is given twice: one judge has one voice")
     judges = tuple(_resolve(task, languages, name, options) for name in options.cards)
