@@ -8,7 +8,7 @@ import msgspec
 from cscbench.errors import UserError
 from cscbench.judge import JudgingRecord, Rating
 from cscbench.records import Condition, Estimate, Form, Frozen, Language, Metric, ModelCard, Pair
-from cscbench.scorers import Scorer, ScorerSetting, find_scorer
+from cscbench.scorers import OF_STRATEGIES, Scorer, ScorerSetting, find_scorer
 from cscbench.scorers.stars import StarsScorer
 from cscbench.stats import (
     Matrix,
@@ -64,7 +64,9 @@ def build_scorers(plan: ScoringPlan) -> tuple[tuple[str, Scorer], ...]:
         UserError: an unknown scorer, a missing package, an encoder that is not there, or two metrics of one name.
     """
     setting = ScorerSetting(plan.languages, plan.condition, plan.strategies, plan.encoder, plan.judging)
-    names = [name for name in plan.scorers if name != "strategy" or plan.condition is not Condition.GOLD_STRATEGY]
+    names = [
+        name for name in plan.scorers if name not in OF_STRATEGIES or plan.condition is not Condition.GOLD_STRATEGY
+    ]
     built = tuple((name, find_scorer(name)(setting)) for name in names)
     owners: dict[str, str] = {}
     for name, scorer in built:

@@ -14,7 +14,7 @@ from cscbench.gate.decide import decide
 from cscbench.gate.rules import Rules
 from cscbench.records import Condition, Frozen, Metric
 from cscbench.results import Results
-from cscbench.scorers import MetricSpec
+from cscbench.scorers import OF_STRATEGIES, MetricSpec
 from cscbench.stats import LEVEL, Interval, Matrix, Resampling, intervals, resample_weights
 from cscbench.stats.paired import Summarise, standard_error
 from cscbench.yamlfile import did_you_mean
@@ -90,7 +90,7 @@ class _View:
         return self._found[name]
 
     def _read(self, scorer_name: str) -> None:
-        if scorer_name == "strategy" and self._side.run.protocol.condition is Condition.GOLD_STRATEGY:
+        if scorer_name in OF_STRATEGIES and self._side.run.protocol.condition is Condition.GOLD_STRATEGY:
             return
         scorer, sums = side_sums(scorer_name, self._side, self._turns, self._encoder)
 

@@ -56,7 +56,13 @@ _BUILT_IN = {
     "rouge": "cscbench.scorers.rouge:RougeScorer",
     "bertscore": "cscbench.scorers.bertscore:BertScorer",
     "stars": "cscbench.scorers.stars:StarsScorer",
+    "diversity": "cscbench.scorers.text:DiversityScorer",
+    "length": "cscbench.scorers.text:LengthScorer",
+    "placeholders": "cscbench.scorers.text:PlaceholderScorer",
+    "transitions": "cscbench.scorers.transitions:TransitionScorer",
 }
+# They have nothing to say where the reference strategy was given.
+OF_STRATEGIES = ("strategy", "transitions")
 
 
 def find_scorer(name: str) -> ScorerFactory:

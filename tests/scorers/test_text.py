@@ -1,0 +1,100 @@
+"""Variety, length, placeholders and transitions, by hand and by scipy."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
+
+from cscbench.records import Condition, Form, Language, Pair
+from cscbench.scorers import ScorerSetting, find_scorer
+from cscbench.strategies import CSC
+
+CODES = [strategy.code for strategy in CSC.strategies]
+
+
+def one(text: str, reference: str = "ok", said: str | None = "GT", gold: str = "GT", dialogue: str = "d") -> Pair:
+    return Pair(dialogue, 0, Language.EN, "", gold, reference, said, text, Form.BRACKET)
+
+
+def values(name: str, pairs: list[Pair]) -> dict[str, float]:
+    scorer = find_scorer(name)(ScorerSetting((Language.EN, Language.ZH), Condition.JOINT, CSC))
+    rows = scorer.measure(pairs)
+    assert rows.shape == (len(pairs), len(scorer.columns))
+    found = scorer.summarise(rows.sum(axis=0, keepdims=True))[0]
+    return {spec.name: float(value) for spec, value in zip(scorer.metrics, found, strict=True)}
+
+
+def test_distinct_n_is_the_mean_over_replies():
+    found = values("diversity", [one("a b a b"), one("谢谢您"), one("")])
+    assert found["distinct_1"] == pytest.approx(100 * (2 / 4 + 2 / 3) / 2)
+    assert found["distinct_2"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+
+
+def test_a_phrase_counts_as_repeated_within_its_dialogue_only():
+    same = "I will look into it"
+    assert values("diversity", [one(same), one(same, dialogue="e")])["repeated_phrases"] == 0
+    assert values("diversity", [one(same), one(same)])["repeated_phrases"] == 50
+    assert np.isnan(values("diversity", [one("too short")])["repeated_phrases"])
+
+
+def test_length_matches_whether_too_long_or_too_short():
+    assert values("length", [one("a b", "a b c d")])["length_match"] == 50
+    assert values("length", [one("您好吗好", "您好")])["length_match"] == 50
+    assert values("length", [one("a b", "c"), one("c", "a b")])["length_match"] == 100
+
+
+def test_placeholders_by_hand():
+    pairs = [
+        one("Hi [UserName], [UserName]!", "Hello [UserName] of [CompanyName]"),
+        one("请报[手机号码]", "请报[手机号码]和[用户姓名]"),
+        one("no [Invention", "nothing"),
+    ]
+    found = values("placeholders", pairs)
+    assert found == pytest.approx(
+        {"placeholder_recall": 50, "placeholder_precision": 100 * 2 / 3, "placeholder_f1": 400 / 7}
+    )
+    assert all(np.isnan(value) for value in values("placeholders", [one("none")]).values())
+
+
+LABELS = st.lists(
+    st.tuples(st.sampled_from("de"), st.sampled_from([*CODES, None]), st.sampled_from(CODES)), min_size=1, max_size=30
+)
+
+
+@given(LABELS)
+def test_transitions_diverge_as_scipy_says(labels):
+    pairs = [one("x", said=said, gold=gold, dialogue=name) for name, said, gold in labels]
+    counts: list[Counter[tuple[str | None, str | None]]] = []
+    for number in (1, 2):
+        last, found = {}, Counter()
+        for label in labels:
+            found[last.get(label[0], "^"), label[number]] += 1
+            last[label[0]] = label[number]
+        counts.append(found)
+    keys = list(counts[0] | counts[1])
+    expected = jensenshannon(*([count[key] for key in keys] for count in counts), base=2) ** 2
+    assert values("transitions", pairs)["transition_divergence"] == pytest.approx(100 * expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["diversity", "length", "placeholders", "transitions"])
+def test_sums_over_dialogues_are_the_sums_of_all(name, zh_pairs):
+    scorer = find_scorer(name)(ScorerSetting((Language.ZH,), Condition.JOINT, CSC))
+    whole = scorer.measure(zh_pairs).sum(axis=0)
+    parts = [[pair for pair in zh_pairs if pair.dialogue == own] for own in {pair.dialogue for pair in zh_pairs}]
+    assert sum(scorer.measure(part).sum(axis=0) for part in parts) == pytest.approx(whole)
+
+
+def test_the_command_has_them_and_leaves_transitions_out_where_strategies_were_given(cscbench):
+    names = ("diversity", "length", "placeholders", "transitions")
+    given_names = [word for name in names for word in ("--scorer", name)]
+    done = cscbench("run", "--model", "gold", "--limit", "3", "--encoder", "none", *given_names)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if len(line.split()) > 2}
+    assert (rows["length_match"], rows["transition_divergence"], rows["placeholder_f1"]) == ("100.00", "0.00", "100.00")
+    given_strategies = ("--condition", "gold-strategy", "--scorer", "transitions")
+    done = cscbench("run", "--model", "gold", "--limit", "3", "--encoder", "none", *given_strategies)
+    assert done.returncode == 0, done.stderr
+    assert "transition_divergence" not in done.stdout
