@@ -1,6 +1,7 @@
 """The benchmark commands: what they count is right, and those that need nothing but this machine run."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,10 @@ def test_lm_eval_is_compared_with_the_same_versions_of_shared_packages():
     ours, theirs = pins("constraints.txt"), pins("lm-eval.txt")
     assert {"torch", "transformers", "tokenizers", "numpy"} <= {*ours} & {*theirs}
     assert [theirs[name] for name in ours if name in theirs] == [ours[name] for name in ours if name in theirs]
+
+
+def test_the_simulation_runs_and_its_shares_are_shares():
+    said = benchmark("simulation", "--simulations", "4")
+    shares = [float(cell) for cell in re.findall(r"([\d.]+) %", said.partition("\n\n")[2])]
+    assert len(shares) > 60
+    assert all(0 <= share <= 100 for share in shares)

@@ -4,6 +4,7 @@ Statistics are summed over dialogues between the two, so every metric gets the s
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from cscbench import plugins
@@ -61,16 +62,22 @@ _BUILT_IN = {
     "placeholders": "cscbench.scorers.text:PlaceholderScorer",
     "transitions": "cscbench.scorers.transitions:TransitionScorer",
 }
+# `evaluate:NAME` is any metric of the evaluate library, by its name or its folder.
+EVALUATE = "evaluate:"
 # They have nothing to say where the reference strategy was given.
 OF_STRATEGIES = ("strategy", "transitions")
 
 
 def find_scorer(name: str) -> ScorerFactory:
-    """The scorer factory of this name: built in, or a package's entry point `cscbench.scorers`.
+    """The scorer factory of this name: built in, `evaluate:NAME`, or a package's entry point `cscbench.scorers`.
 
     Raises:
         UserError: there is none (with the nearest names), or the entry point names something else.
     """
+    if name.startswith(EVALUATE):
+        from cscbench.scorers.library import EvaluateScorer
+
+        return partial(EvaluateScorer, name.removeprefix(EVALUATE))
     found: ScorerFactory = plugins.find("scorer", name, _BUILT_IN)
     if not callable(found):
         raise UserError(f"scorer {name!r}: its entry point names a {type(found).__name__}, not a factory of scorers")

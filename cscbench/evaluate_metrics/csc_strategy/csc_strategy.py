@@ -1,0 +1,40 @@
+"""CSC strategy accuracy, macro-F1 and parse rate as a metric of the evaluate library.
+
+evaluate copies this file into its cache and reads its imports line by line: keep them plain.
+"""
+
+import datasets
+import evaluate
+
+from cscbench.records import Condition, Form, Language, Pair
+from cscbench.scorers import ScorerSetting
+from cscbench.scorers.strategy import StrategyScorer
+from cscbench.strategies import CSC, UnknownStrategyError, normalise
+
+
+class CscStrategy(evaluate.Metric):  # type: ignore[misc]
+    """Labels in any spelling that cscbench reads, of joined ones the first; a prediction that is none is wrong."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Accuracy, macro-F1 and parse rate of support strategies, 0 to 100, as cscbench has them.",
+            citation="arXiv:2508.04423",
+            inputs_description="predictions and references: strategy labels, one a turn.",
+            features=datasets.Features(dict.fromkeys(("predictions", "references"), datasets.Value("string"))),
+        )
+
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
+        pairs = [
+            Pair("", turn, Language.EN, "", normalise(gold)[0], "", _code(said), "", Form.LABEL)
+            for turn, (said, gold) in enumerate(zip(predictions, references, strict=True))
+        ]
+        scorer = StrategyScorer(ScorerSetting((Language.EN,), Condition.JOINT, CSC))
+        values = scorer.summarise(scorer.measure(pairs).sum(axis=0, keepdims=True))[0]
+        return {spec.name: float(value) for spec, value in zip(scorer.metrics, values, strict=True)}
+
+
+def _code(label: str) -> str | None:
+    try:
+        return normalise(label)[0]
+    except UnknownStrategyError:
+        return None
