@@ -11,7 +11,7 @@ from cscbench.cli import cli
 from cscbench.judge import TRIES
 from cscbench.judge.calibrate import CHANCE, CHANGE, MISSING, ORDER, SHIFT
 from cscbench.judge.ratings import _KNOWN, read_csv
-from cscbench.judge.rubric import read_rubric
+from cscbench.judge.rubric import RubricFile, read_rubric
 from cscbench.judge.walk import REPEATS, TEMPERATURE
 from cscbench.records import Language
 from cscbench.shipped import folders
@@ -26,6 +26,11 @@ def test_its_example_of_ratings_can_be_read(tmp_path):
     assert [row.rating for row in rows] == [4.5, 1, 5, 2]
     assert rows[2].lines == ((False, "您好，请讲。"), (True, "我的快递三天没动了。"))
     assert {row[0] for row in table(PAGE, "Calibration")} == set(_KNOWN)
+
+
+def test_the_fields_of_a_rubric_are_documented():
+    documented = {name for row in table(page("tasks.md"), "Rubrics and anchors") for name in row[0].split("`, `")}
+    assert documented == set(RubricFile.__struct_fields__)
 
 
 def test_its_numbers_are_the_code_s():
