@@ -42,14 +42,21 @@ def test_readme_commands_run_with_slow_models_as_dry_runs(cscbench, tmp_path):
 def test_readme_lists_every_metric_with_its_results_name(cscbench):
     import json
 
-    done = cscbench("run", "--model", "gold", "--limit", "2")
-    assert done.returncode == 0, done.stderr
-    results = json.loads((Path(done.stdout.splitlines()[-1]) / "results.json").read_text(encoding="utf-8"))
     section = README.partition("## The metrics")[2].partition("\n## ")[0]
-    documented = {
-        name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
-    }
-    assert documented == {metric["name"] for metric in results["metrics"]}
+    default, _, more = section.partition("More, by `--scorer NAME`")
+    scorers = [name for name in re.findall(r"^\| `([\w:]+)` \|", more, re.MULTILINE) if ":" not in name]
+    named = set(re.findall(r"`(\w+)`", more.partition("\n\n`results.json`")[0])) - set(scorers)
+    cells = "".join(re.findall(r"^\| (`.*?) \|", default, re.MULTILINE))
+
+    def metrics(*extra):
+        done = cscbench("run", "--model", "gold", "--limit", "2", *extra)
+        assert done.returncode == 0, done.stderr
+        results = json.loads((Path(done.stdout.splitlines()[-1]) / "results.json").read_text(encoding="utf-8"))
+        return {metric["name"] for metric in results["metrics"]}
+
+    usual = metrics()
+    assert set(re.findall(r"`(\w+)`", cells)) == usual
+    assert named == metrics(*(word for name in scorers for word in ("--scorer", name))) - usual
 
 
 @pytest.mark.parametrize("name", sorted(re.findall(r"\]\((?!http)([^)#]+)\)", README)))
