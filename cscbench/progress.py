@@ -41,8 +41,9 @@ class Progress:
         self.step()
 
     def step(self, count: int = 1) -> None:
-        """So many more are done."""
+        """So many more are done. What grows on the way, as a judge's answers asked for again do, grows the total."""
         self._done += count
+        self._total = max(self._total, self._done)
         self._show()
 
     def _show(self) -> None:
@@ -74,7 +75,9 @@ class _BarProgress(Progress):
 
     def _show(self) -> None:
         rate = _rate(self._done, self._known, self._total, self._started)
-        self._bar.update(self._task, completed=self._done, rate=f"{rate.per_second:.2f}/s  {rate.left} left")
+        self._bar.update(
+            self._task, completed=self._done, total=self._total, rate=f"{rate.per_second:.2f}/s  {rate.left} left"
+        )
 
     def stop(self) -> None:
         """Take the bar away."""

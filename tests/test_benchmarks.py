@@ -73,3 +73,15 @@ def test_the_simulation_runs_and_its_shares_are_shares():
     shares = [float(cell) for cell in re.findall(r"([\d.]+) %", said.partition("\n\n")[2])]
     assert len(shares) > 60
     assert all(0 <= share <= 100 for share in shares)
+
+
+def test_scoring_gives_the_packages_values_and_says_how_long_both_took():
+    said = benchmark("scoring", "--turns", "60", "--dialogues", "6", "--resamples", "20", "--rounds", "1")
+    first, *_, last = said.splitlines()
+    assert first == "60 turns in 6 dialogues, 20 resamples; 5 metrics equal to 1e-9"
+    assert float(last.split()[1]) > 0
+
+
+def test_a_second_model_is_scored_from_kept_references():
+    said = benchmark("scoring", "bertscore", "--turns", "12", "--rounds", "1")
+    assert "12 turns, the second model on these references; values equal to 1e-5" in said

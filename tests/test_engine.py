@@ -226,3 +226,13 @@ def test_a_dialogue_with_nothing_to_ask_has_no_predictions(tmp_path):
     silent = Dialogue("s", (Turn(Speaker.CUSTOMER, "hello?"),), Language.EN)
     predictions = run(tmp_path, Model(), [silent, dialogue("a", 1)])
     assert [p.dialogue for p in predictions] == ["a"]
+
+
+def test_more_work_than_was_known_of_is_no_negative_time(caplog, monkeypatch):
+    monkeypatch.setattr("cscbench.progress._PLAIN_EVERY_S", 0.0)
+    caplog.set_level("INFO", "cscbench")
+    bar = Progress("test", 1)
+    for _ in range(3):
+        bar.step()
+    assert [record.message.split(",")[0] for record in caplog.records] == ["test: 1/1", "test: 2/2", "test: 3/3"]
+    assert all(record.message.endswith("0:00:00 left") for record in caplog.records)

@@ -1,6 +1,5 @@
 """BERTScore through bert-score, with an encoder from a card or a folder."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ from cscbench.extras import need, versions
 from cscbench.progress import progress
 from cscbench.records import Frozen, Language, ModelCard, Pair
 from cscbench.scorers import MetricSpec, ScorerSetting, ratio
+from cscbench.scorers.embeddings import load_encoder
 from cscbench.stats import Matrix
 from cscbench.weights.source import fetch, identify
 
-# Turns between two steps of the progress bar; bert-score sorts by length within them.
+# Turns whose references share a file, between two steps of the progress bar.
 _CHUNK = 512
 
 
@@ -43,8 +43,9 @@ class BertScorer:
         self._where = fetch(f"encoder {self._card.name}", self._card.weights, self._card.revision)
         self._layer = _layer(self._where, self._options.layer)
         _check_weights(self._where)
+        self._identity = identify(self._card.name, self._card.weights, self._card.revision)
         # A hub id already ends in its commit; a content hash needs no more than its head.
-        identity = identify(self._card.name, self._card.weights, self._card.revision).rpartition("@")[2][:12]
+        identity = self._identity.rpartition("@")[2][:12]
         found = versions(["bert-score", "transformers"])
         self.metrics = (
             MetricSpec(
@@ -61,35 +62,21 @@ class BertScorer:
 
         rows = np.zeros((len(pairs), 2))
         rows[:, 1] = 1
-        filled = [row for row, pair in enumerate(pairs) if pair.text.strip()]
-        if not filled:
+        if not any(pair.text.strip() for pair in pairs):
             return rows
-        scorer = self._scorer()
-        with progress(f"BERTScore ({self._card.name})", len(filled)) as bar, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # bert-score warns of its own padding on torch 2
-            for start in range(0, len(filled), _CHUNK):
-                chunk = filled[start : start + _CHUNK]
-                said, references = [pairs[row].text for row in chunk], [pairs[row].reference for row in chunk]
-                _, _, f1 = scorer.score(said, references, batch_size=self._options.batch_size)
-                rows[chunk, 0] = f1.numpy()
+        encoder = load_encoder(self._card.name, self._where, self._identity, self._layer, self._options.batch_size)
+        with progress(f"BERTScore ({self._card.name})", len(pairs)) as bar:
+            for start in range(0, len(pairs), _CHUNK):
+                chunk = pairs[start : start + _CHUNK]
+                filled = [row for row, pair in enumerate(chunk) if pair.text.strip()]
+                references = encoder.embed_kept([pair.reference for pair in chunk])
+                said = encoder.embed([chunk[row].text for row in filled])
+                found = encoder.f1(
+                    [said[chunk[row].text] for row in filled], [references[chunk[row].reference] for row in filled]
+                )
+                rows[[start + row for row in filled], 0] = found
                 bar.step(len(chunk))
         return rows
-
-    def _scorer(self) -> Any:
-        import transformers
-        from bert_score import BERTScorer
-        from safetensors import SafetensorError
-
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
-        options = {"num_layers": self._layer, "idf": False, "rescale_with_baseline": False}
-        try:
-            return BERTScorer(model_type=str(self._where), **options)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise UserError(
-                f"encoder {self._card.name}: transformers cannot load {self._where}: {error}\n"
-                "give another --encoder, or `none` to leave BERTScore out"
-            ) from error
 
     def summarise(self, sums: Matrix) -> Matrix:
         """(n, 1): F1 on a 0-100 scale."""

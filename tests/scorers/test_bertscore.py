@@ -5,6 +5,7 @@ import shutil
 import warnings
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from cscbench.plan import encoder_card
 from cscbench.records import Condition, Form, Language, ModelCard, Pair
 from cscbench.scorers import ScorerSetting
 from cscbench.scorers.bertscore import BertScorer
+from cscbench.scorers.embeddings import Encoder, load_encoder
 from cscbench.strategies import CSC
 from cscbench.weights import locate
 
@@ -78,6 +80,75 @@ def test_a_cards_layer_is_the_one_used(en_pairs):
     assert abs(third - last).max() > 0.01
     assert found.measure(pairs)[:, 0] == pytest.approx(third, abs=1e-6)
     assert "|layer:6|" in scorer(encoder_card(str(weights)), EN).metrics[0].signature  # 0, the default, is the last
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """A cache of this test's own, with nothing in it."""
+    monkeypatch.setenv("CSCBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "embeddings"
+
+
+@pytest.fixture
+def embedded(monkeypatch):
+    """The texts that the encoder read, call by call."""
+    calls = []
+    embed = Encoder.embed
+    monkeypatch.setattr(Encoder, "embed", lambda self, texts: calls.append(list(texts)) or embed(self, texts))
+    return calls
+
+
+def test_references_are_read_once_for_all_models_and_runs(en_pairs, own_cache, embedded):
+    pairs = spoken(en_pairs)
+    card = resolve_card("minilm-l6")
+    cold = scorer(card, EN).measure(pairs)
+    assert {pair.reference for pair in pairs} == {*embedded[0]}
+    assert len([*own_cache.iterdir()]) == 1
+    embedded.clear()
+    warm = scorer(card, EN).measure(pairs)
+    assert warm.tobytes() == cold.tobytes()
+    other = [msgspec.structs.replace(pair, text="thanks for calling") for pair in pairs]
+    scorer(card, EN).measure(other)
+    assert embedded == [[pair.text for pair in pairs], ["thanks for calling"] * len(pairs)]
+
+
+def test_a_torn_file_of_embeddings_is_made_anew(en_pairs, own_cache, embedded):
+    pairs = spoken(en_pairs)
+    found = scorer(resolve_card("minilm-l6"), EN)
+    first = found.measure(pairs)
+    (kept,) = own_cache.iterdir()
+    whole = kept.read_bytes()
+    for torn in (b"", whole[:50], whole[:-1]):
+        kept.write_bytes(torn)
+        assert found.measure(pairs).tobytes() == first.tobytes()
+        assert kept.read_bytes() == whole
+
+
+def test_a_folder_that_takes_no_embeddings_costs_time_alone(en_pairs, own_cache):
+    pairs = spoken(en_pairs)[:2]
+    found = scorer(resolve_card("minilm-l6"), EN)
+    first = found.measure(pairs)
+    shutil.rmtree(own_cache)
+    own_cache.write_text("in the way", encoding="utf-8")
+    with pytest.warns(UserWarning, match="embeddings of the references are not kept"):
+        assert found.measure(pairs).tobytes() == first.tobytes()
+
+
+def test_another_encoder_layer_or_reference_is_another_file(en_pairs, own_cache):
+    pairs = spoken(en_pairs)[:2]
+    weights = str(locate("minilm-l6"))
+    for layer in (3, 6):
+        scorer(ModelCard("mine", "bertscore", weights=weights, options={"layer": layer}), EN).measure(pairs)
+    scorer(ModelCard("mine", "bertscore", weights=weights, options={"layer": 6}), EN).measure(pairs[:1])
+    assert len([*own_cache.iterdir()]) == 3
+
+
+def test_the_encoder_is_loaded_once(en_pairs):
+    card = resolve_card("minilm-l6")
+    before = load_encoder.cache_info().misses
+    for _ in range(3):
+        scorer(card, EN).measure(spoken(en_pairs)[:2])
+    assert load_encoder.cache_info().misses - before <= 1
 
 
 def test_empty_replies_score_0_and_change_no_other(en_pairs):
