@@ -1,0 +1,1 @@
+"""Boards: published results, ranked with their noise, and the static site that shows them."""
