@@ -110,6 +110,7 @@ def metrics_payload(facts: Mapping[str, Facts]) -> Json:
 
 
 def plots_payload(
+    board: Board,
     placed: Sequence[Placed],
     ranked: Sequence[RankedTrack],
     facts: Mapping[str, Facts],
@@ -130,6 +131,11 @@ def plots_payload(
             for own in ranked
         ],
         "confusion": with_confusion,
+        # The board's and the task's own words, under the keys that stand in the figures.
+        "words": {
+            **{f"metric.{own.metric}": own.title for own in board.columns},
+            **{f"stage.{own.code}": {"en": own.en, "zh": own.zh} for own in strategies.stages},
+        },
     }
 
 
