@@ -36,6 +36,7 @@ def build_site(board: Board, placed: Sequence[Placed], ranked: Sequence[RankedTr
     """
     need("report", ["pandas", "plotly", "pyarrow"], "building the pages of a leaderboard")
     source = read_source(board.task)
+    placed = _by_rank(placed, ranked)
     facts = facts_of(placed)
     with staged(out) as folder:
         reduced = _write_turns(folder, placed, facts, source)
@@ -46,6 +47,13 @@ def build_site(board: Board, placed: Sequence[Placed], ranked: Sequence[RankedTr
         _write_pages(folder, board, placed, ranked, facts, reduced, source)
         _write_assets(folder, read_texts())
         return Built(folder.pages, folder.bytes)
+
+
+def _by_rank(placed: Sequence[Placed], ranked: Sequence[RankedTrack]) -> list[Placed]:
+    """The entries in the order of the tables, then those that are in none: menus begin with the best."""
+    order = [row.entry for own in ranked for block in own.blocks for row in block.rows]
+    places = {name: number for number, name in reversed(list(enumerate(order)))}
+    return sorted(placed, key=lambda own: (places.get(own.entry.id, len(order)), own.entry.id))
 
 
 def _write_turns(

@@ -6,6 +6,7 @@ and dark need no second figure. What others wrote is escaped: plotly reads a lit
 
 import json
 from collections.abc import Sequence
+from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
 from cscbench.leaderboard.site.facts import Facts, Value
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 Figure = dict[str, Any]
 # Bars of so many models are told apart; more are in the table.
 MOST_BARS = 8
+# So many marks have room for their names beside them.
+MOST_LABELS = 12
 
 
 class Groups(Frozen, frozen=True):
@@ -43,8 +46,10 @@ def against_size(found: Sequence[Point], metric: str) -> Figure | None:
     own = [point for point in found if point.facts.parameters > 0]
     if not own:
         return None
-    figure = _scatter(own, [point.facts.parameters / 1e9 for point in own])
-    _axes(figure, "@@axis.parameters", metric, log=True)
+    sizes = [point.facts.parameters / 1e9 for point in own]
+    figure = _scatter(own, sizes)
+    _axes(figure, "@@axis.parameters", metric)
+    _logarithmic(figure, sizes)
     return _json(figure)
 
 
@@ -53,8 +58,10 @@ def against_time(found: Sequence[Point], metric: str) -> Figure | None:
     own = [point for point in found if point.facts.seconds and point.facts.turns]
     if not own:
         return None
-    figure = _scatter(own, [(point.facts.seconds or 0) / point.facts.turns for point in own])
-    _axes(figure, "@@axis.seconds", metric, log=True)
+    seconds = [(point.facts.seconds or 0) / point.facts.turns for point in own]
+    figure = _scatter(own, seconds)
+    _axes(figure, "@@axis.seconds", metric)
+    _logarithmic(figure, seconds)
     return _json(figure)
 
 
@@ -67,7 +74,7 @@ def against_cost(found: Sequence[Point], metric: str) -> Figure | None:
     most = max(currencies, key=lambda name: sum(point.facts.currency == name for point in priced))
     own = [point for point in priced if point.facts.currency == most]
     figure = _scatter(own, [1000 * (point.facts.amount or 0) / point.facts.turns for point in own])
-    _axes(figure, "@@axis.cost", metric, log=False)
+    _axes(figure, "@@axis.cost", metric)
     figure.update_xaxes(ticksuffix=f" {short(most, 8)}")
     return _json(figure)
 
@@ -86,8 +93,10 @@ def sizes(found: Sequence[Point], metric: str) -> Figure | None:
     own += [point for pair in pairs for point in pair if point not in own]
     if not own:
         return None
-    figure = _scatter(own, [point.facts.parameters / 1e9 for point in own])
-    _axes(figure, "@@axis.parameters", metric, log=True)
+    places = [point.facts.parameters / 1e9 for point in own]
+    figure = _scatter(own, places)
+    _axes(figure, "@@axis.parameters", metric)
+    _logarithmic(figure, places)
     for base, tuned in pairs:
         figure.add_annotation(_arrow(base, tuned))
     return _json(figure)
@@ -95,8 +104,6 @@ def sizes(found: Sequence[Point], metric: str) -> Figure | None:
 
 def _arrow(base: Point, tuned: Point) -> Figure:
     """Straight up or down: both stand at one size. On a log axis an annotation stands at the logarithm."""
-    from math import log10
-
     x = log10(base.facts.parameters / 1e9)
     places = {"x": x, "ax": x, "y": tuned.value.value, "ay": base.value.value}
     refs = {"xref": "x", "yref": "y", "axref": "x", "ayref": "y"}
@@ -120,7 +127,8 @@ def stages(found: Sequence[Groups], metric: str) -> Figure | None:
             hovertemplate="%{x}: %{y:.1f}",
         )
     figure.update_layout(barmode="group")
-    _axes(figure, "", metric, log=False)
+    _axes(figure, "", metric)
+    figure.update_xaxes(showgrid=False)
     return _json(figure)
 
 
@@ -195,7 +203,7 @@ def stars(found: Sequence[tuple[str, Sequence[int]]]) -> Figure | None:
         halves = [1 + number / 2 for number in range(len(counts))]
         figure.add_bar(name=short(name), x=halves, y=shares, hovertemplate="%{x}: %{y} %")
     figure.update_layout(barmode="group")
-    figure.update_xaxes(title_text="@@axis.stars", dtick=1)
+    figure.update_xaxes(title_text="@@axis.stars", dtick=1, showgrid=False)
     figure.update_yaxes(title_text="@@axis.share")
     return _json(figure)
 
@@ -212,8 +220,10 @@ def _scatter(found: Sequence[Point], x: Sequence[float]) -> "go.Figure":
                 x=[round(place, 6) for _, place in own],
                 y=[round(point.value.value, 2) for point, _ in own],
                 error_y=_errors([point.value for point, _ in own]),
-                mode="markers",
+                mode="markers+text" if len(found) <= MOST_LABELS else "markers",
+                textposition="top center",
                 name="@@legend.reported" if reported else "@@legend.run",
+                showlegend=True,
                 text=[_label(point.facts) for point, _ in own],
                 marker={"size": 10, "symbol": "circle-open" if reported else "circle"},
                 hovertemplate="%{text}<br>%{x:.3~g} → %{y:.1f}<extra></extra>",
@@ -222,7 +232,7 @@ def _scatter(found: Sequence[Point], x: Sequence[float]) -> "go.Figure":
 
 
 def _label(facts: Facts) -> str:
-    return short(facts.name, 60)
+    return short(facts.name, 40)
 
 
 def _errors(values: Sequence[Value]) -> Figure:
@@ -231,9 +241,17 @@ def _errors(values: Sequence[Value]) -> Figure:
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1, "width": 3}
 
 
-def _axes(figure: "go.Figure", x: str, metric: str, *, log: bool) -> None:
-    figure.update_xaxes(title_text=x, type="log" if log else None)
+def _axes(figure: "go.Figure", x: str, metric: str) -> None:
+    figure.update_xaxes(title_text=x)
     figure.update_yaxes(title_text=inert(metric))
+
+
+def _logarithmic(figure: "go.Figure", values: Sequence[float]) -> None:
+    """A logarithmic axis from just below the values to just above, with ticks at 1, 2 and 5 and no others."""
+    low, high = log10(min(values)) - 0.12, log10(max(values)) + 0.12
+    places = range(floor(low), ceil(high) + 1)
+    ticks = [step * 10.0**place for place in places for step in (1, 2, 5) if low <= log10(step) + place <= high]
+    figure.update_xaxes(type="log", range=[low, high], tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
 
 
 def _json(figure: "go.Figure") -> Figure:

@@ -48,8 +48,8 @@
           difference ? el("span", { class: "iv" }, say(better ? "diff.b" : "diff.a")) : null)
         : el("td", { class: "num muted" }, say("diff.otherwise")));
     });
-    const head = el("tr", {}, ...[say("metric"), "A", "B", "B − A"].map((own, place) => el("th", { scope: "col", class: place ? "num" : "" }, own)));
-    by("metrics").replaceChildren(el("div", { class: "scroll" }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows))),
+    const head = el("tr", {}, ...[say("metric"), "A · " + turns.nameOf(left), "B · " + turns.nameOf(right), "B − A"].map((own, place) => el("th", { scope: "col", class: place ? "num" : "" }, own)));
+    by("metrics").replaceChildren(el("div", { class: "scroll narrow" }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows))),
       el("p", { class: "muted" }, say("diff.about")));
   }
 
@@ -124,7 +124,7 @@
     by("before").addEventListener("click", () => go(-1));
     by("after").addEventListener("click", () => go(1));
     by("only").addEventListener("change", drawTurns);
-    cscbench.changed(() => { fill(); drawTurns(); });
+    cscbench.changed(() => { fill(); drawMetrics(); drawTurns(); });
     draw();
   });
 })();

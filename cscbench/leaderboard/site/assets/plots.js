@@ -31,6 +31,7 @@
     for (const arrow of layout.annotations || []) arrow.arrowcolor = colour("--muted");
     for (const trace of own.data) {
       if (trace.type === "heatmap") { trace.colorscale = HEAT[mode]; trace.showscale = !narrow; trace.textfont = { size: narrow ? 9 : 12 }; }
+      if (narrow && trace.mode === "markers+text") trace.mode = "markers";
       if (trace.mode === "lines") trace.line.color = colour("--muted");
     }
     return own;

@@ -99,11 +99,16 @@
     node.cell = cell;
     return node;
   }
-  function rank(row) {
+  function rank(row, shared) {
     const cell = typeof sort.by === "number" ? row.cells[sort.by] : null;
-    const own = cell && cell[4] !== null;
-    return el("td", { class: "rank" + (own && cell[5] ? " g" + cell[5] % 2 : "") }, own ? String(cell[4]) : "–",
-      own && cell[5] ? el("span", { class: "group" }, letter(cell[5])) : null);
+    const own = cell && cell[4] !== null, tied = own && shared.has(cell[5]);
+    return el("td", { class: "rank" + (tied ? " g" + cell[5] % 2 : "") }, own ? String(cell[4]) : "–",
+      tied ? el("span", { class: "group" }, letter(cell[5])) : null);
+  }
+  // Tie groups with two rows or more, in the column that the table is sorted by
+  function ties(rows) {
+    const found = rows.map((row) => typeof sort.by === "number" && row.cells[sort.by] ? row.cells[sort.by][5] : null).filter(Boolean);
+    return new Set(found.filter((group, place) => found.indexOf(group) !== place));
   }
   function name(row) {
     const entry = board.entries[row.entry];
@@ -114,8 +119,8 @@
       row.partial ? say("partial") : null,
       board.baseline && entry.name === board.baseline && !entry.reported ? say("baseline") : null,
     ].filter(Boolean);
-    chips.forEach((chip) => chip.classList.add("chip"));
-    if (row.partial) chips[chips.length - 1 - (chips[chips.length - 1].dataset.t === "baseline" ? 1 : 0)].classList.add("warn");
+    if (entry.parameters) chips.unshift(el("span", { class: "narrow" }, size(entry.parameters)));
+    for (const chip of chips) chip.classList.add("chip", ...(chip.dataset.t === "partial" ? ["warn"] : []));
     return el("th", { scope: "row", class: "model" }, link, chips.length ? el("span", { class: "chips" }, ...chips) : null);
   }
 
@@ -123,9 +128,10 @@
     const rows = ordered(block.rows.filter((row) => shown(board.entries[row.entry])));
     counted[0] += rows.length;
     counted[1] += block.rows.length;
+    const shared = ties(block.rows);
     const ranges = own.columns.map((_, column) => scale(block.rows, column));
-    const body = el("tbody", {}, ...rows.map((row) => el("tr", {}, rank(row), name(row),
-      el("td", { class: "num" }, size(board.entries[row.entry].parameters)),
+    const body = el("tbody", {}, ...rows.map((row) => el("tr", {}, rank(row, shared), name(row),
+      el("td", { class: "num params" }, size(board.entries[row.entry].parameters)),
       ...own.columns.map((_, column) => value(row, column, ranges[column])))));
     const first = body.querySelector("td[tabindex]");
     if (first) first.tabIndex = 0;
@@ -133,7 +139,9 @@
       ...own.columns.map((column, place) => heading(place, words(column.title), true)));
     head.firstChild.scope = "col";
     head.firstChild.className = "rank";
+    head.children[2].classList.add("params");
     const grid = el("table", { class: "board" }, el("thead", {}, head), body);
+    grid.style.minWidth = 270 + 100 * own.columns.length + "px";
     const id = "block-" + number;
     grid.setAttribute("aria-labelledby", id);
     return el("section", { class: "block" + (block.reported ? " reported" : "") },
