@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from hostile import STRINGS
 
 from cscbench import results
 from cscbench.leaderboard.records import (
-    BOARD_SCHEMA,  # noqa: F401 - one place for what tests need of the records
     ENTRY_SCHEMA,
     Block,
     Board,
@@ -133,8 +133,7 @@ def _track(board: Board, track: Track, placed: Sequence[Placed]) -> RankedTrack:
             for column in board.columns
         }
         rows = [
-            RankedRow(run.id, tuple(by_metric[column.metric].get(run.id) for column in board.columns))
-            for run in runs
+            RankedRow(run.id, tuple(by_metric[column.metric].get(run.id) for column in board.columns)) for run in runs
         ]
         rows.sort(key=lambda row: -(cell.value if (cell := row.cells[0]) else 0))
         title = Words("40 dialogues, 419 turns", "40 段对话，419 句")
@@ -171,3 +170,38 @@ def renamed(placed: Placed, name: str, label: str, **model) -> Placed:
     card = msgspec.structs.replace(entry.results.model, label=label, **model)
     own = msgspec.structs.replace(entry.results, model=card)
     return Placed(msgspec.structs.replace(entry, id=name, results=own), placed.folder)
+
+
+def hostile_entries(run: Path, folder: Path) -> list[Placed]:
+    """A run and a reported row a hostile string, which is all that others could have written in it."""
+    return [
+        own for n, text in enumerate(STRINGS) for own in (_hostile_run(run, folder, n, text), _hostile_row(n, text))
+    ]
+
+
+def _hostile_run(run: Path, folder: Path, number: int, text: str) -> Placed:
+    own = folder / f"{number}"
+    own.mkdir()
+    (own / "scores.parquet").write_bytes((run / "scores.parquet").read_bytes())
+    pairs = [
+        msgspec.structs.replace(pair, text=text, topic=text, reference=f"{text} {pair.turn}")
+        for pair in results.read_pairs(run)
+    ]
+    results.write_pairs(own, pairs)
+    placed = renamed(
+        run_entry(run), text, text, family=text, weights=text, license=text, revision=text, lora=text, adapter=text
+    )
+    found = placed.entry.results
+    tables = {**found.tables, "by_topic": [{**row, "topic": text} for row in found.tables["by_topic"]]}
+    metrics = tuple(msgspec.structs.replace(metric, signature=text) for metric in found.metrics)
+    changed = msgspec.structs.replace(found, tables=tables, notes=(text,), metrics=metrics)
+    entry = msgspec.structs.replace(placed.entry, results=changed, command=text, commit=text, added=text)
+    return Placed(entry, own)
+
+
+def _hostile_row(number: int, text: str) -> Placed:
+    values = (ReportedValue("strategy_accuracy", number), ReportedValue(text, 1.0))
+    entry = ReportedEntry(
+        ENTRY_SCHEMA, f"row {text}", text, text, 7e9, False, Context.GOLD, text, text, text, (text,), values
+    )
+    return Placed(entry, None)

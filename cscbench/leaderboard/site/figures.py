@@ -86,9 +86,7 @@ def sizes(found: Sequence[Point], metric: str) -> Figure | None:
         if point.facts.family and point.facts.parameters > 0:
             by_family.setdefault((point.facts.family, point.block), []).append(point)
     pairs = lora_pairs(found)
-    several = {
-        name: points for name, points in by_family.items() if len({own.facts.parameters for own in points}) > 1
-    }
+    several = {name: points for name, points in by_family.items() if len({own.facts.parameters for own in points}) > 1}
     own = [point for name, points in by_family.items() for point in points if name in several]
     own += [point for pair in pairs for point in pair if point not in own]
     if not own:
@@ -213,6 +211,7 @@ def _scatter(found: Sequence[Point], x: Sequence[float]) -> "go.Figure":
     import plotly.graph_objects as go
 
     figure = go.Figure()
+    middle = (min(x) * max(x)) ** 0.5
     for reported in (False, True):
         own = [(point, place) for point, place in zip(found, x, strict=True) if point.facts.reported is reported]
         if own:
@@ -221,7 +220,7 @@ def _scatter(found: Sequence[Point], x: Sequence[float]) -> "go.Figure":
                 y=[round(point.value.value, 2) for point, _ in own],
                 error_y=_errors([point.value for point, _ in own]),
                 mode="markers+text" if len(found) <= MOST_LABELS else "markers",
-                textposition="top center",
+                textposition=["middle right" if place < middle else "middle left" for _, place in own],
                 name="@@legend.reported" if reported else "@@legend.run",
                 showlegend=True,
                 text=[_label(point.facts) for point, _ in own],
@@ -236,6 +235,8 @@ def _label(facts: Facts) -> str:
 
 
 def _errors(values: Sequence[Value]) -> Figure:
+    if all(own.low is None for own in values):
+        return {"visible": False}
     above = [None if own.high is None else round(own.high - own.value, 3) for own in values]
     below = [None if own.low is None else round(own.value - own.low, 3) for own in values]
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1, "width": 3}
@@ -251,7 +252,12 @@ def _logarithmic(figure: "go.Figure", values: Sequence[float]) -> None:
     low, high = log10(min(values)) - 0.12, log10(max(values)) + 0.12
     places = range(floor(low), ceil(high) + 1)
     ticks = [step * 10.0**place for place in places for step in (1, 2, 5) if low <= log10(step) + place <= high]
-    figure.update_xaxes(type="log", range=[low, high], tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    figure.update_xaxes(type="log", range=[low, high], tickvals=ticks, ticktext=[_plain(tick) for tick in ticks])
+
+
+def _plain(tick: float) -> str:
+    """A tick without an exponent."""
+    return f"{tick:.9f}".rstrip("0").rstrip(".")
 
 
 def _json(figure: "go.Figure") -> Figure:

@@ -61,9 +61,7 @@ def _track(ranked: RankedTrack, facts: Mapping[str, Facts], signatures: _Words, 
         "context": ranked.track.context,
         "condition": ranked.track.condition,
         "rank_by": ranked.track.rank_by,
-        "columns": [
-            {"metric": own.metric, "title": own.title, "lower": own.metric in lower} for own in ranked.columns
-        ],
+        "columns": [{"metric": own.metric, "title": own.title, "lower": own.metric in lower} for own in ranked.columns],
         "notes": ranked.notes,
         "blocks": [
             {
@@ -127,7 +125,11 @@ def plots_payload(
     ]
     return {
         "tracks": [
-            {"id": own.track.id, "title": own.track.title, "figures": _figures(own, entries, facts, reduced, strategies)}
+            {
+                "id": own.track.id,
+                "title": own.track.title,
+                "figures": _figures(own, entries, facts, reduced, strategies),
+            }
             for own in ranked
         ],
         "confusion": with_confusion,
