@@ -90,7 +90,9 @@ def hostile_placed(tmp_path_factory):
     from site_help import hostile_entries
 
     (folder,) = (
-        path for path in make_runs(tmp_path_factory.mktemp("few"), ["retrieval"], "--limit", "4") if "gold" in path.name
+        path
+        for path in make_runs(tmp_path_factory.mktemp("few"), ["retrieval"], "--limit", "4")
+        if "--gold--" in path.name
     )
     return hostile_entries(folder, tmp_path_factory.mktemp("hostile"))
 

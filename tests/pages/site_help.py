@@ -1,4 +1,4 @@
-"""Boards to build sites from: real runs of the baselines, a few reported rows, and a small ranking of the tests' own."""
+"""Boards to build sites from: real runs of the baselines, reported rows, a small ranking of the tests' own."""
 
 import os
 import subprocess
@@ -72,7 +72,7 @@ def make_runs(folder: Path, models: Sequence[str], *options: str) -> list[Path]:
         for context in Context:
             command = ["run", "--model", model, "--context", context.value, "--encoder", "none", *options]
             done = subprocess.run(
-                [sys.executable, "-m", "cscbench", *command, "--out", folder / f"{model}-{context}"],
+                [sys.executable, "-m", "cscbench", *command, "--out", folder],
                 capture_output=True,
                 text=True,
                 check=False,

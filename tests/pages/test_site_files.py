@@ -67,7 +67,7 @@ def test_chunks_have_every_turn_of_every_run(site, placed):
 
 
 def test_positions_are_the_shares_counted_by_hand(site, runs):
-    folder = next(path for path in runs if path.name == "retrieval-gold")
+    folder = next(path for path in runs if "--gold--retrieval" in path.name)
     pairs = sorted(read_pairs(folder), key=lambda pair: (pair.dialogue, pair.turn))
     by_dialogue = {}
     for pair in pairs:
@@ -84,7 +84,8 @@ def test_positions_are_the_shares_counted_by_hand(site, runs):
 def test_downloads_have_every_cell(site, placed):
     ranked = rank(BOARD, placed)
     cells = sum(cell is not None for own in ranked for b in own.blocks for row in b.rows for cell in row.cells)
-    rows = list(csv.DictReader((site / "data/board.csv").open(encoding="utf-8", newline="")))
+    with (site / "data/board.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
     assert len(rows) == cells
     assert {row["rank"] for row in rows if row["reported"] == "True"} == {""}
     data = json.loads((site / "data/board.json").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """The static site of a board: pages that open from a file, ask no network, and go down to the sentence.
 
-One straight line: `facts` says what each entry is, `turns` puts replies in chunks, `payloads` and `figures` make the data of
-the tables and plots, `pages` fills the templates, `folder` writes all of it and moves it to its place.
+One straight line: `facts` says what each entry is, `turns` puts replies in chunks, `payloads` and `figures` make the
+data of the tables and plots, `pages` fills the templates, `folder` writes all of it and moves it to its place.
 """
 
 from collections.abc import Mapping, Sequence

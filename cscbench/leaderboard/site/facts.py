@@ -117,7 +117,7 @@ def slug(name: str) -> str:
     """A file name for an entry: its id where that is one in small letters, else made of it and a hash."""
     if _SLUG.fullmatch(name):
         return name
-    plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.")[:60]
+    plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:60]
     return f"{plain or 'entry'}-{digest(safe_text(name))[:8]}"
 
 

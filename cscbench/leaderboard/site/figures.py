@@ -80,7 +80,7 @@ def against_cost(found: Sequence[Point], metric: str) -> Figure | None:
 
 
 def sizes(found: Sequence[Point], metric: str) -> Figure | None:
-    """Families over their sizes, with an arrow from each base model to its tuned one; None where nothing can be paired."""
+    """Families over their sizes, with an arrow from each base model to its tuned one; None where there is neither."""
     by_family: dict[tuple[str, int], list[Point]] = {}
     for point in found:
         if point.facts.family and point.facts.parameters > 0:

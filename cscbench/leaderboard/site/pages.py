@@ -82,6 +82,7 @@ class Renderer:
         strategies = {own.code: Words(own.en, own.zh) for own in self._strategies.strategies}
         stages = {own.code: Words(own.en, own.zh) for own in self._strategies.stages}
         languages = {"zh": Words("Chinese", "中文"), "en": Words("English", "英文")}
+        named: tuple[tuple[str, dict[str, Words]], ...]
         named = (("strategy", strategies), ("stage", stages), ("topic", {}), ("language", languages))
         return [
             (name, [self._row(row, row[name], words) for row in tables.get(f"by_{name}", ())]) for name, words in named

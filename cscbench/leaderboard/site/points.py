@@ -16,7 +16,7 @@ class Point(Frozen, frozen=True):
 
 
 class Drift(Frozen, frozen=True):
-    """One model's value with the gold history and with its own words for it, in the same condition over the same data."""
+    """One model's value with the gold history and with its own words for it, over the same data."""
 
     name: str
     reported: bool

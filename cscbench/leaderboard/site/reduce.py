@@ -24,7 +24,7 @@ class Position(Frozen, frozen=True):
 
 
 class Reduced(Frozen, frozen=True):
-    """What pages need of a run's turns. `stars` counts rated turns from 1 to 5 by halves; empty where none was rated."""
+    """What pages need of a run's turns. `stars` counts rated turns from 1 to 5 by halves; empty where none was."""
 
     positions: tuple[Position, ...]
     best: tuple[Turn, ...]

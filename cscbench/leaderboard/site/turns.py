@@ -1,5 +1,6 @@
 """Turns of a board's runs: in chunks for the pages, and reduced to what a model's page shows."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _column(columns: Mapping[str, Any], name: str) -> list[float | None]:
 
 
 def _number(value: float, scale: float, digits: int) -> float | None:
-    return round(value * scale, digits) if value == value else None
+    return round(value * scale, digits) if math.isfinite(value) else None
 
 
 def _scores(columns: Sequence[list[float | None]], row: int | None) -> tuple[float | None, ...]:
