@@ -13,13 +13,14 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-slow test-vllm lint format clean
+.PHONY: help demo test test-slow test-vllm test-pages lint format clean
 
 help:
 	@echo "make demo       run SmolLM2 and the baselines on the sample, and print a table (a few minutes)"
 	@echo "make test       lint, types and the tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-vllm  the tests that need vLLM, on a CPU, in an environment of their own"
+	@echo "make test-pages the leaderboard's pages in Chromium (apt-get install chromium, or CSCBENCH_CHROMIUM=PATH)"
 	@echo "make format     let ruff mend the layout"
 	@echo "make clean      remove the environment and the caches"
 
@@ -60,6 +61,9 @@ $(VLLM)/.ready: pyproject.toml hatch_build.py $(addprefix requirements/,constrai
 
 test-vllm: $(VLLM)/.ready
 	$(VLLM)/bin/python -m pytest -m vllm tests/adapters/with_vllm
+
+test-pages: $(READY)
+	$(BIN)/python -m pytest --pages -m pages tests/pages
 
 format: $(READY)
 	$(BIN)/ruff format .

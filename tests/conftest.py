@@ -25,8 +25,9 @@ settings.load_profile("cscbench")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--slow` runs the tests that take minutes too."""
+    """`--slow` runs the tests that take minutes too, `--pages` those that need a browser."""
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+    parser.addoption("--pages", action="store_true", help="run the tests that drive Chromium too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -36,6 +37,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="takes minutes: make test-slow"))
         if item.get_closest_marker("vllm") and find_spec("vllm") is None:
             item.add_marker(pytest.mark.skip(reason="needs vLLM, in an environment of its own: make test-vllm"))
+        if item.get_closest_marker("pages") and (reason := _no_browser(config)):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _no_browser(config: pytest.Config) -> str:
+    """Why no browser can be driven, or nothing."""
+    if not config.getoption("--pages"):
+        return "drives Chromium: make test-pages"
+    if find_spec("playwright") is None:
+        return "needs playwright, of the extra test: make test-pages brings it"
+    if not (os.environ.get("CSCBENCH_CHROMIUM") or shutil.which("chromium")):
+        return "no Chromium here: apt-get install chromium, or CSCBENCH_CHROMIUM=PATH; then make test-pages"
+    return ""
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -89,14 +89,15 @@ def latex(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A booktabs table."""
 
     def line(cells: Sequence[str]) -> str:
-        return " & ".join(_latex(cell) for cell in cells) + r" \\"
+        return " & ".join(latex_text(cell) for cell in cells) + r" \\"
 
     columns = "".join("r" if number in NUMBERS else "l" for number in range(len(head)))
     body = [line(head), r"\midrule", *map(line, lines)]
     return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """The text as LaTeX prints it, on one line."""
     return "".join(_LATEX.get(char, char) for char in " ".join(text.split()))
 
 
@@ -113,10 +114,11 @@ def as_csv(found: Comparison) -> str:
             tests = (row.p, pair.p, pair.p_bootstrap, pair.wins) if pair else (None,) * 4
             ends = (row.detectable, row.group, row.verdict.value)
             difference = pair.difference if pair else None
-            names = (_inert(metric.name), _inert(row.run))
+            names = (inert(metric.name), inert(row.run))
             writer.writerow((*names, row.value, low, high, difference, below, above, *tests, *ends))
     return sink.getvalue()
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
+    """The text as a cell of CSV that no spreadsheet runs."""
     return f"'{text}" if _FORMULA.match(text) else text

@@ -1,0 +1,131 @@
+// The dialogue browser: the reference beside what each chosen model said.
+"use strict";
+(function () {
+  const { el, say, text, load, state, setState, turns } = cscbench;
+  const MOST = 4, PAGE = 100;
+  let data, shelf, chosen = [], current = "", query = "", found = null, limit = PAGE, ticket = 0;
+  const by = (id) => document.getElementById(id);
+
+  function rows() {
+    const wanted = query.trim().toLowerCase();
+    return shelf.dialogues.filter((row) => found ? found.has(row[0])
+      : !wanted || row[0].toLowerCase().includes(wanted) || row[2].toLowerCase().includes(wanted));
+  }
+  function drawList() {
+    const own = rows();
+    by("list").replaceChildren(...own.slice(0, limit).map((row) => el("li", {}, el("button", {
+      type: "button", "aria-current": row[0] === current ? "true" : null, onclick: () => open(row[0]),
+    }, el("span", { class: "id" }, row[0]), el("span", { class: "muted small" }, row[2].replace(/_/g, " "), row[2] ? " · " : "", row[1])))));
+    if (!own.length) by("list").append(el("li", { class: "empty" }, say("search.none")));
+    by("more").hidden = own.length <= limit;
+  }
+  function drawModels() {
+    by("models").replaceChildren(...shelf.entries.map((slug) => {
+      const box = el("input", { type: "checkbox", value: slug });
+      box.checked = chosen.includes(slug);
+      box.disabled = !box.checked && chosen.length >= MOST;
+      box.addEventListener("change", () => {
+        chosen = box.checked ? [...chosen, slug] : chosen.filter((own) => own !== slug);
+        setState({ m: chosen.join(",") });
+        drawModels();
+        by("models").querySelector(`[value="${slug}"]`).focus();
+        draw();
+      });
+      return el("label", { class: "choice" }, box, el("span", {}, turns.nameOf(slug)));
+    }));
+  }
+
+  function open(id) {
+    current = id;
+    setState({ d: id });
+    drawList();
+    draw().then(() => {
+      if (matchMedia("(max-width: 860px)").matches) by("dialogue").scrollIntoView();
+    });
+  }
+  async function draw() {
+    const row = shelf.dialogues.find((own) => own[0] === current), mine = ++ticket;
+    if (!row) return by("dialogue").replaceChildren(say("dialogue.choose", null, "p"));
+    let own;
+    try { own = await turns.dialogue(shelf, row, chosen); } catch (error) {
+      return by("dialogue").replaceChildren(el("p", { class: "note" }, String(error.message)));
+    }
+    if (mine !== ticket) return;
+    const head = el("h2", { class: "name" }, row[0]);
+    const about = el("p", { class: "muted" }, row[2].replace(/_/g, " "), row[2] ? " · " : "", say("language." + row[1]));
+    const missing = shelf.customers ? null : say("customers.none", null, "p");
+    if (missing) missing.className = "note";
+    by("dialogue").replaceChildren(head, about, ...(missing ? [missing] : []), el("ol", { class: "talk" }, ...own.lines.map((line) => turn(line, own.replies))));
+  }
+  function turn([number, who, said, strategy], replies) {
+    if (who === "c") return el("li", { class: "customer" }, el("span", { class: "who" }, say("customer")), turns.marked(said, query));
+    const cards = [el("div", { class: "card gold" }, el("span", { class: "who" }, say("reference")), turns.chip(strategy), turns.marked(said, query))];
+    for (const slug of chosen) {
+      const reply = replies[slug].get(number);
+      const head = el("span", { class: "who" }, turns.nameOf(slug));
+      if (!reply) cards.push(el("div", { class: "card" }, head, say("turn.none", null, "p")));
+      else if (reply.form === "failed") cards.push(el("div", { class: "card failed" }, head, say("turn.failed", null, "p"), el("p", { class: "muted" }, reply.text)));
+      else cards.push(el("div", { class: "card" }, head, turns.chip(reply.strategy, strategy), turns.marked(reply.text, query), turns.scores(reply)));
+    }
+    return el("li", { class: "supporter", "data-cards": cards.length }, el("span", { class: "turn-number muted" }, say("turn", { n: number })), el("div", { class: "cards" }, ...cards));
+  }
+
+  // Texts are searched chunk by chunk: the references, customers, and the chosen models.
+  async function search() {
+    const wanted = query.trim().toLowerCase(), mine = ++ticket, hits = new Set();
+    if (!wanted) { found = null; by("progress").replaceChildren(); drawList(); return draw(); }
+    const numbers = [...new Set(shelf.dialogues.map((row) => row[3]))].sort((a, b) => a - b);
+    for (const [done, number] of numbers.entries()) {
+      const parts = await Promise.all([load(`t/${shelf.name}/${number}`), ...chosen.map((slug) => turns.chunkOf(slug, number))]);
+      if (mine !== ticket) return;
+      for (const part of parts) for (const [id, lines] of Object.entries(part)) {
+        if (lines.some((line) => String(line[2]).toLowerCase().includes(wanted))) hits.add(id);
+      }
+      by("progress").replaceChildren(say("search.progress", { done: done + 1, all: numbers.length, hits: hits.size }));
+    }
+    found = hits;
+    limit = PAGE;
+    const first = rows()[0];
+    if (first && !hits.has(current)) open(first[0]);
+    else { drawList(); draw(); }
+  }
+
+  function useShelf(own) {
+    shelf = own;
+    found = null;
+    chosen = chosen.filter((slug) => shelf.entries.includes(slug)).slice(0, MOST);
+    if (!chosen.length) chosen = shelf.entries.slice(0, 2);
+    if (!shelf.dialogues.some((row) => row[0] === current)) current = shelf.dialogues.length ? shelf.dialogues[0][0] : "";
+    drawList();
+    drawModels();
+    draw();
+  }
+  // Only what the site knows is taken from the address.
+  function fromAddress() {
+    const wanted = (state().get("m") || "").split(",").filter((slug) => turns.shelfOf(slug));
+    chosen = wanted;
+    current = state().get("d") || current;
+    const own = wanted.length ? turns.shelfOf(wanted[0]) : data.shelves.find((one) => one.dialogues.some((row) => row[0] === current));
+    by("shelf").value = (own || data.shelves[0]).name;
+    useShelf(own || data.shelves[0]);
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    data = cscbench.get("dialogues");
+    if (!by("list")) return;
+    data.shelves.forEach((own, place) => by("shelf").append(el("option", { value: own.name },
+      `${place + 1}: ${own.dialogues.length} · ${own.entries.length}`)));
+    by("shelf-label").hidden = data.shelves.length < 2;
+    by("shelf").addEventListener("change", () => useShelf(data.shelves.find((own) => own.name === by("shelf").value)));
+    by("query").addEventListener("input", () => { query = by("query").value; found = null; limit = PAGE; drawList(); draw(); });
+    by("search").addEventListener("submit", (event) => { event.preventDefault(); search(); });
+    by("more").addEventListener("click", () => { limit += PAGE; drawList(); });
+    cscbench.changed(drawModels);
+    cscbench.changed(draw);
+    addEventListener("hashchange", () => {
+      const now = state();
+      if ((now.get("d") || current) !== current || (now.get("m") || chosen.join(",")) !== chosen.join(",")) fromAddress();
+    });
+    fromAddress();
+  });
+})();
