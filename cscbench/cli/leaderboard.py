@@ -52,15 +52,20 @@ def check(ctx: click.Context, board: str | None) -> None:
 
 @leaderboard.command()
 @click.option("--board", required=True, metavar="NAME", help="The board.")
+@click.option(
+    "--run", "runs", multiple=True, type=click.Path(path_type=Path), help="Show these runs too, without adding them."
+)
 @click.option("--out", default="site", show_default=True, type=click.Path(path_type=Path), help="Where the pages go.")
-def build(board: str, out: Path) -> None:
+def build(board: str, runs: tuple[Path, ...], out: Path) -> None:
     """Build the static pages of a board: open index.html, or put the folder on any host."""
+    from cscbench.leaderboard.add import beside
     from cscbench.leaderboard.boards import find_board, read_entries
     from cscbench.leaderboard.rank import rank
     from cscbench.leaderboard.site import build_site
+    from cscbench.results import find_runs
     from cscbench.stats import Resampling
 
     found, folder = find_board(board)
-    placed = read_entries(folder)
+    placed = beside(found, read_entries(folder), [run for given in runs for run in find_runs(given)])
     built = build_site(found, placed, rank(found, placed, Resampling()), out)
     click.echo(f"{out / 'index.html'}: {len(placed)} entries, {built.pages} pages, {built.bytes / 1e6:.1f} MB")

@@ -1,6 +1,7 @@
 """A run becomes an entry of a board: its results with provenance, and its turns beside them."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from cscbench import results, store
 from cscbench.errors import UserError
 from cscbench.leaderboard.boards import ENTRIES, OF_RUN
-from cscbench.leaderboard.records import ENTRY_SCHEMA, Board, RunEntry
+from cscbench.leaderboard.records import ENTRY_SCHEMA, Board, Placed, RunEntry
 from cscbench.results import Results
 from cscbench.runfile import RunRecord
 
@@ -19,16 +20,7 @@ def add(board: Board, folder: Path, run_folder: Path, replace: bool = False) -> 
     Raises:
         UserError: the run is unfinished, partial, of another task, in no track, or there already with other content.
     """
-    found, run = results.read(run_folder), store.read_run(run_folder)
-    _check(board, run_folder, found)
-    entry = RunEntry(
-        schema=ENTRY_SCHEMA,
-        id=found.run.name,
-        added=found.timing.finished,
-        command=command_of(run, found),
-        commit=run.environment.commit,
-        results=found,
-    )
+    entry = entry_of(board, run_folder)
     path = folder / ENTRIES / f"{entry.id}.json"
     files = {path.with_suffix("") / name: _content(run_folder / name) for name in OF_RUN}
     if not replace:
@@ -41,6 +33,35 @@ def add(board: Board, folder: Path, run_folder: Path, replace: bool = False) -> 
         store.write_atomic(where, content)
     store.write_json(path, msgspec.to_builtins(entry))  # last: an entry without its turns is never there
     return path
+
+
+def entry_of(board: Board, run_folder: Path) -> RunEntry:
+    """A finished run as an entry of a board.
+
+    Raises:
+        UserError: the run is unfinished, partial, of another task, or in no track.
+    """
+    found, run = results.read(run_folder), store.read_run(run_folder)
+    _check(board, run_folder, found)
+    return RunEntry(
+        schema=ENTRY_SCHEMA,
+        id=found.run.name,
+        added=found.timing.finished,
+        command=command_of(run, found),
+        commit=run.environment.commit,
+        results=found,
+    )
+
+
+def beside(board: Board, placed: Sequence[Placed], runs: Sequence[Path]) -> tuple[Placed, ...]:
+    """A board's entries and runs that are not added; one that is there already counts once.
+
+    Raises:
+        UserError: as `entry_of`.
+    """
+    there = {own.entry.id for own in placed}
+    further = [Placed(entry_of(board, run), run) for run in runs]
+    return (*placed, *(own for own in further if own.entry.id not in there))
 
 
 def _check(board: Board, run_folder: Path, found: Results) -> None:

@@ -1,4 +1,4 @@
-"""Boards and their entries as files: leaderboards/NAME/board.yaml, entries/*.json, and a folder of turns for each run."""
+"""Boards and their entries as files: leaderboards/NAME/board.yaml, entries/*.json, and a folder of turns for each."""
 
 from collections.abc import Sequence
 from pathlib import Path
