@@ -38,6 +38,13 @@ def test_a_wheel_has_no_importable_folder_but_the_package(unpacked):
         assert here <= shipped
 
 
+def test_a_wheel_has_the_templates_styles_and_words_of_the_site(unpacked):
+    site = Path("cscbench/leaderboard/site")
+    here = {path.relative_to(ROOT) for path in (ROOT / site).rglob("*.*") if "__pycache__" not in path.parts}
+    assert {path.suffix for path in here} == {".py", ".j2", ".css", ".js", ".yaml"}
+    assert here <= {path.relative_to(unpacked) for path in (unpacked / site).rglob("*.*")}
+
+
 def test_the_command_runs_from_a_wheel(unpacked, tmp_path):
     command = ["run", "--model", "gold", "--limit", "2", "--encoder", "none"]
     done = subprocess.run(

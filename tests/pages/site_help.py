@@ -68,6 +68,7 @@ PAPER = (
 
 def make_runs(folder: Path, models: Sequence[str], *options: str) -> list[Path]:
     """Real runs through the command, of each model in both contexts."""
+    folder.mkdir(parents=True, exist_ok=True)
     for model in models:
         for context in Context:
             command = ["run", "--model", model, "--context", context.value, "--encoder", "none", *options]

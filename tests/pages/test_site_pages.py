@@ -165,6 +165,9 @@ def test_plots_are_drawn_or_say_why_not(watched, site):
         assert page.locator(f"#none-{name}").inner_text().startswith("No plot:")
     assert page.locator("#plot-sizes .annotation-arrow-g").count() == 2
     assert "Connecting" in page.locator("#plot-stages").text_content()
+    page.set_viewport_size({"width": 700, "height": 900})
+    page.wait_for_function("document.querySelector('#plot-size .main-svg').getBoundingClientRect().width < 700")
+    assert page.locator("#plot-size").bounding_box()["height"] > 400
     page.get_by_role("button", name="中文").click()
     page.wait_for_function("document.querySelector('#plot-stages').textContent.includes('欢迎和建立联系')")
     page.locator("#confusion-model").select_option(label="retrieval · 自生成上文")

@@ -145,14 +145,14 @@ def confusion(table: Any, names: dict[str, str]) -> Figure | None:
             z=shares,
             x=columns,
             y=codes,
-            text=counts,
+            text=[[str(count) if count else "" for count in row] for row in counts],
             customdata=[[names.get(code, code) for _ in columns] for code in codes],
             zmin=0,
             zmax=100,
             xgap=1,
             ygap=1,
             texttemplate="%{text}",
-            hovertemplate="%{customdata} → %{x}: %{text} (%{z:.0f} %)<extra></extra>",
+            hovertemplate="%{customdata} → %{x}: %{z:.0f} %<extra></extra>",
             colorbar={"title": {"text": "%"}, "thickness": 10},
         )
     )

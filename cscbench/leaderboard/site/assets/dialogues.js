@@ -113,8 +113,11 @@
   document.addEventListener("DOMContentLoaded", () => {
     data = cscbench.get("dialogues");
     if (!by("list")) return;
-    data.shelves.forEach((own, place) => by("shelf").append(el("option", { value: own.name },
-      `${place + 1}: ${own.dialogues.length} · ${own.entries.length}`)));
+    data.shelves.forEach((own, place) => {
+      const node = say("shelf.label", { n: place + 1, dialogues: own.dialogues.length, runs: own.entries.length }, "option");
+      node.value = own.name;
+      by("shelf").append(node);
+    });
     by("shelf-label").hidden = data.shelves.length < 2;
     by("shelf").addEventListener("change", () => useShelf(data.shelves.find((own) => own.name === by("shelf").value)));
     by("query").addEventListener("input", () => { query = by("query").value; found = null; limit = PAGE; drawList(); draw(); });

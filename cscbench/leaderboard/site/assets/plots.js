@@ -42,6 +42,8 @@
     place.hidden = !figure;
     if (!figure) return Plotly.purge(place);
     const own = themed(figure);
+    // Of its own height, or plotly's answer to a resized window collapses it.
+    place.style.height = own.layout.height + 16 + "px";
     Plotly.react(place, own.data, own.layout, { displayModeBar: false, responsive: true });
   }
   function drawAll() {
