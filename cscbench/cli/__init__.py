@@ -14,6 +14,7 @@ from cscbench.errors import UserError
 _COMMANDS = {
     "agree": ("cscbench.cli.agree:agree", "Compare two runs: texts and metrics."),
     "compare": ("cscbench.cli.compare:compare", "Test runs against a baseline: differences, p, verdicts."),
+    "export": ("cscbench.cli.export:export", "Write runs for lm-eval, the Hub, CSV, Parquet or LaTeX."),
     "gate": ("cscbench.cli.gate:gate", "Judge a run by rules, for CI: passed, regressed, unclear."),
     "judge": ("cscbench.cli.judge:judge", "Look at judges: `judge calibrate` compares one with people."),
     "leaderboard": (

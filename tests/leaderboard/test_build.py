@@ -1,7 +1,5 @@
 """`cscbench leaderboard build`: the command, the same bytes each time, runs beside the entries."""
 
-from cscbench.leaderboard.boards import find_board
-
 
 def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -27,8 +25,7 @@ def test_runs_are_shown_beside_entries_without_being_added(cscbench, filled, run
 def test_the_papers_board_is_built_without_its_data(cscbench, tmp_path):
     done = cscbench("leaderboard", "build", "--board", "csconv")
     assert (done.returncode, done.stderr) == (0, "")
-    board, _ = find_board("csconv")
-    assert board.title.zh in (tmp_path / "site" / "data" / "board.js").read_text(encoding="utf-8")
+    assert "论文报告" in (tmp_path / "site" / "data" / "board.js").read_text(encoding="utf-8")
 
 
 def test_a_folder_that_is_no_site_is_left_alone(cscbench, filled, tmp_path):
