@@ -16,7 +16,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: help demo test test-slow test-vllm test-pages lint format clean
 
 help:
-	@echo "make demo       run SmolLM2 and the baselines on the sample, and print a table (a few minutes)"
+	@echo "make demo       run SmolLM2 and the baselines on the sample, and build pages: site/index.html (a few minutes)"
 	@echo "make test       lint, types and the tests"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-vllm  the tests that need vLLM, on a CPU, in an environment of their own"
@@ -38,6 +38,7 @@ demo: $(READY)
 	$(BIN)/python -m cscbench run --model retrieval
 	$(BIN)/python -m cscbench run --model smollm2-135m --language en --limit 4
 	$(BIN)/python -m cscbench show reports
+	$(BIN)/python -m cscbench leaderboard build --board csconv_sample --run reports --out site
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Where things lie on this machine: content in the working directory, then what ships with cscbench; the user's cache.
 
-`tasks/` and `model_cards/` stand at the top of a checkout and inside the package in a wheel; neither is importable.
+`tasks/`, `model_cards/` and `leaderboards/` stand at the top of a checkout and inside the package in a wheel; none is
+importable.
 """
 
 import os
@@ -8,7 +9,7 @@ from pathlib import Path
 
 
 def content_root() -> Path:
-    """The folder that holds the shipped `tasks/` and `model_cards/`, in a wheel, a checkout or an editable install."""
+    """The folder that holds the shipped content, in a wheel, a checkout or an editable install."""
     package = Path(__file__).resolve().parent
     inside = package / "_content"
     return inside if inside.is_dir() else package.parent

@@ -33,7 +33,7 @@ def unpacked(tmp_path_factory) -> Path:
 def test_a_wheel_has_no_importable_folder_but_the_package(unpacked):
     assert sorted(path.name for path in unpacked.iterdir() if path.suffix != ".dist-info") == ["cscbench"]
     shipped = {path.relative_to(unpacked / "cscbench/_content") for path in unpacked.rglob("_content/**/*.*")}
-    for folder in ("tasks", "model_cards"):
+    for folder in ("tasks", "model_cards", "leaderboards"):
         here = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.*") if "__pycache__" not in path.parts}
         assert here <= shipped
 

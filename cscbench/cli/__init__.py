@@ -13,9 +13,13 @@ from cscbench.errors import UserError
 
 _COMMANDS = {
     "agree": ("cscbench.cli.agree:agree", "Compare two runs: texts and metrics."),
-    "compare": ("cscbench.cli.compare:compare", "Test runs against a baseline: differences, p values, verdicts."),
-    "gate": ("cscbench.cli.gate:gate", "Judge a run by rules, for CI: passed, regressed, too little data."),
+    "compare": ("cscbench.cli.compare:compare", "Test runs against a baseline: differences, p, verdicts."),
+    "gate": ("cscbench.cli.gate:gate", "Judge a run by rules, for CI: passed, regressed, unclear."),
     "judge": ("cscbench.cli.judge:judge", "Look at judges: `judge calibrate` compares one with people."),
+    "leaderboard": (
+        "cscbench.cli.leaderboard:leaderboard",
+        "Publish runs: boards and their pages.",
+    ),
     "models": ("cscbench.cli.lists:models", "List the model cards."),
     "run": ("cscbench.cli.run:run", "Run a model on a task, and score it."),
     "score": ("cscbench.cli.score:score", "Score a finished run again, without its model."),

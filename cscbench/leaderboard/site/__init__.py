@@ -35,7 +35,7 @@ def build_site(board: Board, placed: Sequence[Placed], ranked: Sequence[RankedTr
             else than a site of ours.
     """
     need("report", ["pandas", "plotly", "pyarrow"], "building the pages of a leaderboard")
-    source = read_source(board.task)
+    source = read_source(board.task, any(own.folder is not None for own in placed))
     placed = _by_rank(placed, ranked)
     facts = facts_of(placed)
     with staged(out) as folder:

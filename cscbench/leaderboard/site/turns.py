@@ -36,12 +36,17 @@ class Source(Frozen, frozen=True):
     trouble: str
 
 
-def read_source(task: str) -> Source:
-    """What the board's task gives here; customers' turns are read from it, since runs hold only supporters'."""
+def read_source(task: str, with_dialogues: bool) -> Source:
+    """What the board's task gives here; customers' turns are read from it, since runs hold only supporters'.
+
+    A board without runs needs no dialogues, and nothing is downloaded for it.
+    """
     try:
         found = find_task(task)
     except UserError as error:
         return Source(CSC, {}, (), str(error))
+    if not with_dialogues:
+        return Source(found.strategies, {}, (), "")
     try:
         data = found.load(None)
     except UserError as error:

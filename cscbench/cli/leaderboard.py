@@ -1,0 +1,71 @@
+"""`cscbench leaderboard`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def leaderboard() -> None:
+    """Publish runs: a board is a folder below leaderboards/ (docs/leaderboard.md)."""
+
+
+@leaderboard.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--board", required=True, metavar="NAME", help="The board.")
+@click.option("--replace", is_flag=True, help="Put the run in the place of an entry with other content.")
+def add(runs: tuple[Path, ...], board: str, replace: bool) -> None:
+    """Add the finished runs in RUNS, run folders or folders of them, to a board in the working directory."""
+    from cscbench.leaderboard.add import add as add_run
+    from cscbench.leaderboard.boards import find_board
+    from cscbench.results import find_runs
+
+    found, folder = find_board(board)
+    for run in [run for given in runs for run in find_runs(given)]:
+        click.echo(str(add_run(found, folder, run, replace)))
+
+
+@leaderboard.command()
+@click.option("--board", metavar="NAME", help="The board.  [default: all]")
+@click.pass_context
+def check(ctx: click.Context, board: str | None) -> None:
+    """Check boards: every entry against its schema and its turns.
+
+    Exit codes: 0 sound, 1 problems, 2 a mistake in what was given.
+    """
+    from cscbench.errors import UserError
+    from cscbench.leaderboard.boards import board_folders, find_board
+    from cscbench.leaderboard.check import check as check_board
+
+    names = [board] if board else list(board_folders())
+    if not names:
+        raise UserError("no board here: a board is a folder leaderboards/NAME/ with a board.yaml")
+    problems = 0
+    for name in names:
+        checked = check_board(*find_board(name))
+        click.echo(f"{name}: {checked.entries} entries, {len(checked.problems)} problems")
+        for line in (*checked.problems, *(f"note: {note}" for note in checked.notes)):
+            click.echo(f"  {line}")
+        problems += len(checked.problems)
+    ctx.exit(1 if problems else 0)
+
+
+@leaderboard.command()
+@click.option("--board", required=True, metavar="NAME", help="The board.")
+@click.option(
+    "--run", "runs", multiple=True, type=click.Path(path_type=Path), help="Show these runs too, without adding them."
+)
+@click.option("--out", default="site", show_default=True, type=click.Path(path_type=Path), help="Where the pages go.")
+def build(board: str, runs: tuple[Path, ...], out: Path) -> None:
+    """Build the static pages of a board: open index.html, or put the folder on any host."""
+    from cscbench.leaderboard.add import beside
+    from cscbench.leaderboard.boards import find_board, read_entries
+    from cscbench.leaderboard.rank import rank
+    from cscbench.leaderboard.site import build_site
+    from cscbench.results import find_runs
+    from cscbench.stats import Resampling
+
+    found, folder = find_board(board)
+    placed = beside(found, read_entries(folder), [run for given in runs for run in find_runs(given)])
+    built = build_site(found, placed, rank(found, placed, Resampling()), out)
+    click.echo(f"{out / 'index.html'}: {len(placed)} entries, {built.pages} pages, {built.bytes / 1e6:.1f} MB")

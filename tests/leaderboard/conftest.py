@@ -1,0 +1,66 @@
+"""Real runs of the baselines, made once, and boards of a test's own to put them on."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BOARD = """\
+title: {en: Test board, zh: 测试榜}
+about: {en: For tests., zh: 仅供测试。}
+task: csconv_sample
+tracks:
+  - {id: gold, title: {en: Gold, zh: 参考}, context: gold, condition: joint, rank_by: strategy_accuracy}
+  - {id: generated, title: {en: Generated, zh: 生成}, context: generated, condition: joint, rank_by: bleu_2}
+columns:
+  - {metric: strategy_accuracy, title: {en: Accuracy, zh: 准确率}}
+  - {metric: bleu_2, title: {en: BLEU-2, zh: BLEU-2}}
+  - {metric: rouge_l, title: {en: ROUGE-L, zh: ROUGE-L}}
+  - {metric: stars, title: {en: Stars, zh: 星级}}
+"""
+
+
+def made(folder: Path, model: str, *args: str) -> Path:
+    """A finished run; its folder."""
+    command = [sys.executable, "-m", "cscbench", "-q", "run", "--model", model, "--encoder", "none", "--out", folder]
+    done = subprocess.run([*command, *args], capture_output=True, text=True, check=True, cwd=folder)
+    return folder / Path(done.stdout.strip().splitlines()[-1]).name
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory, shared_cache) -> dict[str, Path]:
+    """Finished runs by what they are."""
+    folder = tmp_path_factory.mktemp("runs")
+    os.environ["CSCBENCH_CACHE"] = str(shared_cache)
+    found = {model: made(folder, model) for model in ("gold", "majority", "retrieval")}
+    found["retrieval generated"] = made(folder, "retrieval", "--context", "generated")
+    found["retrieval en"] = made(folder, "retrieval", "--language", "en")
+    return found
+
+
+@pytest.fixture
+def board(tmp_path) -> Path:
+    """An empty board `test` in the working directory."""
+    folder = tmp_path / "leaderboards" / "test"
+    folder.mkdir(parents=True)
+    (folder / "board.yaml").write_text(BOARD, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def filled(board, runs) -> Path:
+    """The board with the three baselines in gold context, and one in generated."""
+    from cscbench.leaderboard.add import add
+    from cscbench.leaderboard.boards import read_board
+
+    for name in ("gold", "majority", "retrieval", "retrieval generated"):
+        add(read_board(board), board, runs[name])
+    return board
+
+
+def copied(run: Path, to: Path) -> Path:
+    """A copy of a run, to be spoilt."""
+    return Path(shutil.copytree(run, to / run.name))

@@ -1,0 +1,156 @@
+"""Ranks, ties and what stands apart."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from cscbench.compare import compare
+from cscbench.leaderboard.add import add
+from cscbench.leaderboard.boards import read_board, read_entries, run_entries
+from cscbench.leaderboard.rank import REPORTED, rank, side_of
+from cscbench.leaderboard.records import ENTRY_SCHEMA, Placed, ReportedEntry, ReportedValue, RunEntry
+from cscbench.records import Context
+from cscbench.results import read_pairs
+from cscbench.stats import Resampling
+
+HOW = Resampling()
+
+
+def ranked(folder, change=lambda placed: placed):
+    return rank(read_board(folder), change(read_entries(folder)), HOW)
+
+
+def labels(block, folder):
+    names = {
+        own.entry.id: own.entry.results.model.name for own in read_entries(folder) if isinstance(own.entry, RunEntry)
+    }
+    return [names.get(row.entry, row.entry) for row in block.rows]
+
+
+def test_runs_are_ranked_by_the_tracks_metric_on_the_same_dialogues(filled):
+    gold, generated = ranked(filled)
+    (block,) = gold.blocks
+    assert labels(block, filled) == ["gold", "retrieval", "majority"]
+    assert [row.cells[0].rank for row in block.rows] == [1, 2, 3]
+    assert [row.cells[0].tie_group for row in block.rows] == [1, 2, 3]
+    assert block.rows[0].cells[3] is None  # nobody was judged
+    assert block.title.en == "40 dialogues, 419 turns (zh+en)"
+    assert [labels(block, filled) for block in generated.blocks] == [["retrieval"]]
+
+
+def test_a_rank_is_of_each_column_and_equal_values_share_it(filled):
+    def twins(placed):
+        own = next(one for one in placed if one.entry.id.startswith("csconv_sample--gold--retrieval"))
+        return (*placed, Placed(msgspec.structs.replace(own.entry, id="zwilling"), own.folder))
+
+    (block,) = ranked(filled, twins)[0].blocks
+    assert [row.cells[1].rank for row in block.rows] == [1, 2, 2, 4]
+    assert [row.cells[1].tie_group for row in block.rows] == [1, 2, 2, 3]
+
+
+def test_ties_agree_with_the_paired_tests_of_compare(filled):
+    (block,) = ranked(filled)[0].blocks
+    sides = [
+        msgspec.structs.replace(
+            side_of(entry, folder), pairs={(pair.dialogue, pair.turn): pair for pair in read_pairs(folder)}
+        )
+        for entry, folder in run_entries(read_entries(filled))
+        if entry.results.protocol.context is Context.GOLD
+    ]
+    theirs = {table.name: {row.run: row.group for row in table.rows} for table in compare(sides, HOW).metrics}
+    for row in block.rows:
+        for cell in row.cells:
+            if cell is not None:
+                assert cell.tie_group == theirs[cell.metric][row.entry]
+
+
+def test_other_dialogues_are_another_block(filled, runs):
+    add(read_board(filled), filled, runs["retrieval en"])
+    large, small = ranked(filled)[0].blocks
+    assert len(large.rows) == 3
+    assert small.title.en.endswith("(en)")
+    assert [(row.cells[0].rank, row.cells[0].tie_group) for row in small.rows] == [(1, None)]
+
+
+def test_what_was_measured_otherwise_or_is_partial_is_never_ranked(filled):
+    def other(placed):
+        found = []
+        for own in placed:
+            entry = own.entry
+            if entry.results.model.name == "gold":
+                metrics = tuple(
+                    msgspec.structs.replace(m, signature=m.signature.replace("smooth:exp", "smooth:floor"))
+                    for m in entry.results.metrics
+                )
+                entry = msgspec.structs.replace(entry, results=msgspec.structs.replace(entry.results, metrics=metrics))
+            if entry.results.model.name == "majority":
+                run = msgspec.structs.replace(entry.results.run, complete=False)
+                entry = msgspec.structs.replace(entry, results=msgspec.structs.replace(entry.results, run=run))
+            found.append(Placed(entry, own.folder))
+        return found
+
+    (block,) = ranked(filled, other)[0].blocks
+    cells = dict(zip(labels(block, filled), [row.cells for row in block.rows], strict=True))
+    assert cells["gold"][1].apart == "measured otherwise: smooth:floor"
+    assert (cells["gold"][1].rank, cells["gold"][1].tie_group) == (None, None)
+    assert cells["gold"][0].rank == 1  # accuracy was measured alike
+    assert (cells["majority"][0].rank, cells["majority"][0].apart) == (None, "partial: replies failed")
+    assert cells["retrieval"][1].rank == 1
+
+
+def test_reported_rows_stand_last_and_have_no_rank(filled):
+    def with_reported(placed):
+        values = (ReportedValue("bleu_2", 99.0), ReportedValue("strategy_accuracy", 99.0))
+        entry = ReportedEntry(
+            ENTRY_SCHEMA, "theirs", "Theirs", "", 0, False, Context.GOLD, "csconv_sample", "a paper", "", (), values
+        )
+        return (*placed, Placed(entry, None))
+
+    gold, generated = ranked(filled, with_reported)
+    assert [block.reported for block in gold.blocks] == [False, True]
+    assert gold.blocks[1].title == REPORTED
+    ((row),) = gold.blocks[1].rows
+    assert [cell and (cell.value, cell.rank, cell.signature) for cell in row.cells] == [
+        (99.0, None, ""),
+        (99.0, None, ""),
+        None,
+        None,
+    ]
+    assert [block.reported for block in generated.blocks] == [False]
+
+
+def test_ranking_is_the_same_each_time_and_in_any_order(filled):
+    assert ranked(filled) == ranked(filled, lambda placed: placed[::-1])
+
+
+def test_noise_ties_and_a_real_difference_does_not():
+    from cscbench.leaderboard.rank import Drawn, _groups
+    from cscbench.records import Metric
+
+    rng = np.random.default_rng(0)
+    common = rng.normal(0, 5, 1000)
+    draws = {
+        name: {"m": Drawn(value + common + rng.normal(0, 0.5, 1000), 40)} for name, value in (("a", 50), ("b", 49.5))
+    }
+    draws["c"] = {"m": Drawn(45 + common + rng.normal(0, 0.5, 1000), 40)}
+    metrics = {name: Metric("m", value, None, None, 1, "s") for name, value in (("a", 50), ("b", 49.5), ("c", 45))}
+    # Their own intervals of +-10 overlap widely; what all share cancels in the difference.
+    assert _groups("m", ["a", "b", "c"], metrics, draws) == {"a": 1, "b": 1, "c": 2}
+
+
+def test_one_dialogue_alone_ties_nothing(filled, runs, tmp_path):
+    from leaderboard.conftest import made
+
+    for model in ("gold", "majority"):
+        add(read_board(filled), filled, made(tmp_path, model, "--limit", "1"))
+    block = next(block for block in ranked(filled)[0].blocks if block.title.en.startswith("1 dialogues"))
+    assert [row.cells[0].rank for row in block.rows] == [1, 2]
+    assert {row.cells[0].tie_group for row in block.rows} == {None}
+
+
+def test_missing_scores_are_an_error_that_names_the_file(filled):
+    from cscbench.errors import UserError
+
+    next(filled.glob("entries/*--gold--majority--*/scores.parquet")).unlink()
+    with pytest.raises(UserError, match=r"scores\.parquet: no such file"):
+        ranked(filled)
