@@ -13,7 +13,7 @@ from cscbench.strategies import CSC, StrategySet
 from cscbench.tasks import find_task
 
 # Dialogues in one chunk: about 100 kB of a model's replies.
-PER_CHUNK = 25
+PER_CHUNK = 50
 SCORES = ("rouge_l", "bertscore_f1", "stars")
 
 

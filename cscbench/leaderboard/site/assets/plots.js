@@ -32,6 +32,7 @@
     for (const trace of own.data) {
       if (trace.type === "heatmap") { trace.colorscale = HEAT[mode]; trace.showscale = !narrow; trace.textfont = { size: narrow ? 9 : 12 }; }
       if (narrow && trace.mode === "markers+text") trace.mode = "markers";
+      if (trace.type === "bar" && trace.error_y) trace.error_y.color = colour("--ink");
       if (trace.mode === "lines") trace.line.color = colour("--muted");
     }
     return own;

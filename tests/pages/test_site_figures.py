@@ -1,0 +1,85 @@
+"""What plots are drawn from: nothing is paired, priced or rated that may not be."""
+
+import pytest
+
+from cscbench.leaderboard.site import figures
+from cscbench.leaderboard.site.facts import Facts, Value
+from cscbench.leaderboard.site.points import Point, lora_pairs
+from cscbench.leaderboard.site.reduce import reduce
+from cscbench.leaderboard.site.turns import Turn
+from cscbench.records import Condition, Context, Form, Language, Pair
+
+
+def point(name, parameters=7e9, lora=False, block=0, family="q", **others):
+    facts = Facts(
+        id=name,
+        slug=name,
+        name=name,
+        reported=False,
+        family=family,
+        parameters=parameters,
+        lora=lora,
+        adapter="hf",
+        languages=(Language.ZH,),
+        context=Context.GOLD,
+        condition=Condition.JOINT,
+        task="t",
+        data=("0",),
+        turns=100,
+        values={},
+        **others,
+    )
+    return Point(facts, block, Value(50.0 + len(name), 45.0, 60.0))
+
+
+def turn(number, stars=None, rouge=10.0, hit=True, form=Form.JSON, dialogue="d"):
+    pair = Pair(dialogue, number, Language.ZH, "", "GT", "a", "GT" if hit else "ID", "b", form)
+    return Turn(pair, (rouge, None, stars))
+
+
+def test_arrows_stay_within_family_size_and_block():
+    base, tuned, elsewhere = point("base"), point("tuned", lora=True), point("elsewhere", lora=True, block=1)
+    larger, other = point("larger", 70e9, lora=True), point("other", lora=True, family="l")
+    unknown = point("unknown", 0, lora=True)
+    assert lora_pairs([base, tuned, elsewhere, larger, other, unknown]) == [(base, tuned)]
+    drawn = figures.sizes([base, tuned, elsewhere], "m")
+    (arrow,) = drawn["layout"]["annotations"]
+    assert (arrow["ay"], arrow["y"]) == (54.0, 55.0)
+    assert figures.sizes([point("base"), point("alone", 7e9, family="z")], "m") is None
+
+
+def test_costs_in_different_currencies_never_share_an_axis():
+    usd = [point(name, amount=1.0, currency="USD") for name in "ab"]
+    drawn = figures.against_cost([*usd, point("c", amount=1.0, currency="CNY"), point("d")], "m")
+    assert [trace["text"] for trace in drawn["data"]] == [["a", "b"]]
+    assert drawn["data"][0]["x"] == [10.0, 10.0]
+    assert drawn["layout"]["xaxis"]["ticksuffix"] == " USD"
+    assert figures.against_cost([point("d")], "m") is None
+    assert figures.against_time([point("d")], "m") is None
+    assert figures.against_size([point("d", 0)], "m") is None
+
+
+def test_stars_are_counted_by_halves_and_shown_as_shares():
+    found = reduce([turn(0, 1.0), turn(2, 4.6), turn(4, 5.0), turn(6), turn(8, 3.0, form=Form.FAILED)], True)
+    assert found.stars == (1, 0, 0, 0, 0, 0, 0, 1, 1)
+    drawn = figures.stars([("m", found.stars)])
+    assert drawn["data"][0]["y"][0] == pytest.approx(33.3)
+    assert reduce([turn(0)], True).stars == ()
+    assert figures.stars([]) is None
+
+
+def test_failed_turns_are_no_position_s_and_no_extreme():
+    turns = [turn(0, rouge=1.0), turn(2, rouge=50.0, hit=False), turn(4, rouge=None, form=Form.FAILED)]
+    found = reduce([*turns, turn(0, rouge=3.0, dialogue="e")], True)
+    first, second, third = found.positions[:3]
+    assert (first.n, first.accuracy.value, first.rouge.value) == (2, 100.0, 2.0)
+    assert (second.n, second.accuracy.value, second.accuracy.low) == (1, 0.0, None)
+    assert (third.n, third.accuracy) == (0, None)
+    assert [own.scores[0] for own in found.worst] == [1.0, 3.0, 50.0]
+    assert [own.scores[0] for own in found.best] == [50.0, 3.0, 1.0]
+    assert reduce(turns, False).positions[0].accuracy is None
+
+
+def test_names_are_no_markup_to_plotly():
+    assert figures.inert("<a href='x'>&lt;</a>") == "&lt;a href='x'&gt;&amp;lt;&lt;/a&gt;"
+    assert figures.short("x" * 50) == "x" * 33 + "…"
