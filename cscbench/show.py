@@ -52,7 +52,7 @@ def show_results(results: Results) -> None:
     ]
     table(title, ("metric", "value", "95 % low", "high", "turns", "better"), rows, numbers=(1, 2, 3, 4))
     if results.timing.cost is not None:
-        table("", ("cost", ""), _cost_rows(results.timing.cost))
+        table("", ("cost", ""), cost_rows(results.timing.cost))
     if "judges" in results.tables:
         _show_judges(results)
     said = (
@@ -87,7 +87,7 @@ def _estimate(found: dict[str, float | None] | None) -> str:
     return f"{found['value']:.2f}" + ("" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]")
 
 
-def _cost_rows(cost: Cost) -> list[tuple[str, str]]:
+def cost_rows(cost: Cost) -> list[tuple[str, str]]:
     """What a run took; what is not known has no row."""
     rows = [("requests", f"{cost.requests:,}")]
     if cost.tokens_in is not None:

@@ -75,14 +75,14 @@ def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A pipe table."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(_markdown(cell) for cell in cells) + " |"
+        return "| " + " | ".join(markdown_text(cell) for cell in cells) + " |"
 
     return "\n".join([line(head), "|" + "---|" * len(head), *map(line, lines)]) + "\n"
 
 
-def _markdown(text: str) -> str:
-    flat = " ".join(text.split())
-    return re.sub(r"([\\`*_\[\]<>|#!])", r"\\\1", flat).replace("&", "&amp;")
+def markdown_text(text: str) -> str:
+    """The text as Markdown shows it, on one line: no mark-up, no HTML, no formula."""
+    return re.sub(r"([\\`*_\[\]<>|#!~$])", r"\\\1", " ".join(text.split())).replace("&", "&amp;")
 
 
 def latex(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

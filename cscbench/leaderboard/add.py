@@ -1,6 +1,5 @@
 """A run becomes an entry of a board: its results with provenance, and its turns beside them."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from cscbench import results, store
 from cscbench.errors import UserError
 from cscbench.leaderboard.boards import ENTRIES, OF_RUN
 from cscbench.leaderboard.records import ENTRY_SCHEMA, Board, Placed, RunEntry
+from cscbench.reproduce import command_of
 from cscbench.results import Results
-from cscbench.runfile import RunRecord
 
 
 def add(board: Board, folder: Path, run_folder: Path, replace: bool = False) -> Path:
@@ -93,22 +92,3 @@ def _keep(path: Path, entry: RunEntry, files: dict[Path, bytes]) -> None:
     same = not path.exists() or msgspec.convert(store.read_json(path, "an entry"), RunEntry) == entry
     if not same or any(files[where] != content for where, content in there.items()):
         raise UserError(f"{path}: is there already with other content: --replace puts this run in its place")
-
-
-def command_of(run: RunRecord, found: Results) -> str:
-    """The command that makes the run again, as far as run.json knows: folders of the machine are named PATH."""
-    protocol = run.protocol
-    words = ["cscbench", "run", "--model", run.model.name, "--task", run.task.name]
-    words += ["--lora", "PATH"] if run.model.lora else []
-    words += ["--context", protocol.context.value, "--condition", protocol.condition.value]
-    words += ["--language", protocol.language.value] if protocol.language else []
-    words += ["--limit", str(protocol.limit)] if protocol.limit else []
-    words += ["--seed", str(protocol.seed)] if protocol.seed else []
-    further = [name for name in found.scoring.scorers if name not in (*run.task.scorers, "stars")]
-    for name in further:
-        words += ["--scorer", name]
-    encoder = found.scoring.encoder or ("none" if "bertscore" in run.task.scorers else "")
-    words += ["--encoder", encoder] if encoder != run.task.encoder and encoder else []
-    if found.scoring.judging is not None:
-        words += ["--judge", ",".join(judge.label for judge in found.scoring.judging.judges)]
-    return shlex.join(words)

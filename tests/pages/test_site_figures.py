@@ -5,9 +5,8 @@ import pytest
 from cscbench.leaderboard.site import figures
 from cscbench.leaderboard.site.facts import Facts, Value
 from cscbench.leaderboard.site.points import Point, lora_pairs
-from cscbench.leaderboard.site.reduce import reduce
-from cscbench.leaderboard.site.turns import Turn
 from cscbench.records import Condition, Context, Form, Language, Pair
+from cscbench.turns import Turn, reduce
 
 
 def point(name, parameters=7e9, lora=False, block=0, family="q", **others):

@@ -14,10 +14,10 @@ from cscbench.leaderboard.site.downloads import write_downloads
 from cscbench.leaderboard.site.facts import Facts, facts_of
 from cscbench.leaderboard.site.folder import Folder, script, staged
 from cscbench.leaderboard.site.pages import Renderer
-from cscbench.leaderboard.site.reduce import Reduced, reduce
+from cscbench.leaderboard.site.shelves import Shelves
 from cscbench.leaderboard.site.texts import HERE, read_texts
-from cscbench.leaderboard.site.turns import SCORES, Shelves, Source, read_source, read_turns
 from cscbench.records import Condition, Frozen
+from cscbench.turns import SCORES, Reduced, Source, read_source, read_turns, reduce
 
 
 class Built(Frozen, frozen=True):

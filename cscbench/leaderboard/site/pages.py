@@ -7,11 +7,11 @@ from typing import Any
 from cscbench.leaderboard.records import Board, Placed, RankedTrack, ReportedEntry, RunEntry, Words
 from cscbench.leaderboard.site.facts import Facts
 from cscbench.leaderboard.site.folder import Folder
-from cscbench.leaderboard.site.reduce import Reduced
 from cscbench.leaderboard.site.texts import HERE
 from cscbench.records import Estimate
 from cscbench.results import Results
 from cscbench.strategies import StrategySet
+from cscbench.turns import Reduced
 
 PAGES = ("index", "plots", "dialogues", "diff", "method")
 

@@ -8,8 +8,8 @@ from cscbench.leaderboard.site import figures
 from cscbench.leaderboard.site.facts import Facts, Value
 from cscbench.leaderboard.site.figures import Groups
 from cscbench.leaderboard.site.points import drifts, points
-from cscbench.leaderboard.site.reduce import Reduced
 from cscbench.strategies import StrategySet
+from cscbench.turns import Reduced
 
 Json = dict[str, Any]
 

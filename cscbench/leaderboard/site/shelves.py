@@ -1,88 +1,14 @@
-"""Turns of a board's runs: in chunks for the pages, and reduced to what a model's page shows."""
+"""Turns of a board's runs in chunks, for the pages that show dialogues."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cscbench.errors import UserError
 from cscbench.leaderboard.site.folder import Folder
-from cscbench.records import Dialogue, Form, Frozen, Pair, Speaker
-from cscbench.results import read_pairs, read_scores
-from cscbench.strategies import CSC, StrategySet
-from cscbench.tasks import find_task
+from cscbench.records import Form, Pair, Speaker
+from cscbench.turns import Source, Turn
 
 # Dialogues in one chunk: about 100 kB of a model's replies.
 PER_CHUNK = 50
-SCORES = ("rouge_l", "bertscore_f1", "stars")
-
-
-class Turn(Frozen, frozen=True):
-    """A pair with what its scorers gave, in the order of `SCORES`; None where one was not asked."""
-
-    pair: Pair
-    scores: tuple[float | None, ...]
-
-
-class Source(Frozen, frozen=True):
-    """The board's task as it is on this machine: its labels, and dialogues by the hash of their file.
-
-    `trouble` says why there are no dialogues, or is empty.
-    """
-
-    strategies: StrategySet
-    dialogues: Mapping[str, Dialogue]
-    data: tuple[str, ...]
-    trouble: str
-
-
-def read_source(task: str, with_dialogues: bool) -> Source:
-    """What the board's task gives here; customers' turns are read from it, since runs hold only supporters'.
-
-    A board without runs needs no dialogues, and nothing is downloaded for it.
-    """
-    try:
-        found = find_task(task)
-    except UserError as error:
-        return Source(CSC, {}, (), str(error))
-    if not with_dialogues:
-        return Source(found.strategies, {}, (), "")
-    try:
-        data = found.load(None)
-    except UserError as error:
-        return Source(found.strategies, {}, (), str(error))
-    return Source(found.strategies, {own.id: own for own in data.test}, tuple(s.sha256 for s in data.sources), "")
-
-
-def read_turns(folder: Path) -> list[Turn]:
-    """A run's turns with their scores.
-
-    Raises:
-        UserError: a file of the entry is missing or damaged.
-    """
-    pairs, table = read_pairs(folder), read_scores(folder)
-    rows = {place: number for number, place in enumerate(table.turns)}
-    columns = [_column(table.columns, name) for name in SCORES]
-    return [Turn(pair, _scores(columns, rows.get((pair.dialogue, pair.turn)))) for pair in pairs]
-
-
-def _column(columns: Mapping[str, Any], name: str) -> list[float | None]:
-    """A score of each row on the metric's scale; empty where it was not scored."""
-    if name == "stars":
-        if "stars.overall" not in columns:
-            return []
-        both = zip(columns["stars.overall"].tolist(), columns["stars.rated"].tolist(), strict=True)
-        return [_number(value, 1, 2) if rated else None for value, rated in both]
-    found = columns.get({"rouge_l": "rouge.f1", "bertscore_f1": "bertscore.f1"}[name])
-    return [] if found is None else [_number(value, 100, 1) for value in found.tolist()]
-
-
-def _number(value: float, scale: float, digits: int) -> float | None:
-    return round(value * scale, digits) if math.isfinite(value) else None
-
-
-def _scores(columns: Sequence[list[float | None]], row: int | None) -> tuple[float | None, ...]:
-    return tuple(column[row] if column and row is not None else None for column in columns)
 
 
 class Shelf:
