@@ -18,7 +18,7 @@ def command_of(run: RunRecord, found: Results) -> str:
     further = [name for name in found.scoring.scorers if name not in (*run.task.scorers, "stars")]
     for name in further:
         words += ["--scorer", name]
-    encoder = found.scoring.encoder or ("none" if "bertscore" in run.task.scorers else "")
+    encoder = found.scoring.encoder.partition("@")[0] or ("none" if "bertscore" in run.task.scorers else "")
     words += ["--encoder", encoder] if encoder != run.task.encoder and encoder else []
     if found.scoring.judging is not None:
         words += ["--judge", ",".join(judge.label for judge in found.scoring.judging.judges)]

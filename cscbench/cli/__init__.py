@@ -22,6 +22,7 @@ _COMMANDS = {
         "Publish runs: boards and their pages.",
     ),
     "models": ("cscbench.cli.lists:models", "List the model cards."),
+    "report": ("cscbench.cli.report:report", "Write a report on runs: in words, tables, examples."),
     "run": ("cscbench.cli.run:run", "Run a model on a task, and score it."),
     "score": ("cscbench.cli.score:score", "Score a finished run again, without its model."),
     "show": ("cscbench.cli.score:show", "Show finished runs side by side."),

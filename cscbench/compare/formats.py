@@ -52,8 +52,8 @@ def _row(metric: MetricTable, row: Row) -> tuple[str, ...]:
         _interval(row.interval, ""),
         f"{paired.difference:+.2f}" if paired else "",
         _interval(paired.interval, "+") if paired else "",
-        _p(row.p),
-        _p(paired.p_bootstrap) if paired else "",
+        p_value(row.p),
+        p_value(paired.p_bootstrap) if paired else "",
         f"{100 * paired.wins:.0f} %" if paired and paired.wins is not None else "",
         "" if row.detectable is None else f"{row.detectable:.2f}",
         "" if row.group is None else str(row.group),
@@ -65,7 +65,8 @@ def _interval(interval: Interval | None, sign: str) -> str:
     return "" if interval is None else f"{interval[0]:{sign}.2f} to {interval[1]:{sign}.2f}"
 
 
-def _p(value: float | None) -> str:
+def p_value(value: float | None) -> str:
+    """A p value in print; nothing where there is none."""
     if value is None:
         return ""
     return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,73 @@
+"""`cscbench report`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cscbench.cli.choices import EnumChoice
+from cscbench.errors import UserError
+from cscbench.report import Form
+
+if TYPE_CHECKING:
+    from cscbench.report.study import Study
+
+
+@click.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--baseline", type=click.Path(path_type=Path), help="The run to compare with.  [default: the first]")
+@click.option("--ladder", type=click.Path(path_type=Path), metavar="YAML", help="Steps, each against the one before.")
+@click.option("--sizes", type=click.Path(path_type=Path), metavar="YAML", help="Base and tuned models by size.")
+@click.option("--trend", is_flag=True, help="RUNS are of one model: show them by date.")
+@click.option("--form", "forms", multiple=True, type=EnumChoice(Form), help="Only this one.  [default: all three]")
+@click.option("--out", default="report", show_default=True, type=click.Path(path_type=Path), help="The folder.")
+@click.option(
+    "--encoder", default="", metavar="CARD|PATH", help="BERTScore's encoder, where the runs took one from a folder."
+)
+def report(
+    runs: tuple[Path, ...],
+    baseline: Path | None,
+    ladder: Path | None,
+    sizes: Path | None,
+    trend: bool,
+    forms: tuple[Form, ...],
+    out: Path,
+    encoder: str,
+) -> None:
+    """Write a report on the runs in folders RUNS: one run by itself, or several against a baseline.
+
+    It says in words what was found, how sure it is and where models are weak, with tables, examples and the commands
+    to run it again (docs/reports.md).
+    """
+    from cscbench import report as reports
+    from cscbench.stats import Resampling
+
+    study = _study(runs, baseline, ladder, sizes, trend)
+    found = reports.report(study, Resampling(), encoder)
+    for path in reports.write(found, forms or tuple(Form), out):
+        click.echo(str(path))
+
+
+def _study(
+    runs: tuple[Path, ...], baseline: Path | None, ladder: Path | None, sizes: Path | None, trend: bool
+) -> "Study":
+    from cscbench.report import study
+
+    asked = [name for name, given in (("--ladder", ladder), ("--sizes", sizes), ("--trend", trend)) if given]
+    if len(asked) > 1:
+        raise UserError(f"give one of {' and '.join(asked)}")
+    if (ladder or sizes) and (runs or baseline):
+        raise UserError(f"{asked[0]} names its runs in the file: give no others")
+    if ladder:
+        return study.ladder(ladder)
+    if sizes:
+        return study.sizes(sizes)
+    if not runs:
+        raise UserError("give the folder of a run, or of several: the folders below reports/")
+    if trend:
+        if baseline:
+            raise UserError("--trend compares each run with the one before: leave --baseline out")
+        return study.trend(runs)
+    first = [baseline] if baseline else []
+    others = [run for run in runs if baseline is None or run.resolve() != baseline.resolve()]
+    return study.of_runs([*first, *others])
