@@ -231,7 +231,8 @@ def _verdict(entry: _Entry, base: _Entry | None, paired: Paired | None, p: float
         return Verdict.BASELINE
     if paired is None:
         return Verdict.OTHERWISE
-    if p is None:
+    # Of five dialogues or fewer no swap is rarer than 1 in 16: nothing could be shown.
+    if p is None or 2 / 2 ** len(entry.sums) >= SIGNIFICANCE:
         return Verdict.TOO_FEW
     if p >= SIGNIFICANCE:
         return Verdict.NOT_SHOWN

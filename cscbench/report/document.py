@@ -65,7 +65,7 @@ def _in_short(study: Study, found: Sequence[PairFindings]) -> tuple[Block, ...]:
     for one in found:
         main = next((own for own in one.metrics if own.metric == one.primary), None)
         if main is not None:
-            blocks.append(Text(words.sentence(main, *_names(study, one.pairing))))
+            blocks.append(Text(words.sentence(main, *_names(study, one.pairing)) + words.luck(main)))
     weak = [text for member in study.members if (text := _weak(member))]
     return (*blocks, *((Bullets(tuple(weak)),) if weak else ()))
 

@@ -88,7 +88,8 @@ def of_runs(folders: Sequence[Path]) -> Study:
     pairings = tuple(Pairing(0, number) for number in range(1, len(members)))
     kind = Kind.COMPARISON if pairings else Kind.RUN
     names = [one.name for one in members]
-    against = f"{names[0]} against {names[1]}" if len(names) == 2 else f"{len(names)} runs against {names[0]}"
+    others = " and ".join(names[1:]) if len(names) < 4 else f"{len(names) - 1} runs"
+    against = f"{others} against {names[0]}"
     return _study(kind, against if pairings else f"{names[0]} on {members[0].results.task.name}", members, pairings)
 
 

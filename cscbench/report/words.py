@@ -74,7 +74,7 @@ def chance(p: float) -> str:
 
 
 def sentence(found: Finding, old: str, new: str) -> str:
-    """What one metric says of a pair: who is better, by how much, how sure."""
+    """What one metric says of a pair: who is better, and by how much."""
     name, metric = metric_name(found.metric), found.metric
     if found.verdict is Verdict.OTHERWISE or found.paired is None:
         return f"{_first(name)}: the two were measured in different ways, so their values cannot be compared."
@@ -98,16 +98,21 @@ def sentence(found: Finding, old: str, new: str) -> str:
         interval = (-interval[1], -interval[0])
     range_of = f" (95 % interval {between(interval, metric)})" if interval else ""
     lower = "" if found.higher_is_better else ", where lower is better"
-    return (
-        f"{_first(name)}: {better} is better by {difference} {unit(metric)}{range_of}: {values}{lower}. "
-        f"If the two were equally good, luck would make such a difference {chance(found.p)}."
-    )
+    return f"{_first(name)}: {better} is better by {difference} {unit(metric)}{range_of}: {values}{lower}."
+
+
+def luck(found: Finding) -> str:
+    """How sure a shown difference is; nothing for others."""
+    if found.p is None or found.verdict not in {Verdict.BETTER, Verdict.WORSE}:
+        return ""
+    return f" If the two were equally good, luck would make so large a difference {chance(found.p)}."
 
 
 def headline(found: PairFindings, old: str, new: str) -> str:
     """The pair in one sentence."""
     of = {verdict: [one for one in found.metrics if one.verdict is verdict] for verdict in Verdict}
-    better, worse, tested = of[Verdict.BETTER], of[Verdict.WORSE], [one for one in found.metrics if one.p is not None]
+    better, worse = of[Verdict.BETTER], of[Verdict.WORSE]
+    tested = [*of[Verdict.BETTER], *of[Verdict.WORSE], *of[Verdict.NOT_SHOWN]]
     if not tested:
         return f"These dialogues are too few, or too differently measured, to tell {new} and {old} apart."
     total = count(len(tested), "metric")
