@@ -7,13 +7,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # vLLM for CPUs, in an environment of its own: 4 GB.
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check
+# lm-evaluation-harness, likewise; tests/benchmarks/lm_eval.py makes the same one.
+LM_EVAL := .venv-lm-eval
 # How many processes share the tests out.
 JOBS ?= 2
 # Two OpenMP threads fight over two busy cores; let a person choose otherwise.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-slow test-vllm test-pages lint format clean
+.PHONY: help demo test test-slow test-vllm test-pages test-lm-eval lint format clean
 
 help:
 	@echo "make demo       run SmolLM2 and the baselines on the sample, and build pages: site/index.html (a few minutes)"
@@ -21,6 +23,7 @@ help:
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make test-vllm  the tests that need vLLM, on a CPU, in an environment of their own"
 	@echo "make test-pages the leaderboard's pages in Chromium (apt-get install chromium, or CSCBENCH_CHROMIUM=PATH)"
+	@echo "make test-lm-eval  exports read by lm-evaluation-harness, in an environment of its own"
 	@echo "make format     let ruff mend the layout"
 	@echo "make clean      remove the environment and the caches"
 
@@ -66,9 +69,17 @@ test-vllm: $(VLLM)/.ready
 test-pages: $(READY)
 	$(BIN)/python -m pytest --pages -m pages tests/pages
 
+$(LM_EVAL)/.ready: requirements/lm-eval.txt
+	$(PYTHON) -m venv $(LM_EVAL)
+	$(LM_EVAL)/bin/python -m pip --disable-pip-version-check install --quiet --requirement requirements/lm-eval.txt
+	touch $@
+
+test-lm-eval: $(READY) $(LM_EVAL)/.ready
+	CSCBENCH_LM_EVAL=$(CURDIR)/$(LM_EVAL)/bin/python $(BIN)/python -m pytest tests/export -k lm_eval
+
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(VLLM) .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(VLLM) $(LM_EVAL) .mypy_cache .pytest_cache .ruff_cache build dist

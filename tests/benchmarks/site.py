@@ -18,11 +18,13 @@ from pathlib import Path
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "pages"))
-from site_help import BOARD, make_runs, rank, renamed, run_entry
+from site_help import BOARD, make_runs, renamed, run_entry
 
+from cscbench.leaderboard.rank import rank
 from cscbench.leaderboard.records import Placed
 from cscbench.leaderboard.site import Built, build_site
 from cscbench.results import read_pairs, write_pairs
+from cscbench.stats import Resampling
 
 FAMILIES = ("alpha", "beta", "gamma", "delta")
 USABLE = """() => new Promise((done) => {
@@ -109,7 +111,9 @@ def main() -> None:
         run = next(path for path in make_runs(folder / "runs", ["retrieval"]) if "--gold--" in path.name)
         enlarge(run, big, given.dialogues)
         placed = many(run_entry(run), big, given.models)
-        ranked = rank(BOARD, placed)
+        start = time.perf_counter()
+        ranked = rank(BOARD, placed, Resampling())
+        print(f"ranked in {time.perf_counter() - start:.0f} s")
         start = time.perf_counter()
         built = build_site(BOARD, placed, ranked, folder / "site")
         report(folder / "site", built, time.perf_counter() - start, given.models)

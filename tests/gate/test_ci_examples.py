@@ -114,6 +114,21 @@ def test_the_gitlab_example(place):
     assert all(Path(path).exists() for path in job["artifacts"]["paths"])
 
 
+def test_the_pages_workflow_builds_the_board(place):
+    workflow = yaml.safe_load((DOCS / "ci" / "pages.yml").read_text(encoding="utf-8"))
+    shutil.copytree(DOCS.parent / "leaderboards" / "csconv_sample", place / "leaderboards" / "csconv_sample")
+    steps = workflow["jobs"]["build"]["steps"]
+    for step in steps:
+        if "run" in step:
+            # Here pip puts its packages into a folder `site`.
+            done = bash(step["run"].replace("--out site", "--out pages"), workflow["env"])
+            assert done.returncode == 0, done.stderr
+    (upload,) = [step for step in steps if step.get("uses", "").startswith("actions/upload-pages-artifact@")]
+    assert f"--out {upload['with']['path']}" in "".join(step.get("run", "") for step in steps)
+    assert "csconv_sample" in (place / "pages" / "index.html").read_text(encoding="utf-8")
+    assert workflow["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
+
+
 def test_the_rules_of_the_page_are_rules(tmp_path):
     page = (DOCS / "gate.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
