@@ -62,3 +62,42 @@ def test_readme_lists_every_metric_with_its_results_name(cscbench):
 @pytest.mark.parametrize("name", sorted(re.findall(r"\]\((?!http)([^)#]+)\)", README)))
 def test_readme_links_lead_somewhere(name):
     assert (ROOT / name).exists()
+
+
+def outline(text: str) -> dict[str, list[object]]:
+    """What two languages of one page must have in common, in order; figures of speed stand in one of them only."""
+    text = re.sub(r"\n## (?:Speed|速度)\n.*?(?=\n## )", "", text, flags=re.DOTALL)
+    shown = re.sub(
+        r"\s+#.*$", "", "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)), flags=re.MULTILINE
+    )
+    numbers = text.partition("\n## Measured\n")[2] or text.partition("\n## 实测\n")[2]
+    return {
+        "levels": [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)],
+        "commands": shown.splitlines(),
+        "links": sorted(set(re.findall(r"\]\((?!README)([^)]+)\)", text))),
+        "options": sorted(set(re.findall(r"`[^`\n]*?(--[a-z][a-z-]*)", text))),
+        "metrics": re.findall(r"^\| ((?:`[\w:.]+`[, 、]*)+) \|".replace("[, 、]*", "(?:, |、)?"), text, re.MULTILINE),
+        "modules": re.findall(r"^((?:\w+(?:\.py|/)[ ,>-]*)+) {2,}\S", text, re.MULTILINE),
+        "not yet": [
+            text.count("\n- ", text.find(start), text.find(end)) for start, end in NOT_YET if f"\n{start}" in text
+        ],
+        "numbers": re.findall(r"\d+\.\d+", numbers.partition("\n## ")[0]),
+    }
+
+
+NOT_YET = (("## Not yet", "## Development"), ("## 尚未完成", "## 开发"))
+
+
+def test_the_chinese_readme_says_the_same():
+    chinese = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+    ours, theirs = outline(README), outline(chinese)
+    for name, found in ours.items():
+        same = [str(one).replace("、", ", ") for one in theirs[name]]
+        assert same == [str(one) for one in found] != [], name
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.zh.md").read_text(encoding="utf-8"))))
+)
+def test_chinese_readme_links_lead_somewhere(name):
+    assert (ROOT / name).exists()

@@ -109,6 +109,7 @@ def main() -> None:
         folder, big = Path(temporary), Path(temporary) / "big"
         big.mkdir()
         run = next(path for path in make_runs(folder / "runs", ["retrieval"]) if "--gold--" in path.name)
+        shutil.copy(run / "run.json", big)
         enlarge(run, big, given.dialogues)
         placed = many(run_entry(run), big, given.models)
         start = time.perf_counter()
