@@ -82,3 +82,19 @@ def test_failed_turns_are_no_position_s_and_no_extreme():
 def test_names_are_no_markup_to_plotly():
     assert figures.inert("<a href='x'>&lt;</a>") == "&lt;a href='x'&gt;&amp;lt;&lt;/a&gt;"
     assert figures.short("x" * 50) == "x" * 33 + "…"
+
+
+def test_names_of_marks_in_one_place_stand_on_both_sides():
+    assert figures.label_sides([1.0, 1.0, 70.0], [5.0, 5.0, 9.0]) == ["right", "left", "left"]
+    assert figures.label_sides([1.0, 1.0], [5.0, 90.0]) == ["left", "left"]
+    assert figures.label_sides([0.0, 0.0], [5.0, 5.0]) == ["left", "right"]
+
+
+@pytest.mark.parametrize(("sizes", "least", "most"), [([0.135e9], 2, 4), ([7e9, 70e9], 3, 6), ([1e6, 400e9], 5, 7)])
+def test_an_axis_of_sizes_has_ticks_enough_and_not_too_many(sizes, least, most):
+    drawn = figures.against_size([point(f"m{size}", size) for size in sizes], "m")
+    axis = drawn["layout"]["xaxis"]
+    assert least <= len(axis["tickvals"]) <= most
+    low, high = (10**end for end in axis["range"])
+    assert all(low < size / 1e9 < high for size in sizes)
+    assert all(low <= tick <= high for tick in axis["tickvals"])

@@ -211,23 +211,39 @@ def _scatter(found: Sequence[Point], x: Sequence[float]) -> "go.Figure":
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    middle = (min(x) * max(x)) ** 0.5
+    sides = label_sides(x, [point.value.value for point in found])
     for reported in (False, True):
-        own = [(point, place) for point, place in zip(found, x, strict=True) if point.facts.reported is reported]
+        own = [one for one in zip(found, x, sides, strict=True) if one[0].facts.reported is reported]
         if own:
             figure.add_scatter(
-                x=[round(place, 6) for _, place in own],
-                y=[round(point.value.value, 2) for point, _ in own],
-                error_y=_errors([point.value for point, _ in own]),
+                x=[round(place, 6) for _, place, _ in own],
+                y=[round(point.value.value, 2) for point, _, _ in own],
+                error_y=_errors([point.value for point, _, _ in own]),
                 mode="markers+text" if len(found) <= MOST_LABELS else "markers",
-                textposition=["middle right" if place < middle else "middle left" for _, place in own],
+                textposition=[f"middle {side}" for _, _, side in own],
                 name="@@legend.reported" if reported else "@@legend.run",
                 showlegend=True,
-                text=[_label(point.facts) for point, _ in own],
+                text=[_label(point.facts) for point, _, _ in own],
                 marker={"size": 10, "symbol": "circle-open" if reported else "circle"},
                 hovertemplate="%{text}<br>%{x:.3~g} → %{y:.1f}<extra></extra>",
             )
     return figure
+
+
+def label_sides(x: Sequence[float], y: Sequence[float]) -> list[str]:
+    """On which side of each mark its name stands: inwards, and on the other side of a mark that is nearly the same."""
+    middle = (min(x) * max(x)) ** 0.5
+    up = (max(y) - min(y)) or 1
+    sides: list[str] = []
+    for number, (place, value) in enumerate(zip(x, y, strict=True)):
+        side = "right" if place < middle else "left"
+        near = [
+            sides[other]
+            for other in range(number)
+            if abs(place - x[other]) <= 0.3 * max(place, x[other]) and abs(value - y[other]) <= 0.06 * up
+        ]
+        sides.append({"right": "left", "left": "right"}[side] if side in near else side)
+    return sides
 
 
 def _label(facts: Facts) -> str:
@@ -248,10 +264,14 @@ def _axes(figure: "go.Figure", x: str, metric: str) -> None:
 
 
 def _logarithmic(figure: "go.Figure", values: Sequence[float]) -> None:
-    """A logarithmic axis from just below the values to just above, with ticks at 1, 2 and 5 and no others."""
+    """A logarithmic axis from just below the values to just above: half a decade at least, with ticks at 1, 2 and 5, or
+    at powers of ten where there are many."""
     low, high = log10(min(values)) - 0.12, log10(max(values)) + 0.12
+    short_of = max(0.0, 0.7 - (high - low)) / 2
+    low, high = low - short_of, high + short_of
     places = range(floor(low), ceil(high) + 1)
-    ticks = [step * 10.0**place for place in places for step in (1, 2, 5) if low <= log10(step) + place <= high]
+    steps = (1, 2, 5) if high - low < 2.5 else (1,)
+    ticks = [step * 10.0**place for place in places for step in steps if low <= log10(step) + place <= high]
     figure.update_xaxes(type="log", range=[low, high], tickvals=ticks, ticktext=[_plain(tick) for tick in ticks])
 
 
