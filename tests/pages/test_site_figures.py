@@ -84,10 +84,11 @@ def test_names_are_no_markup_to_plotly():
     assert figures.short("x" * 50) == "x" * 33 + "…"
 
 
-def test_names_of_marks_in_one_place_stand_on_both_sides():
-    assert figures.label_sides([1.0, 1.0, 70.0], [5.0, 5.0, 9.0]) == ["right", "left", "left"]
-    assert figures.label_sides([1.0, 1.0], [5.0, 90.0]) == ["left", "left"]
-    assert figures.label_sides([0.0, 0.0], [5.0, 5.0]) == ["left", "right"]
+def test_names_of_marks_in_one_place_stand_below_each_other():
+    names = figures.label_sides([1.0, 1.0, 70.0, 1.0], [5.0, 5.0, 9.0, 5.0])
+    assert names == ["middle right", "bottom right", "middle left", "top right"]
+    assert figures.label_sides([1.0, 1.0], [5.0, 90.0]) == ["middle left", "middle left"]
+    assert figures.label_sides([0.0, 0.0], [5.0, 5.0]) == ["middle left", "bottom left"]
 
 
 @pytest.mark.parametrize(("sizes", "least", "most"), [([0.135e9], 2, 4), ([7e9, 70e9], 3, 6), ([1e6, 400e9], 5, 7)])

@@ -220,7 +220,7 @@ def _scatter(found: Sequence[Point], x: Sequence[float]) -> "go.Figure":
                 y=[round(point.value.value, 2) for point, _, _ in own],
                 error_y=_errors([point.value for point, _, _ in own]),
                 mode="markers+text" if len(found) <= MOST_LABELS else "markers",
-                textposition=[f"middle {side}" for _, _, side in own],
+                textposition=[side for _, _, side in own],
                 name="@@legend.reported" if reported else "@@legend.run",
                 showlegend=True,
                 text=[_label(point.facts) for point, _, _ in own],
@@ -231,18 +231,17 @@ def _scatter(found: Sequence[Point], x: Sequence[float]) -> "go.Figure":
 
 
 def label_sides(x: Sequence[float], y: Sequence[float]) -> list[str]:
-    """On which side of each mark its name stands: inwards, and on the other side of a mark that is nearly the same."""
-    middle = (min(x) * max(x)) ** 0.5
-    up = (max(y) - min(y)) or 1
+    """Where the name of each mark stands: inwards, and lower or higher than that of a mark which is nearly the same."""
+    middle, up = (min(x) * max(x)) ** 0.5, (max(y) - min(y)) or 1
     sides: list[str] = []
     for number, (place, value) in enumerate(zip(x, y, strict=True)):
-        side = "right" if place < middle else "left"
-        near = [
-            sides[other]
+        taken = {
+            sides[other].split()[0]
             for other in range(number)
             if abs(place - x[other]) <= 0.3 * max(place, x[other]) and abs(value - y[other]) <= 0.06 * up
-        ]
-        sides.append({"right": "left", "left": "right"}[side] if side in near else side)
+        }
+        height = next((own for own in ("middle", "bottom", "top") if own not in taken), "middle")
+        sides.append(f"{height} {'right' if place < middle else 'left'}")
     return sides
 
 
