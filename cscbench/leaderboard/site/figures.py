@@ -233,16 +233,17 @@ def _scatter(found: Sequence[Point], x: Sequence[float]) -> "go.Figure":
 def label_sides(x: Sequence[float], y: Sequence[float]) -> list[str]:
     """Where the name of each mark stands: inwards, and lower or higher than that of a mark which is nearly the same."""
     middle, up = (min(x) * max(x)) ** 0.5, (max(y) - min(y)) or 1
-    sides: list[str] = []
-    for number, (place, value) in enumerate(zip(x, y, strict=True)):
+    sides: dict[int, str] = {}
+    for number in sorted(range(len(x)), key=lambda own: -y[own]):
+        place, value = x[number], y[number]
         taken = {
-            sides[other].split()[0]
-            for other in range(number)
+            side.split()[0]
+            for other, side in sides.items()
             if abs(place - x[other]) <= 0.3 * max(place, x[other]) and abs(value - y[other]) <= 0.06 * up
         }
         height = next((own for own in ("middle", "bottom", "top") if own not in taken), "middle")
-        sides.append(f"{height} {'right' if place < middle else 'left'}")
-    return sides
+        sides[number] = f"{height} {'right' if place < middle else 'left'}"
+    return [sides[number] for number in range(len(x))]
 
 
 def _label(facts: Facts) -> str:
