@@ -57,7 +57,7 @@ def in_short(member: Member) -> tuple[Block, ...]:
             f"In {words.count(counts.unparsed, 'reply', 'replies')} of {counts.answered:,} no strategy could be read; "
             "they count as wrong."
         )
-    return (Text(said[0], lead=True), Text(" ".join(said[1:])))
+    return (Text(said[0], lead=True), *((Text(" ".join(said[1:])),) if said[1:] else ()))
 
 
 def played(member: Member) -> str:
