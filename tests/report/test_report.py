@@ -7,12 +7,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
+import pages
 import pytest
 from markdown_it import MarkdownIt
 from pages import page
 
 from cscbench import results
 from cscbench.agree.sides import read_side
+from cscbench.cli import cli
 from cscbench.compare import Verdict, compare
 from cscbench.errors import UserError
 from cscbench.report import Form, html, latex, markdown, report, single, study, words, write
@@ -392,10 +394,12 @@ def test_a_run_of_five_dialogues_or_fewer_shows_nothing(folders):
     assert verdicts <= {Verdict.TOO_FEW, Verdict.OTHERWISE}
 
 
-def test_the_page_names_every_option(cscbench):
-    told = (
-        page("reports.md").read_text(encoding="utf-8") if isinstance(page("reports.md"), Path) else page("reports.md")
-    )
+def test_the_page_names_every_option_and_no_other(cscbench):
+    told = page("reports.md")
+    known = {option for one in cli.get_command(None, "report").params for option in one.opts}
+    for command in pages.commands(told):
+        assert command[:2] == ["cscbench", "report"]
+        assert {word for word in command if word.startswith("--")} <= known
     shown = cscbench("report", "--help").stdout
     for option in re.findall(r"--[a-z]+", shown):
         assert option in {"--help", "--encoder"} or option in told, option
