@@ -70,7 +70,7 @@ def chance(p: float) -> str:
     """How easily luck alone would do it."""
     if p < 0.001:
         return "fewer than 1 time in 1,000"
-    return f"about {max(1, round(1000 * p))} times in 1,000" if p < 0.1 else f"about {round(100 * p)} times in 100"
+    return f"about {count(round(1000 * p), 'time')} in 1,000" if p < 0.1 else f"about {round(100 * p)} times in 100"
 
 
 def sentence(found: Finding, old: str, new: str) -> str:

@@ -125,7 +125,7 @@ def test_sentences(found, said):
     ("p", "said"),
     [
         (0.0, "fewer than 1 time in 1,000"),
-        (0.001, "about 1 times in 1,000"),
+        (0.001, "about 1 time in 1,000"),
         (0.012, "about 12 times in 1,000"),
         (0.25, "about 25 times in 100"),
     ],
