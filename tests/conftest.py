@@ -74,7 +74,7 @@ def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Pat
 @pytest.fixture(scope="session")
 def smollm2(shared_cache: Path) -> Path:
     """The real SmolLM2-135M-Instruct, converted."""
-    from cscbench.weights import locate
+    from cscbench.demo_weights import locate
 
     return locate("smollm2-135m", shared_cache)
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cscbench.budget import Budget, BudgetSpent, estimate_tokens, most_tokens, no_budget
-from cscbench.errors import UserError
-from cscbench.records import ChatRole, Message, Price, Reply, Request, Sampling, Step
+from cscbench.asking.budget import Budget, BudgetSpent, most_tokens, no_budget
+from cscbench.values.asking import ChatRole, Message, Price, Reply, Request, Sampling, estimate_tokens
+from cscbench.values.condition import Step
+from cscbench.values.errors import UserError
 
 PRICE = Price(1.0, 4.0)
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.cards import card_files, read_card, resolve_card
-from cscbench.errors import UserError
-from cscbench.records import Language, ModelCard, Sampling
-from cscbench.shipped import content_root, folders, inside
+from cscbench.content.cards import card_files, read_card, resolve_card
+from cscbench.content.shipped import content_root, folders, inside
+from cscbench.values.asking import ModelCard, Sampling
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
 
 HEAD = "name: mine\nadapter: hf\n"
 

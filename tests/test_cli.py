@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cscbench import progress as progress_module
-from cscbench.errors import UserError
-from cscbench.extras import need, versions
-from cscbench.plugins import load, names
-from cscbench.progress import progress
+from cscbench.asking import progress as progress_module
+from cscbench.asking.progress import progress
+from cscbench.content.extras import need, versions
+from cscbench.content.plugins import load, names
+from cscbench.values.errors import UserError
 
 SMALL = ("--limit", "2", "--encoder", "none")
 HEAVY = ("torch", "transformers", "peft", "pandas", "plotly", "numpy", "sacrebleu", "bert_score", "pyarrow", "sklearn")
@@ -237,7 +237,9 @@ def test_a_missing_extra_comes_with_its_pip_line():
 def test_a_plugin_that_does_not_load_is_named(tmp_path, monkeypatch, module):
     (tmp_path / "broken-1.dist-info").mkdir()
     (tmp_path / "broken-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (tmp_path / "broken-1.dist-info/entry_points.txt").write_text(f"[cscbench.scorers]\nbroken = {module}:FACTORY\n")
+    (tmp_path / "broken-1.dist-info/entry_points.txt").write_text(
+        f"[cscbench.scoring.scorer]\nbroken = {module}:FACTORY\n"
+    )
     (tmp_path / "missing_dependency.py").write_text("import no_such_module\n")
     (tmp_path / "no_attribute.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from cscbench.cost import Cost, Session, Usage, cost_of, usage_of
-from cscbench.records import Price, Reply
-from cscbench.store import StoredReply
+from cscbench.asking.cost import Cost, Session, Usage, cost_of, usage_of
+from cscbench.asking.store import StoredReply
+from cscbench.values.asking import Price, Reply
 
 
 def line(name: str, reply: Reply, key: str = "k") -> StoredReply:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from cscbench import results
-from cscbench.plan import RunOptions, prepare
+from cscbench.runs import results
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare
 
 PLUGIN = """
 import asyncio, os, signal
@@ -50,7 +51,7 @@ def counting(tmp_path, monkeypatch):
     (site / "counting_plugin.py").write_text(PLUGIN, encoding="utf-8")
     meta = "Metadata-Version: 2.1\nName: counting-plugin\nVersion: 1.0\n"
     (site / "counting_plugin-1.0.dist-info/METADATA").write_text(meta, encoding="utf-8")
-    points = "[cscbench.adapters]\ncounting = counting_plugin:KIND\n"
+    points = "[cscbench.models.backend]\ncounting = counting_plugin:KIND\n"
     (site / "counting_plugin-1.0.dist-info/entry_points.txt").write_text(points, encoding="utf-8")
     (tmp_path / "model_cards").mkdir()
     (tmp_path / "model_cards/counting.md").write_text(CARD, encoding="utf-8")

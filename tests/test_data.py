@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cscbench.data import Fault, load_csconv
-from cscbench.errors import UserError
-from cscbench.records import Dialogue, Language, Speaker, Turn
+from cscbench.content.csconv import Fault, load_csconv
+from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
+from cscbench.values.errors import UserError
 
 
 def record(number: int = 0, **fields):

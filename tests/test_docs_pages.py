@@ -9,17 +9,19 @@ import pytest
 import yaml
 from pages import commands, page, shown_files, table
 
-from cscbench.adapters.hf import HfOptions, options
-from cscbench.adapters.openai import OPENAI, OpenAiOptions
-from cscbench.adapters.openai import options as server_options
-from cscbench.adapters.vllm import VLLM, VllmOptions
-from cscbench.cards import CardFile, Variant, resolve_card
-from cscbench.errors import UserError
-from cscbench.records import Condition, Context, Language, ModelCard, Sampling
-from cscbench.scorers import ScorerSetting
-from cscbench.scorers.bertscore import BertScorer, EncoderOptions
-from cscbench.strategies import CSC
-from cscbench.tasks import DataFiles, TaskFile, find_task
+from cscbench.content.cards import CardFile, Variant, resolve_card
+from cscbench.content.tasks import DataFiles, TaskFile, find_task
+from cscbench.models.hf import HfOptions, options
+from cscbench.models.openai import OPENAI, OpenAiOptions
+from cscbench.models.openai import options as server_options
+from cscbench.models.vllm import VLLM, VllmOptions
+from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorers.bertscore import BertScorer, EncoderOptions
+from cscbench.values.asking import ModelCard, Sampling
+from cscbench.values.condition import Condition, Context
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
+from cscbench.values.strategies import CSC
 
 CARDS, TASKS = page("cards.md"), page("tasks.md")
 
@@ -98,7 +100,7 @@ def test_the_marked_options_of_vllm_are_the_local_ones():
 
 def test_every_form_of_weights_is_taken_for_what_the_page_says(tmp_path, monkeypatch):
     """Weights that are not there: the error says as what they were looked for."""
-    from cscbench.weights.source import identify
+    from cscbench.models.weights import identify
 
     monkeypatch.setenv("HOME", str(tmp_path))
     looked_for = {
@@ -119,7 +121,7 @@ def test_every_form_of_weights_is_taken_for_what_the_page_says(tmp_path, monkeyp
 
 
 def test_the_packaged_weights_of_the_page_are_those_there_are():
-    from cscbench.weights.catalog import SHIPPED
+    from cscbench.demo_weights.catalog import SHIPPED
 
     (row,) = [row for row in table(CARDS, "Weights") if row[0].startswith("package:")]
     assert set(re.findall(r"`([^`]+)`", f"`{row[1].partition(': ')[2]}`".replace("``", "`"))) == set(SHIPPED)
@@ -159,13 +161,13 @@ def test_the_faults_are_told_in_the_words_of_the_page(shown, cscbench):
 
 @pytest.mark.parametrize("spelling", re.findall(r"`([^`]+)`", re.search(r"A label may be written (.*)", TASKS)[1]))
 def test_every_spelling_of_a_label_on_the_page_is_read(spelling):
-    from cscbench.strategies import normalise
+    from cscbench.values.strategies import normalise
 
     assert normalise(spelling) == ("GT",)
 
 
 def test_every_speaker_on_the_page_is_read(tmp_path):
-    from cscbench.data import load_csconv
+    from cscbench.content.csconv import load_csconv
 
     (row,) = re.findall(r"^\| `speaker` \| (.*) \|$", TASKS, re.MULTILINE)
     ours, theirs = (re.findall(r"`([^`]+)`", half) for half in row.split(";"))

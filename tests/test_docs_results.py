@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from pages import commands, page, table
 
-from cscbench.cost import Cost, Usage
-from cscbench.meter import EVERY_S
-from cscbench.plan import RunOptions, prepare
-from cscbench.results import EngineSummary
-from cscbench.run import run
+from cscbench.asking.cost import Cost, Usage
+from cscbench.asking.meter import EVERY_S
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare
+from cscbench.runs.results import EngineSummary
+from cscbench.runs.run import run
 
 PAGE = page("results.md")
 

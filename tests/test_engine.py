@@ -12,15 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cscbench import store
-from cscbench.adapters import LoadedAdapter
-from cscbench.engine import play_all
-from cscbench.errors import UserError
-from cscbench.play import Protocol, play
-from cscbench.progress import Progress
-from cscbench.prompts import NamedPrompt, Prompt, PromptStep
-from cscbench.records import Context, Dialogue, Form, Language, Reply, Sampling, Speaker, Step, Turn
-from cscbench.strategies import CSC
+from cscbench.asking import store
+from cscbench.asking.engine import play_all
+from cscbench.asking.plays import Protocol, play
+from cscbench.asking.progress import Progress
+from cscbench.content.prompts import NamedPrompt, Prompt, PromptStep
+from cscbench.models.backend import LoadedAdapter
+from cscbench.values.asking import Reply, Sampling
+from cscbench.values.condition import Context, Form, Step
+from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
+from cscbench.values.errors import UserError
+from cscbench.values.strategies import CSC
 
 STEPS = (
     PromptStep(Step.STRATEGY, "{{ customer }}?", "{{ strategy.en }}"),
@@ -229,7 +231,7 @@ def test_a_dialogue_with_nothing_to_ask_has_no_predictions(tmp_path):
 
 
 def test_more_work_than_was_known_of_is_no_negative_time(caplog, monkeypatch):
-    monkeypatch.setattr("cscbench.progress._PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr("cscbench.asking.progress._PLAIN_EVERY_S", 0.0)
     caplog.set_level("INFO", "cscbench")
     bar = Progress("test", 1)
     for _ in range(3):

@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from cscbench import meter, store
-from cscbench.cost import Session
-from cscbench.meter import Meter, Metered, joules, peak_device_memory, peak_memory
-from cscbench.records import ChatRole, Message, Reply, Request, Sampling, Step
+from cscbench.asking import meter, store
+from cscbench.asking.cost import Session
+from cscbench.asking.meter import Meter, Metered, joules, peak_device_memory, peak_memory
+from cscbench.values.asking import ChatRole, Message, Reply, Request, Sampling
+from cscbench.values.condition import Step
 
 ASKED = Request("d/0/joint", "d", 0, Step.JOINT, (Message(ChatRole.USER, "hi"),), Sampling())
 
@@ -125,7 +126,7 @@ def test_peak_memory_is_of_this_process_and_of_its_living_children():
 
 def test_torch_is_never_imported_for_a_measure(cscbench, tmp_path):
     script = (
-        "import sys; from pathlib import Path; from cscbench.meter import Meter\n"
+        "import sys; from pathlib import Path; from cscbench.asking.meter import Meter\n"
         f"Meter(Path({str(tmp_path / 's.jsonl')!r}), ('cuda:0',)).close()\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
@@ -190,7 +191,7 @@ def measured(driver, devices: tuple[str, ...], visible: str | None, path) -> Ses
     env.pop("CUDA_VISIBLE_DEVICES", None)
     if visible is not None:
         env["CUDA_VISIBLE_DEVICES"] = visible
-    script = f"from pathlib import Path; from cscbench.meter import Meter, joules; print(joules({devices!r}))\n"
+    script = f"from pathlib import Path; from cscbench.asking.meter import Meter, joules; print(joules({devices!r}))\n"
     script += f"Meter(Path({str(path)!r}), {devices!r}).close()"
     done = subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True)
     return done.stdout.strip(), lines(path)[-1]

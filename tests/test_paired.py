@@ -8,12 +8,14 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
 from scipy import stats as scipy_stats
 
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import ScorerSetting, ratio
-from cscbench.scorers.bleu import BleuScorer
-from cscbench.stats import IntervalMethod, Resampling, expanded_tail, intervals, resample_weights
-from cscbench.stats.paired import PERMUTATIONS, bootstrap_p, compare_sums, detectable, holm, permutation_test
-from cscbench.strategies import CSC
+from cscbench.scoring.bootstrap import IntervalMethod, Resampling, expanded_tail, intervals, resample_weights
+from cscbench.scoring.paired import PERMUTATIONS, bootstrap_p, compare_sums, detectable, holm, permutation_test
+from cscbench.scoring.scorer import ScorerSetting, ratio
+from cscbench.scoring.scorers.bleu import BleuScorer
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 WORDS = ["your", "parcel", "left", "our", "warehouse", "today", "sorry", "for", "a", "delay", "refund", "soon"]
 

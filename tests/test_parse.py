@@ -6,12 +6,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cscbench.parse import Parsed, parse
-from cscbench.prompts import answer_message
-from cscbench.records import Condition, Form, Language, Step
-from cscbench.shipped import content_root
-from cscbench.strategies import CSC
-from cscbench.tasks import find_task
+from cscbench.asking.parse import Parsed, parse
+from cscbench.content.prompts import answer_message
+from cscbench.content.shipped import content_root
+from cscbench.content.tasks import find_task
+from cscbench.values.condition import Condition, Form, Step
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC
 
 PROMPT_FILES = sorted(content_root().glob("tasks/*/prompts/*/*/*.yaml"))
 CODES = [s.code for s in CSC.strategies]

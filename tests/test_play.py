@@ -6,22 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cscbench.play import Protocol, play, request_seed
-from cscbench.prompts import NamedPrompt, Prompt, PromptStep
-from cscbench.records import (
-    ChatRole,
-    Context,
-    Dialogue,
-    Form,
-    Language,
-    Message,
-    Reply,
-    Sampling,
-    Speaker,
-    Step,
-    Turn,
-)
-from cscbench.strategies import CSC
+from cscbench.asking.plays import Protocol, play, request_seed
+from cscbench.content.prompts import NamedPrompt, Prompt, PromptStep
+from cscbench.values.asking import ChatRole, Message, Reply, Sampling
+from cscbench.values.condition import Context, Form, Step
+from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
+from cscbench.values.strategies import CSC
 
 # Shapes that cannot be mistaken for one another: `<` asks, `>` answers.
 STEPS = {

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.cards import read_options
-from cscbench.errors import UserError
-from cscbench.records import Frozen, ModelCard
+from cscbench.content.cards import read_options
+from cscbench.values.asking import ModelCard
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
 
 MODULE = """
 import msgspec
@@ -62,8 +63,8 @@ def card(tmp_path):
     [
         ("tasks", "theirs:task", "a task named 'csconv_sample'; it is found as 'x'"),
         ("tasks", "theirs:NUMBER", "theirs:NUMBER: no function `task() -> Task`"),
-        ("tasks", "theirs:Heard", "returned a Heard, not a cscbench.tasks.Task"),
-        ("tasks", "theirs:nothing", "plugin cscbench.tasks: x = theirs:nothing cannot be loaded"),
+        ("tasks", "theirs:Heard", "returned a Heard, not a cscbench.content.tasks.Task"),
+        ("tasks", "theirs:nothing", "plugin cscbench.content.tasks: x = theirs:nothing cannot be loaded"),
         ("tasks", "not_there:task", "No module named 'not_there'"),
         ("scorers", "theirs:NUMBER", "scorer 'x': its entry point names a int, not a factory of scorers"),
         ("scorers", "theirs:BleuScorer", "scorers 'bleu' and 'x' both give bleu_2: leave one out"),
@@ -88,7 +89,7 @@ def test_one_broken_task_does_not_hide_the_others(offer, cscbench):
     done = cscbench("tasks")
     assert done.returncode == 0
     assert "csconv_sample" in done.stdout
-    assert "broken: plugin cscbench.tasks: broken = not_there:task" in done.stderr
+    assert "broken: plugin cscbench.content.tasks: broken = not_there:task" in done.stderr
 
 
 def test_a_task_made_of_another_one_is_listed_and_found_under_its_own_name(offer, cscbench):
@@ -127,7 +128,7 @@ def test_a_task_py_is_part_of_what_its_runs_are(tmp_path, cscbench):
     names = []
     for title in ("One", "Two"):
         (folder / "task.py").write_text(
-            "import msgspec\nfrom cscbench.tasks import find_task\n\n\ndef task():\n"
+            "import msgspec\nfrom cscbench.content.tasks import find_task\n\n\ndef task():\n"
             f"    return msgspec.structs.replace(find_task('csconv_sample'), name='mine', title='{title}')\n",
             encoding="utf-8",
         )

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.errors import UserError
-from cscbench.prompts import answer_message, ask_message, read_prompt, system_message
-from cscbench.records import ChatRole, Condition, Language, Message, Step
-from cscbench.shipped import content_root
-from cscbench.strategies import CSC
+from cscbench.content.prompts import answer_message, ask_message, read_prompt, system_message
+from cscbench.content.shipped import content_root
+from cscbench.values.asking import ChatRole, Message
+from cscbench.values.condition import Condition, Step
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
+from cscbench.values.strategies import CSC
 
 SHIPPED = content_root() / "tasks" / "csconv" / "prompts"
 GOOD = """\

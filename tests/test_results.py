@@ -16,9 +16,9 @@ from jsonschema import Draft202012Validator
 from sacrebleu.metrics.bleu import BLEU
 from sklearn.metrics import accuracy_score
 
-from cscbench import results
-from cscbench.errors import UserError
-from cscbench.run import rescore
+from cscbench.runs import results
+from cscbench.runs.run import rescore
+from cscbench.values.errors import UserError
 
 DATA = Path(__file__).parents[1] / "tasks" / "csconv_sample" / "data" / "test.jsonl"
 CHECK = Draft202012Validator(results.schema())
@@ -58,7 +58,7 @@ def workplace(tmp_path_factory) -> Iterator[Path]:
     info = place / "noisy_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy-plugin\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[cscbench.adapters]\nnoisy = noisy_plugin:KIND\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[cscbench.models.backend]\nnoisy = noisy_plugin:KIND\n", encoding="utf-8")
     (place / "model_cards").mkdir()
     for name in ("noisy", "deaf"):
         card = f"---\nname: {name}\nadapter: noisy\nlanguages: [zh, en]\n---\n"

@@ -71,7 +71,7 @@ class Forked:
     def __init__(self, args: list[str], folder: Path) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(
-            ["cscbench.run", "cscbench.train.tune", "transformers.models.llama.modeling_llama"]
+            ["cscbench.runs.run", "cscbench.train.tune", "transformers.models.llama.modeling_llama"]
         )
         self._process = context.Process(target=_forked, args=(args, str(folder), dict(os.environ)))
         self._process.start()

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from cscbench.plan import RunOptions, prepare, run_record
-from cscbench.records import Condition, Context, Language
-from cscbench.run import run
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare, run_record
+from cscbench.runs.run import run
+from cscbench.values.condition import Condition, Context
+from cscbench.values.dialogue import Language
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--limit", "2", "--encoder", "none")
@@ -164,7 +166,7 @@ def flaky(tmp_path, monkeypatch):
     (site / "flaky-1.0.dist-info").mkdir(parents=True)
     (site / "flaky.py").write_text(PLUGIN, encoding="utf-8")
     (site / "flaky-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: flaky\nVersion: 1.0\n")
-    (site / "flaky-1.0.dist-info/entry_points.txt").write_text("[cscbench.adapters]\nflaky = flaky:KIND\n")
+    (site / "flaky-1.0.dist-info/entry_points.txt").write_text("[cscbench.models.backend]\nflaky = flaky:KIND\n")
     (tmp_path / "model_cards").mkdir()
     (tmp_path / "model_cards/flaky.md").write_text("---\nname: flaky\nadapter: flaky\n---\n", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(site))
@@ -326,8 +328,8 @@ def test_an_out_below_a_file_is_refused(cscbench, tmp_path):
 
 def test_scores_of_another_encoder_of_the_same_name_are_not_taken_for_these(tmp_path, monkeypatch):
     # Two folders called `enc`: the second's scores must not be read from the first's results.
-    from cscbench import plan as module
-    from cscbench.scoring import ScoringPlan
+    from cscbench.runs import plan as module
+    from cscbench.scoring.plan import ScoringPlan
 
     def fingerprint_in(folder: str) -> object:
         path = tmp_path / folder / "enc"

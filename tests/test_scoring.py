@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from cscbench.errors import UserError
-from cscbench.records import Condition, Form, Language, Metric, Pair
-from cscbench.scoring import Scored, ScoringPlan, build_scorers, score
-from cscbench.stats import Resampling
-from cscbench.strategies import CSC, stage_of
+from cscbench.scoring.bootstrap import Resampling
+from cscbench.scoring.plan import ScoringPlan
+from cscbench.scoring.score import Scored, build_scorers, score
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
+from cscbench.values.metrics import Metric
+from cscbench.values.strategies import CSC, stage_of
+from cscbench.values.transcript import Pair
 
 CODES = [strategy.code for strategy in CSC.strategies]
 ZH, EN = Language.ZH, Language.EN

@@ -10,13 +10,7 @@ from sacrebleu.metrics.bleu import BLEU
 from scipy.stats import norm, t
 from sklearn.metrics import accuracy_score, f1_score
 
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import ScorerSetting, ratio
-from cscbench.scorers.bleu import BleuScorer
-from cscbench.scorers.rouge import RougeScorer
-from cscbench.scorers.strategy import StrategyScorer
-from cscbench.scoring import ScoringPlan, build_scorers, score
-from cscbench.stats import (
+from cscbench.scoring.bootstrap import (
     Resampling,
     dialogue_numbers,
     expanded_tail,
@@ -24,7 +18,16 @@ from cscbench.stats import (
     resample_weights,
     sum_by_dialogue,
 )
-from cscbench.strategies import CSC
+from cscbench.scoring.plan import ScoringPlan
+from cscbench.scoring.score import build_scorers, score
+from cscbench.scoring.scorer import ScorerSetting, ratio
+from cscbench.scoring.scorers.bleu import BleuScorer
+from cscbench.scoring.scorers.rouge import RougeScorer
+from cscbench.scoring.scorers.strategy import StrategyScorer
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 SETTING = ScorerSetting((Language.EN,), Condition.JOINT, CSC)
 WORDS = ["your", "parcel", "left", "our", "warehouse", "today", "sorry", "refund"]

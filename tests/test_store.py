@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from cscbench import store
-from cscbench.errors import UserError
-from cscbench.plan import RunOptions, prepare, run_record
-from cscbench.records import ChatRole, Message, Reply, Request, Sampling, Step
-from cscbench.runfile import EngineRecord
+from cscbench.asking import store
+from cscbench.asking.record import EngineRecord
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare, run_record
+from cscbench.values.asking import ChatRole, Message, Reply, Request, Sampling
+from cscbench.values.condition import Step
+from cscbench.values.errors import UserError
 
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

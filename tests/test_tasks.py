@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.errors import UserError
-from cscbench.records import Condition, Language, Speaker
-from cscbench.shipped import content_root
-from cscbench.tasks import Task, find_task, task_names
+from cscbench.content.shipped import content_root
+from cscbench.content.tasks import Task, find_task, task_names
+from cscbench.values.condition import Condition
+from cscbench.values.dialogue import Language, Speaker
+from cscbench.values.errors import UserError
 
 SAMPLE = content_root() / "tasks" / "csconv_sample" / "data"
 RECORD = {

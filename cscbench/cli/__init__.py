@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cscbench import __version__
-from cscbench.errors import UserError
+from cscbench.values.errors import UserError
 
 _COMMANDS = {
     "agree": ("cscbench.cli.agree:agree", "Compare two runs: texts and metrics."),
@@ -46,7 +46,7 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from cscbench.yamlfile import did_you_mean
+            from cscbench.content.yaml_file import did_you_mean
 
             ctx.fail(f"no command {args[0]!r}{did_you_mean(args[0], list(_COMMANDS))}")
         return super().resolve_command(ctx, args)

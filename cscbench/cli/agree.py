@@ -30,11 +30,11 @@ def agree(
     """
     import msgspec
 
-    from cscbench import store
-    from cscbench.agree import agree as compare
-    from cscbench.agree.sides import read_side
-    from cscbench.agree.tables import show_agreement
-    from cscbench.agree.units import find_unit
+    from cscbench.asking import store
+    from cscbench.cli.show.agreement import show_agreement
+    from cscbench.comparing.agree.agree import agree as compare
+    from cscbench.comparing.agree.sides import read_side
+    from cscbench.comparing.agree.units import find_unit
 
     a, b = read_side(run_a), read_side(run_b)
     found = compare(a, b, find_unit(tokenizer, a.run, b.run), first, examples, encoder)

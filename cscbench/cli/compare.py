@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cscbench.cli.choices import EnumChoice
-from cscbench.stats import IntervalMethod
+from cscbench.scoring.bootstrap import IntervalMethod
 
 
 class _Format(StrEnum):
@@ -46,11 +46,11 @@ def compare(
 
     import msgspec
 
-    from cscbench.agree.sides import read_side
-    from cscbench.compare import compare as compared
-    from cscbench.compare import formats
-    from cscbench.compare.tables import show_comparison
-    from cscbench.stats import Resampling
+    from cscbench.cli.show.comparison import show_comparison
+    from cscbench.comparing.agree.sides import read_side
+    from cscbench.comparing.compare import compare as compared
+    from cscbench.publishing import formats
+    from cscbench.scoring.bootstrap import Resampling
 
     first = baseline or runs[0]
     folders = [first, *(run for run in runs if run.resolve() != first.resolve())] if baseline else runs

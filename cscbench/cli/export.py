@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cscbench.cli.choices import EnumChoice
-from cscbench.export import Target
+from cscbench.publishing.export import Target
 
 
 @click.command()
@@ -15,8 +15,8 @@ from cscbench.export import Target
 @click.option("--dataset", default="", metavar="OWNER/NAME", help="The data's id on the Hub, for `hf`'s .eval_results.")
 def export(runs: tuple[Path, ...], target: Target, out: Path, dataset: str) -> None:
     """Write the finished runs in RUNS, run folders or folders of them, in the form of another tool."""
-    from cscbench import export as exports
-    from cscbench.results import find_runs
+    from cscbench.publishing import export as exports
+    from cscbench.runs.results import find_runs
 
     found = [exports.read_finished(run) for given in runs for run in find_runs(given)]
     for path in exports.write(exports.export(found, target, dataset), out):

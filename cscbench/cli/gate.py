@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cscbench.gate import Verdict
-    from cscbench.gate.evidence import Baseline
-    from cscbench.gate.rules import Rules
+    from cscbench.comparing.gate.evidence import Baseline
+    from cscbench.comparing.gate.rules import Rules
+    from cscbench.comparing.gate.verdict import Verdict
 
 Gate = tuple["Rules", "Baseline | None"]
 
@@ -39,7 +39,7 @@ def gate(
     Exit codes: 0 passed, 1 regressed, 2 a mistake in what was given, 3 the run is broken or partial, 4 too little data
     to tell.
     """
-    from cscbench.gate import report
+    from cscbench.publishing import gate_report as report
 
     verdict = judge_run(run, read_gate(rules, baseline), encoder)
     if junit_file is not None:
@@ -55,9 +55,9 @@ def read_gate(rules: Path, baseline: Path | None) -> Gate:
     Raises:
         UserError: either is not to be had, or a rule that compares has no baseline.
     """
-    from cscbench.errors import UserError
-    from cscbench.gate.evidence import read_baseline
-    from cscbench.gate.rules import read_rules
+    from cscbench.comparing.gate.evidence import read_baseline
+    from cscbench.comparing.gate.rules import read_rules
+    from cscbench.values.errors import UserError
 
     read = read_rules(rules)
     where = baseline or read.baseline
@@ -68,9 +68,9 @@ def read_gate(rules: Path, baseline: Path | None) -> Gate:
 
 def judge_run(run: Path, read: Gate, encoder: str) -> "Verdict":
     """Judge a run, and print a line a rule."""
-    from cscbench.gate import report
-    from cscbench.gate.evidence import check_run
-    from cscbench.stats import Resampling
+    from cscbench.comparing.gate.evidence import check_run
+    from cscbench.publishing import gate_report as report
+    from cscbench.scoring.bootstrap import Resampling
 
     verdict = check_run(run, *read, encoder, Resampling())
     click.echo("\n".join(report.lines(verdict)))
@@ -78,7 +78,7 @@ def judge_run(run: Path, read: Gate, encoder: str) -> "Verdict":
 
 
 def _write(path: Path, text: str, mode: str) -> None:
-    from cscbench.errors import UserError
+    from cscbench.values.errors import UserError
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cscbench.judge.calibrate import Calibration
-    from cscbench.judge.panel import Judge, Judged
-    from cscbench.judge.ratings import Ratings
-    from cscbench.tasks import Task
+    from cscbench.content.tasks import Task
+    from cscbench.judging.calibrate import Calibration
+    from cscbench.judging.panel import Judge, Judged
+    from cscbench.judging.ratings import Ratings
 
 
 @click.group()
@@ -40,12 +40,12 @@ def calibrate(
 
     Exit codes: 0 fit, 1 unfit or drifted, 2 a mistake in what was given, 3 the judge did not answer everything.
     """
-    from cscbench.judge import JudgeOptions, Level
-    from cscbench.judge.panel import resolve_judges
-    from cscbench.judge.ratings import read_csv
-    from cscbench.judge.show import show_calibration
-    from cscbench.records import Language
-    from cscbench.tasks import find_task
+    from cscbench.cli.show.calibration import show_calibration
+    from cscbench.content.tasks import find_task
+    from cscbench.judging.panel import resolve_judges
+    from cscbench.judging.ratings import read_csv
+    from cscbench.values.dialogue import Language
+    from cscbench.values.judging import JudgeOptions, Level
 
     task = find_task(task_name)
     rows = read_csv(ratings or _anchors(task))
@@ -61,7 +61,7 @@ def calibrate(
 
 
 def _anchors(task: "Task") -> Path:
-    from cscbench.errors import UserError
+    from cscbench.values.errors import UserError
 
     if task.anchors is None:
         raise UserError(f"{task.name}: the task has no anchors: give a file of ratings")
@@ -69,7 +69,7 @@ def _anchors(task: "Task") -> Path:
 
 
 def _folder(one: "Judge", out: Path) -> Path:
-    from cscbench.judge.panel import FOLDER
+    from cscbench.judging.panel import FOLDER
 
     return out / FOLDER / one.folder
 
@@ -77,11 +77,11 @@ def _folder(one: "Judge", out: Path) -> Path:
 def _calibrate(
     task: "Task", rows: "Ratings", one: "Judge", against: Path | None, out: Path, trust_remote_code: bool
 ) -> "Calibration":
-    from cscbench.errors import UserError
-    from cscbench.judge import calibrate as calibration
-    from cscbench.judge.panel import ratings_record, run_judge
-    from cscbench.judge.ratings import items_of_ratings
-    from cscbench.stats import Resampling
+    from cscbench.judging import calibrate as calibration
+    from cscbench.judging.panel import ratings_record, run_judge
+    from cscbench.judging.ratings import items_of_ratings
+    from cscbench.scoring.bootstrap import Resampling
+    from cscbench.values.errors import UserError
 
     place = _folder(one, out) / calibration.FILE
     before = calibration.read(against) if against is not None else None

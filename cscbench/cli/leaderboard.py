@@ -16,9 +16,9 @@ def leaderboard() -> None:
 @click.option("--replace", is_flag=True, help="Put the run in the place of an entry with other content.")
 def add(runs: tuple[Path, ...], board: str, replace: bool) -> None:
     """Add the finished runs in RUNS, run folders or folders of them, to a board in the working directory."""
-    from cscbench.leaderboard.add import add as add_run
-    from cscbench.leaderboard.boards import find_board
-    from cscbench.results import find_runs
+    from cscbench.publishing.board.add import add as add_run
+    from cscbench.publishing.board.boards import find_board
+    from cscbench.runs.results import find_runs
 
     found, folder = find_board(board)
     for run in [run for given in runs for run in find_runs(given)]:
@@ -33,9 +33,9 @@ def check(ctx: click.Context, board: str | None) -> None:
 
     Exit codes: 0 sound, 1 problems, 2 a mistake in what was given.
     """
-    from cscbench.errors import UserError
-    from cscbench.leaderboard.boards import board_folders, find_board
-    from cscbench.leaderboard.check import check as check_board
+    from cscbench.publishing.board.boards import board_folders, find_board
+    from cscbench.publishing.board.check import check as check_board
+    from cscbench.values.errors import UserError
 
     names = [board] if board else list(board_folders())
     if not names:
@@ -58,12 +58,12 @@ def check(ctx: click.Context, board: str | None) -> None:
 @click.option("--out", default="site", show_default=True, type=click.Path(path_type=Path), help="Where the pages go.")
 def build(board: str, runs: tuple[Path, ...], out: Path) -> None:
     """Build the static pages of a board: open index.html, or put the folder on any host."""
-    from cscbench.leaderboard.add import beside
-    from cscbench.leaderboard.boards import find_board, read_entries
-    from cscbench.leaderboard.rank import rank
-    from cscbench.leaderboard.site import build_site
-    from cscbench.results import find_runs
-    from cscbench.stats import Resampling
+    from cscbench.publishing.board.add import beside
+    from cscbench.publishing.board.boards import find_board, read_entries
+    from cscbench.publishing.board.rank import rank
+    from cscbench.publishing.site import build_site
+    from cscbench.runs.results import find_runs
+    from cscbench.scoring.bootstrap import Resampling
 
     found, folder = find_board(board)
     placed = beside(found, read_entries(folder), [run for given in runs for run in find_runs(given)])

@@ -6,9 +6,9 @@ import click
 @click.command()
 def models() -> None:
     """List the model cards: the working directory's, then the shipped ones."""
-    from cscbench import show
-    from cscbench.cards import card_files, read_card
-    from cscbench.errors import UserError
+    from cscbench.cli.show import results as show
+    from cscbench.content.cards import card_files, read_card
+    from cscbench.values.errors import UserError
 
     cards, broken = [], []
     for path in card_files().values():
@@ -22,9 +22,9 @@ def models() -> None:
 @click.command()
 def tasks() -> None:
     """List the tasks: the working directory's, the shipped ones, and those of installed packages."""
-    from cscbench import show
-    from cscbench.errors import UserError
-    from cscbench.tasks import find_task, task_names
+    from cscbench.cli.show import results as show
+    from cscbench.content.tasks import find_task, task_names
+    from cscbench.values.errors import UserError
 
     found, broken = [], []
     for name in task_names():

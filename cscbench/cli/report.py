@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cscbench.cli.choices import EnumChoice
-from cscbench.errors import UserError
-from cscbench.report import Form
+from cscbench.publishing.report import Form
+from cscbench.values.errors import UserError
 
 if TYPE_CHECKING:
-    from cscbench.report.study import Study
+    from cscbench.publishing.report.study import Study
 
 
 @click.command()
@@ -39,8 +39,8 @@ def report(
     It says in words what was found, how sure it is and where models are weak, with tables, examples and the commands
     to run it again (docs/reports.md).
     """
-    from cscbench import report as reports
-    from cscbench.stats import Resampling
+    from cscbench.publishing import report as reports
+    from cscbench.scoring.bootstrap import Resampling
 
     study = _study(runs, baseline, ladder, sizes, trend)
     found = reports.report(study, Resampling(), encoder)
@@ -51,7 +51,7 @@ def report(
 def _study(
     runs: tuple[Path, ...], baseline: Path | None, ladder: Path | None, sizes: Path | None, trend: bool
 ) -> "Study":
-    from cscbench.report import study
+    from cscbench.publishing.report import study
 
     asked = [name for name, given in (("--ladder", ladder), ("--sizes", sizes), ("--trend", trend)) if given]
     if len(asked) > 1:

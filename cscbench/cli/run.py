@@ -7,11 +7,12 @@ import click
 
 from cscbench.cli.choices import EnumChoice
 from cscbench.cli.gate import Gate, judge_run, read_gate
-from cscbench.judge import JudgeOptions, Level
-from cscbench.records import Condition, Context, Language
+from cscbench.values.condition import Condition, Context
+from cscbench.values.dialogue import Language
+from cscbench.values.judging import JudgeOptions, Level
 
 if TYPE_CHECKING:
-    from cscbench.plan import Plan
+    from cscbench.runs.plan import Plan
 
 
 @click.command()
@@ -94,8 +95,9 @@ def run(
     Killed at any moment, the same command goes on where it stopped; a finished run is only shown. With --gate, the exit
     code is that of `cscbench gate`.
     """
-    from cscbench import show
-    from cscbench.plan import RunOptions, prepare
+    from cscbench.cli.show import results as show
+    from cscbench.runs.options import RunOptions
+    from cscbench.runs.plan import prepare
 
     options = RunOptions(
         model=model,
@@ -127,9 +129,9 @@ def run(
 
 
 def _show_dry_run(plan: "Plan") -> None:
-    from cscbench import show
-    from cscbench.errors import UserError
-    from cscbench.plan import check_scoring
+    from cscbench.cli.show import results as show
+    from cscbench.runs.plan import check_scoring
+    from cscbench.values.errors import UserError
 
     check_scoring(plan)
     try:
@@ -141,10 +143,10 @@ def _show_dry_run(plan: "Plan") -> None:
 
 def _run(plan: "Plan") -> tuple[Path | None, int]:
     """Run and show; the folder, None where the budget stopped it, and the exit code."""
-    from cscbench import show
-    from cscbench.budget import BudgetSpent
-    from cscbench.results import failed_ratings
-    from cscbench.run import run as run_plan
+    from cscbench.asking.budget import BudgetSpent
+    from cscbench.cli.show import results as show
+    from cscbench.runs.results import failed_ratings
+    from cscbench.runs.run import run as run_plan
 
     try:
         folder, results = run_plan(plan)
@@ -162,6 +164,6 @@ def _run(plan: "Plan") -> tuple[Path | None, int]:
 
 def _judge(folder: Path | None, read: "Gate", encoder: str) -> int:
     """The gate's exit code; a run without results is a partial one."""
-    from cscbench.gate import ExitCode
+    from cscbench.comparing.gate.verdict import ExitCode
 
     return judge_run(folder, read, encoder).code if folder is not None else ExitCode.BROKEN

@@ -11,8 +11,8 @@ import click
 @click.option("--scorer", "scorers", multiple=True, metavar="NAME", help="A further scorer; may be repeated.")
 def score(run: Path, encoder: str, scorers: tuple[str, ...]) -> None:
     """Score the run in folder RUN again, without its model."""
-    from cscbench import show
-    from cscbench.run import rescore
+    from cscbench.cli.show import results as show
+    from cscbench.runs.run import rescore
 
     show.show_results(rescore(run, encoder, scorers))
 
@@ -21,7 +21,7 @@ def score(run: Path, encoder: str, scorers: tuple[str, ...]) -> None:
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 def show(runs: tuple[Path, ...]) -> None:
     """Show finished runs side by side, a column a run. A folder that holds runs stands for all of them."""
-    from cscbench.results import find_runs, read
-    from cscbench.show import show_comparison
+    from cscbench.cli.show.results import show_comparison
+    from cscbench.runs.results import find_runs, read
 
     show_comparison([read(folder) for given in runs for folder in find_runs(given)])

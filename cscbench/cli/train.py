@@ -3,8 +3,9 @@
 import click
 
 from cscbench.cli.choices import EnumChoice
-from cscbench.records import Condition, Language
 from cscbench.train.options import ALL_LINEAR, MOST_TOKENS, Recipe, TrainOptions
+from cscbench.values.condition import Condition
+from cscbench.values.dialogue import Language
 
 _POSITIVE, _SEED = click.IntRange(min=1), click.IntRange(0, 2**32 - 1)
 _RECIPE = Recipe()
@@ -110,10 +111,10 @@ def train(
 
     Killed at any moment, the same command goes on from its last checkpoint; a finished training is only shown.
     """
-    from cscbench import show
+    from cscbench.cli.show import results as show
+    from cscbench.cli.show.training import show_training
     from cscbench.train.folder import TRAINING
     from cscbench.train.plan import prepare
-    from cscbench.train.show import show_training
     from cscbench.train.train import train as train_plan
 
     recipe = Recipe(

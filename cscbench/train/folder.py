@@ -16,13 +16,13 @@ from typing import Any
 
 import msgspec
 
-from cscbench.adapters.lora import CONFIG, WEIGHTS
-from cscbench.errors import UserError
-from cscbench.fingerprint import digest, file_sha256
-from cscbench.records import Frozen
-from cscbench.runfile import DataRecord, Environment, ModelRecord
-from cscbench.store import read_value, write_atomic, write_json
+from cscbench.asking.record import DataRecord, Environment, ModelRecord
+from cscbench.asking.store import read_value, write_atomic, write_json
+from cscbench.content.hashes import digest, file_sha256
+from cscbench.models.lora import CONFIG, WEIGHTS
 from cscbench.train.sequences import Counts, LeftOut
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
 
 log = logging.getLogger("cscbench")
 

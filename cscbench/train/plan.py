@@ -8,17 +8,19 @@ from typing import Any
 import msgspec
 
 from cscbench import __version__
-from cscbench.adapters import find_adapter
-from cscbench.adapters.hf import HF, options
-from cscbench.cards import resolve_card
-from cscbench.data import load_csconv
-from cscbench.errors import UserError
-from cscbench.extras import versions
-from cscbench.fingerprint import digest
-from cscbench.prompts import NamedPrompt
-from cscbench.records import Dialogue, Frozen, Language, ModelCard
-from cscbench.tasks import Task, TaskData, find_task, task_data
+from cscbench.content.cards import resolve_card
+from cscbench.content.csconv import load_csconv
+from cscbench.content.extras import versions
+from cscbench.content.hashes import digest
+from cscbench.content.prompts import NamedPrompt
+from cscbench.content.tasks import Task, TaskData, find_task, task_data
+from cscbench.models.backend import find_adapter
+from cscbench.models.hf import HF, options
 from cscbench.train.options import Recipe, TrainOptions
+from cscbench.values.asking import ModelCard
+from cscbench.values.dialogue import Dialogue, Language
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
 
 PACKAGES = (*HF.packages, "accelerate")
 

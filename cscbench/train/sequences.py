@@ -8,10 +8,12 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from cscbench.adapters.chat import Chat, EncodedAnswer, SeamError, WindowError
-from cscbench.play import play_gold
-from cscbench.prompts import NamedPrompt
-from cscbench.records import Dialogue, Frozen, Language, Message
+from cscbench.asking.plays import play_gold
+from cscbench.content.prompts import NamedPrompt
+from cscbench.models.chat import Chat, EncodedAnswer, SeamError, WindowError
+from cscbench.values.asking import Message
+from cscbench.values.dialogue import Dialogue, Language
+from cscbench.values.frozen import Frozen
 
 
 class Example(Frozen, frozen=True):

@@ -7,22 +7,23 @@ from typing import Any
 
 import msgspec
 
-from cscbench import __version__, store
-from cscbench.adapters.chat import Chat
-from cscbench.adapters.hf import HF
-from cscbench.adapters.lora import WEIGHTS, lora_sha256
-from cscbench.errors import UserError
-from cscbench.extras import need
-from cscbench.fingerprint import file_sha256
-from cscbench.plan import environment, public_fields
-from cscbench.progress import progress
-from cscbench.records import Frozen
-from cscbench.runfile import DataRecord, ModelRecord
+from cscbench import __version__
+from cscbench.asking import store
+from cscbench.asking.progress import progress
+from cscbench.asking.record import DataRecord, ModelRecord, environment
+from cscbench.content.extras import need
+from cscbench.content.hashes import file_sha256
+from cscbench.models.backend import public_fields
+from cscbench.models.chat import Chat
+from cscbench.models.hf import HF
+from cscbench.models.lora import WEIGHTS, lora_sha256
 from cscbench.train import folder
 from cscbench.train.folder import SCHEMA, EpochLoss, TrainingRecord
 from cscbench.train.options import MOST_TOKENS
 from cscbench.train.plan import PACKAGES, TrainPlan, identity
 from cscbench.train.sequences import Material, material
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
 
 log = logging.getLogger("cscbench")
 
@@ -59,7 +60,7 @@ def train(plan: TrainPlan) -> TrainingRecord:
 
 
 def _train(plan: TrainPlan, out: Path, own: dict[str, Any]) -> _Trained:
-    from cscbench.adapters.hf.load import engine_facts, open_base
+    from cscbench.models.hf.load import engine_facts, open_base
     from cscbench.train.tune import put_on, tune
 
     options = plan.options

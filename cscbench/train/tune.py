@@ -16,13 +16,13 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.pytorch_utils import Conv1D
 
-from cscbench.errors import UserError
-from cscbench.progress import Progress, progress
+from cscbench.asking.progress import Progress, progress
+from cscbench.content.yaml_file import did_you_mean
 from cscbench.train import folder
 from cscbench.train.folder import EpochLoss
 from cscbench.train.options import ALL_LINEAR, Recipe, TrainOptions
 from cscbench.train.sequences import Example
-from cscbench.yamlfile import did_you_mean
+from cscbench.values.errors import UserError
 
 log = logging.getLogger("cscbench")
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cscbench.adapters import Adapter, LoadedAdapter, Setting
-from cscbench.adapters.hf import HF
-from cscbench.records import ChatRole, Message, ModelCard, Reply, Request, Sampling, Step
+from cscbench.models.backend import Adapter, LoadedAdapter, Setting
+from cscbench.models.hf import HF
+from cscbench.values.asking import ChatRole, Message, ModelCard, Reply, Request, Sampling
+from cscbench.values.condition import Step
 
 CHATML = (
     "{% for m in messages %}{{ '<s> ' + m['role'] + ' ' + m['content'] + ' <end> ' }}{% endfor %}"

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cscbench.adapters import LoadedAdapter, Setting
-from cscbench.adapters.openai import OPENAI
-from cscbench.records import ModelCard, Reply, Request, Sampling
+from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.openai import OPENAI
+from cscbench.values.asking import ModelCard, Reply, Request, Sampling
 
 
 def server_card(url: str, lora: str = "", weights: str = "", **options: Any) -> ModelCard:

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cscbench.adapters import Setting, find_adapter
-from cscbench.errors import UserError
-from cscbench.play import Protocol, play
-from cscbench.records import Condition, Context, Dialogue, Language, ModelCard, Sampling, Speaker, Turn
-from cscbench.tasks import find_task
+from cscbench.asking.plays import Protocol, play
+from cscbench.content.tasks import find_task
+from cscbench.models.backend import Setting, find_adapter
+from cscbench.values.asking import ModelCard, Sampling
+from cscbench.values.condition import Condition, Context
+from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
+from cscbench.values.errors import UserError
 
 ZH, EN = Language.ZH, Language.EN
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cscbench.adapters.chat import Chat, WindowError
-from cscbench.records import ChatRole, Message
+from cscbench.models.chat import Chat, WindowError
+from cscbench.values.asking import ChatRole, Message
 
 WORDS = ["sys", "x", "y", "user", "assistant", "system", "Customer:", "Supporter:", "<end>", "<eos>"]
 SYSTEM, USER, ASSISTANT = ChatRole

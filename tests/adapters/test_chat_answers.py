@@ -2,8 +2,8 @@
 
 import pytest
 
-from cscbench.adapters.chat import Chat, SeamError, WindowError
-from cscbench.records import ChatRole, Message
+from cscbench.models.chat import Chat, SeamError, WindowError
+from cscbench.values.asking import ChatRole, Message
 
 SYSTEM, USER, ASSISTANT = ChatRole
 WORDS = ["sys", "x", "y", "user", "assistant", "system", "Customer:", "Supporter:", "<end>", "<eos>", "<think>"]

@@ -9,11 +9,11 @@ from collections import Counter
 
 import pytest
 
-from cscbench.adapters.chat import Chat
-from cscbench.adapters.hf.batch import Memory
-from cscbench.adapters.hf.cache import PrefixCache
-from cscbench.adapters.hf.decode import Model
-from cscbench.adapters.hf.generate import HfAdapter
+from cscbench.models.chat import Chat
+from cscbench.models.hf.batch import Memory
+from cscbench.models.hf.cache import PrefixCache
+from cscbench.models.hf.decode import Model
+from cscbench.models.hf.generate import HfAdapter
 
 WORDS = ["a", "b", "c", "d", "e", "user", "assistant", "system", "go", "<end>", "<eos>", "<pad>"]
 WORDS += ["abcdef"]  # transformers' stop strings try every tokenizer on it

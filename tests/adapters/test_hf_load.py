@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.adapters import find_adapter
-from cscbench.errors import UserError
+from cscbench.models.backend import find_adapter
+from cscbench.values.errors import UserError
 
 RUN = ("run", "--task", "csconv_sample", "--limit", "1", "--encoder", "none")
 NO_NETWORK = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}
@@ -281,7 +281,7 @@ class TestThirdParty:
         (site / "shout.py").write_text(SHOUT)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shout\nVersion: 1.0\n")
         points = "shout = shout:KIND\nwrong = shout:NOT_A_KIND\ngone = shout:GONE\n"
-        (info / "entry_points.txt").write_text(f"[cscbench.adapters]\n{points}")
+        (info / "entry_points.txt").write_text(f"[cscbench.models.backend]\n{points}")
         return str(site)
 
     def test_an_adapter_of_under_15_lines_runs(self, cscbench, card, installed):

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cscbench.adapters import Setting
-from cscbench.adapters.chat import Chat
-from cscbench.adapters.hf import HF
-from cscbench.adapters.hf.cache import PrefixCache, Snapshot, read_first
-from cscbench.adapters.hf.size import sizes, state_bytes
-from cscbench.play import Protocol, play, play_turns
-from cscbench.records import Condition, Context, ModelCard, Sampling
-from cscbench.tasks import find_task
+from cscbench.asking.plays import Protocol, play, play_turns
+from cscbench.content.tasks import find_task
+from cscbench.models.backend import Setting
+from cscbench.models.chat import Chat
+from cscbench.models.hf import HF
+from cscbench.models.hf.cache import PrefixCache, Snapshot, read_first
+from cscbench.models.hf.size import sizes, state_bytes
+from cscbench.values.asking import ModelCard, Sampling
+from cscbench.values.condition import Condition, Context
 
 LIMIT = 1 << 30
 
@@ -231,7 +232,7 @@ class TestBatchSize:
     @pytest.mark.parametrize(("free", "expected"), [(1 << 40, 16), (0, 1)])
     def test_it_is_found_from_free_memory(self, free, expected, lively_model, load_hf, dialogues, prompts, monkeypatch):
         model = load_hf(lively_model("llama"), batch_size=1).adapter._model
-        monkeypatch.setattr("cscbench.adapters.hf.size.free_bytes", lambda _device: free)
+        monkeypatch.setattr("cscbench.models.hf.size.free_bytes", lambda _device: free)
         found = sizes(model.network, model.chat, dialogues, prompts[Condition.JOINT], 6)
         assert found.batch_size == expected
 
@@ -246,7 +247,7 @@ class TestBatchSize:
         )
         found = []
         for free, new in ((1 << 30, 6), (1 << 29, 6), (1 << 29, 100_000)):
-            monkeypatch.setattr("cscbench.adapters.hf.size.free_bytes", lambda _device, free=free: free)
+            monkeypatch.setattr("cscbench.models.hf.size.free_bytes", lambda _device, free=free: free)
             found.append(sizes(model.network, chat, dialogues, prompts[Condition.JOINT], new))
         assert found[0].kept_bytes == pytest.approx(2 * found[1].kept_bytes, abs=1)
         assert found[0].batch_size >= found[1].batch_size > found[2].batch_size

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from cscbench import extras
-from cscbench.adapters import Setting
-from cscbench.adapters.openai import OPENAI, OpenAiOptions, options
-from cscbench.errors import UserError
-from cscbench.plan import RunOptions, prepare, run_record
-from cscbench.records import Condition, ModelCard
+from cscbench.content import extras
+from cscbench.models.backend import Setting
+from cscbench.models.openai import OPENAI, OpenAiOptions, options
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare, run_record
+from cscbench.values.asking import ModelCard
+from cscbench.values.condition import Condition
+from cscbench.values.errors import UserError
 
 SECRET = "sk-proj-4711-secret"
 

@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from cscbench.adapters.openai.limits import Bucket, Gate, Window, retry_after
+from cscbench.models.openai.limits import Bucket, Gate, Window, retry_after
 
 
 @pytest.mark.parametrize(("per_minute", "amount"), [(60, 1), (600, 1), (6000, 37), (90, 1)])

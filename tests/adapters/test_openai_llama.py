@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from openai_help import ask, leave, loaded, server_card
 
-from cscbench import results
-from cscbench.errors import UserError
+from cscbench.runs import results
+from cscbench.values.errors import UserError
 
 KEY = "sk-llama-do-not-tell"
 

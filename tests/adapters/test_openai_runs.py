@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from fault_server import Call, Does, FaultServer, digest, error
 
-from cscbench import results
-from cscbench.parse import Form
-from cscbench.plan import RunOptions, prepare
-from cscbench.play import Protocol, play
-from cscbench.records import Context, Reply
+from cscbench.asking.parse import Form
+from cscbench.asking.plays import Protocol, play
+from cscbench.runs import results
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare
+from cscbench.values.asking import Reply
+from cscbench.values.condition import Context
 
 KEY = "sk-do-not-tell-4711"
 

@@ -5,9 +5,9 @@ import json
 import msgspec
 import pytest
 
-from cscbench.adapters.openai import OpenAiOptions
-from cscbench.adapters.openai.wire import Asking, Completion, body, reply_of, split_reasoning
-from cscbench.records import ChatRole, Message, Sampling
+from cscbench.models.openai import OpenAiOptions
+from cscbench.models.openai.wire import Asking, Completion, body, reply_of, split_reasoning
+from cscbench.values.asking import ChatRole, Message, Sampling
 
 MESSAGES = (Message(ChatRole.SYSTEM, "Be kind."), Message(ChatRole.USER, "您好"))
 

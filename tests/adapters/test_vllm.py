@@ -8,14 +8,16 @@ from importlib.util import find_spec
 
 import pytest
 
-from cscbench.adapters.vllm import VLLM, options
-from cscbench.adapters.vllm.guide import Guide, guides
-from cscbench.cards import card_files, find_card, resolve_card
-from cscbench.errors import UserError
-from cscbench.parse import parse
-from cscbench.prompts import answer_message, strategy_choices
-from cscbench.records import Condition, Language, ModelCard, Step
-from cscbench.tasks import find_task
+from cscbench.asking.parse import parse
+from cscbench.content.cards import card_files, find_card, resolve_card
+from cscbench.content.prompts import answer_message, strategy_choices
+from cscbench.content.tasks import find_task
+from cscbench.models.vllm import VLLM, options
+from cscbench.models.vllm.guide import Guide, guides
+from cscbench.values.asking import ModelCard
+from cscbench.values.condition import Condition, Step
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.plan import RunOptions, prepare
-from cscbench.run import run
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare
+from cscbench.runs.run import run
 
 # It answers with the reference. From turn `since` on it keeps three characters of it, and says another strategy and
 # other words; at turn `fails` there is no answer.
@@ -59,7 +60,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = place / "parrot_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-plugin\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[cscbench.adapters]\nparrot = parrot_plugin:KIND\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[cscbench.models.backend]\nparrot = parrot_plugin:KIND\n", encoding="utf-8")
     (place / "model_cards").mkdir()
     (place / "model_cards/parrot.md").write_text(CARD, encoding="utf-8")
     return place

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.agree.sides import common, read_side
-from cscbench.errors import UserError
-from cscbench.plan import RunOptions, prepare
-from cscbench.records import Context, Language
-from cscbench.run import run
+from cscbench.comparing.agree.sides import common, read_side
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare
+from cscbench.runs.run import run
+from cscbench.values.condition import Context
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
 
 BOTH = {"limit": 6}
 

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
-from cscbench.agree import agree
-from cscbench.agree.scores import differences, paired_sums, strategies
-from cscbench.agree.sides import common, read_side
-from cscbench.agree.units import characters
-from cscbench.records import Condition, Language
-from cscbench.stats import Resampling, cohen_kappa, expanded_tail, resample_weights
+from cscbench.comparing.agree.agree import agree
+from cscbench.comparing.agree.scores import differences, paired_sums, strategies
+from cscbench.comparing.agree.sides import common, read_side
+from cscbench.comparing.agree.units import characters
+from cscbench.scoring.bootstrap import Resampling, cohen_kappa, expanded_tail, resample_weights
+from cscbench.values.condition import Condition
+from cscbench.values.dialogue import Language
 
 ENGLISH = {"language": Language.EN, "limit": 7}
 

@@ -4,12 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cscbench.agree.sides import Common, Side
-from cscbench.agree.texts import compare, first_difference, group, groups, partings
-from cscbench.agree.units import Unit, characters
-from cscbench.plan import RunOptions, prepare, run_record
-from cscbench.records import Language, Reply
-from cscbench.store import StoredReply
+from cscbench.asking.store import StoredReply
+from cscbench.comparing.agree.sides import Common, Side
+from cscbench.comparing.agree.texts import compare, first_difference, group, groups, partings
+from cscbench.comparing.agree.units import Unit, characters
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare, run_record
+from cscbench.values.asking import Reply
+from cscbench.values.dialogue import Language
 
 WORDS = Unit("words", lambda texts: [text.split() for text in texts])
 

@@ -8,9 +8,10 @@ import pytest
 from msgspec import structs
 from transformers import AutoTokenizer
 
-from cscbench.agree.units import characters, find_unit
-from cscbench.errors import UserError
-from cscbench.plan import RunOptions, prepare, run_record
+from cscbench.comparing.agree.units import characters, find_unit
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare, run_record
+from cscbench.values.errors import UserError
 
 TEXTS = ["[Greeting] Hello, how can I help?", "您好，退款三天内到账。", ""]
 

@@ -30,12 +30,14 @@ import msgspec
 from workload import Batch, Ids, difference, prompt_ids, recorded, replies_in, requests, unique_tokens
 
 from cscbench import __version__
-from cscbench.adapters.chat import Chat
-from cscbench.extras import versions
-from cscbench.plan import Plan, RunOptions, prepare
-from cscbench.records import Frozen, Language
-from cscbench.run import run
-from cscbench.weights.source import fetch
+from cscbench.content.extras import versions
+from cscbench.models.chat import Chat
+from cscbench.models.weights import fetch
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import Plan, prepare
+from cscbench.runs.run import run
+from cscbench.values.dialogue import Language
+from cscbench.values.frozen import Frozen
 
 PINS = Path(__file__).parents[2] / "requirements" / "lm-eval.txt"
 BATCH_SIZES = (1, 4, 8, 16)

@@ -22,13 +22,15 @@ import click
 import msgspec
 from workload import plays
 
-from cscbench.adapters import Setting
-from cscbench.adapters.chat import Chat
-from cscbench.adapters.hf import HF, load
-from cscbench.plan import Plan, RunOptions, prepare
-from cscbench.play import Play
-from cscbench.records import Frozen, ModelCard, Reply, Sampling
-from cscbench.weights import locate
+from cscbench.asking.plays import Play
+from cscbench.demo_weights import locate
+from cscbench.models.backend import Setting
+from cscbench.models.chat import Chat
+from cscbench.models.hf import HF, load
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import Plan, prepare
+from cscbench.values.asking import ModelCard, Reply, Sampling
+from cscbench.values.frozen import Frozen
 
 HEAD = "| date | device | model | turns/s with reuse | without | ratio | peak memory |"
 

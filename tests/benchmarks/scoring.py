@@ -18,17 +18,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from cscbench.cards import resolve_card
-from cscbench.data import load_csconv
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import Scorer, ScorerSetting
-from cscbench.scorers.bertscore import BertScorer
-from cscbench.scorers.bleu import TOKENIZERS, BleuScorer
-from cscbench.scorers.rouge import RougeScorer, characters
-from cscbench.scorers.strategy import StrategyScorer
-from cscbench.stats import Matrix, Resampling, dialogue_numbers, resample_weights, sum_by_dialogue
-from cscbench.strategies import CSC
-from cscbench.weights import locate
+from cscbench.content.cards import resolve_card
+from cscbench.content.csconv import load_csconv
+from cscbench.demo_weights import locate
+from cscbench.scoring.bootstrap import Matrix, Resampling, dialogue_numbers, resample_weights, sum_by_dialogue
+from cscbench.scoring.scorer import Scorer, ScorerSetting
+from cscbench.scoring.scorers.bertscore import BertScorer
+from cscbench.scoring.scorers.bleu import TOKENIZERS, BleuScorer
+from cscbench.scoring.scorers.rouge import RougeScorer, characters
+from cscbench.scoring.scorers.strategy import StrategyScorer
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 TURNS, DIALOGUES, RESAMPLES = 25_810, 1_855, 1_000
 SAMPLE = Path(__file__).parents[2] / "tasks" / "csconv_sample" / "data" / "test.jsonl"

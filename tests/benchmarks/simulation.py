@@ -18,16 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from cscbench.agree.scores import scorers_of, side_sums
-from cscbench.agree.sides import read_side
-from cscbench.gate import Kind, Outcome, Rule
-from cscbench.gate.decide import decide
-from cscbench.gate.evidence import Sums, paired_evidence
-from cscbench.plan import RunOptions, prepare
-from cscbench.run import run
-from cscbench.scorers import MetricSpec, ratio
-from cscbench.stats import IntervalMethod, Resampling, intervals, resample_weights, student
-from cscbench.stats.paired import SIGNIFICANCE, permutation_test, standard_error
+from cscbench.comparing.agree.scores import scorers_of, side_sums
+from cscbench.comparing.agree.sides import read_side
+from cscbench.comparing.gate.decide import decide
+from cscbench.comparing.gate.evidence import Sums, paired_evidence
+from cscbench.comparing.gate.verdict import Kind, Outcome, Rule
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare
+from cscbench.runs.run import run
+from cscbench.scoring.bootstrap import IntervalMethod, Resampling, intervals, resample_weights, student
+from cscbench.scoring.paired import SIGNIFICANCE, permutation_test, standard_error
+from cscbench.scoring.scorer import MetricSpec, ratio
 
 Matrix = NDArray[np.float64]
 Summarise = Callable[[Matrix], Matrix]

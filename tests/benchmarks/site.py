@@ -20,11 +20,11 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parents[1] / "pages"))
 from site_help import BOARD, make_runs, renamed, run_entry
 
-from cscbench.leaderboard.rank import rank
-from cscbench.leaderboard.records import Placed
-from cscbench.leaderboard.site import Built, build_site
-from cscbench.results import read_pairs, write_pairs
-from cscbench.stats import Resampling
+from cscbench.publishing.board.rank import rank
+from cscbench.publishing.board.records import Placed
+from cscbench.publishing.site import Built, build_site
+from cscbench.runs.results import read_pairs, write_pairs
+from cscbench.scoring.bootstrap import Resampling
 
 FAMILIES = ("alpha", "beta", "gamma", "delta")
 USABLE = """() => new Promise((done) => {

@@ -8,11 +8,13 @@ from unittest import mock
 
 import msgspec
 
-from cscbench.adapters.chat import Chat
-from cscbench.plan import Plan
-from cscbench.play import Play, Protocol, play
-from cscbench.records import Context, Frozen, Reply, Request, Sampling
-from cscbench.store import REPLIES, StoredReply
+from cscbench.asking.plays import Play, Protocol, play
+from cscbench.asking.store import REPLIES, StoredReply
+from cscbench.models.chat import Chat
+from cscbench.runs.plan import Plan
+from cscbench.values.asking import Reply, Request, Sampling
+from cscbench.values.condition import Context
+from cscbench.values.frozen import Frozen
 
 Ids = tuple[int, ...]
 

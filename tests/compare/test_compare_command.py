@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from cscbench import results, store
-from cscbench.compare import formats
-from cscbench.plan import RunOptions, prepare
-from cscbench.run import run
+from cscbench.asking import store
+from cscbench.publishing import formats
+from cscbench.runs import results
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare
+from cscbench.runs.run import run
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.compare import Verdict, formats
-from cscbench.stats import LEVEL, IntervalMethod, Resampling
-from cscbench.stats.paired import PERMUTATIONS, POWER, SIGNIFICANCE, detectable
+from cscbench.comparing.compare import Verdict
+from cscbench.publishing import formats
+from cscbench.scoring.bootstrap import LEVEL, IntervalMethod, Resampling
+from cscbench.scoring.paired import PERMUTATIONS, POWER, SIGNIFICANCE, detectable
 
 PAGE = (Path(__file__).parents[2] / "docs/statistics.md").read_text(encoding="utf-8")
 

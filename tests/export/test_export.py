@@ -13,10 +13,10 @@ import pytest
 import yaml
 from pages import page, table
 
-from cscbench.errors import UserError
-from cscbench.export import Finished, Target, export, read_finished
-from cscbench.export.lm_eval import model_folder
-from cscbench.export.tables import METRIC_HEAD, TURN_HEAD
+from cscbench.publishing.export import Finished, Target, export, read_finished
+from cscbench.publishing.export.lm_eval import model_folder
+from cscbench.publishing.export.tables import METRIC_HEAD, TURN_HEAD
+from cscbench.values.errors import UserError
 
 HOSTILE = [
     "=HYPERLINK(1)",
@@ -218,7 +218,7 @@ def test_lm_evals_own_table_maker_reads_the_files(runs, tmp_path):
     python = os.environ.get("CSCBENCH_LM_EVAL", "")
     if not python:
         pytest.skip("needs lm-eval, in an environment of its own: make test-lm-eval")
-    from cscbench.export import write
+    from cscbench.publishing.export import write
 
     write(export(runs, Target.LM_EVAL), tmp_path / "out")
     done = subprocess.run([python, "-c", READS, tmp_path / "out"], capture_output=True, text=True, check=False)

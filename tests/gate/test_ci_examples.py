@@ -13,10 +13,11 @@ import pytest
 import yaml
 from junitparser import JUnitXml
 
-from cscbench import store
-from cscbench.gate.rules import read_rules
-from cscbench.plan import RunOptions, prepare
-from cscbench.run import run
+from cscbench.asking import store
+from cscbench.comparing.gate.rules import read_rules
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare
+from cscbench.runs.run import run
 
 DOCS = Path(__file__).parents[2] / "docs"
 OURS = "OWNER/cscbench/docs/ci@main"

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from cscbench.gate import Evidence, ExitCode, Judged, Kind, Outcome, Rule, Verdict
-from cscbench.gate.decide import caught, decide, dialogues_needed
+from cscbench.comparing.gate.decide import caught, decide, dialogues_needed
+from cscbench.comparing.gate.verdict import Evidence, ExitCode, Judged, Kind, Outcome, Rule, Verdict
 
 
 def rule(kind: Kind = Kind.MARGIN, limit: float = 2.0, confidence: float = 95.0) -> Rule:

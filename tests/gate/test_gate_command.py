@@ -8,9 +8,11 @@ import pytest
 from junitparser import Error, Failure, JUnitXml
 from markdown_it import MarkdownIt
 
-from cscbench import results, store
-from cscbench.plan import RunOptions, prepare
-from cscbench.run import rescore, run
+from cscbench.asking import store
+from cscbench.runs import results
+from cscbench.runs.options import RunOptions
+from cscbench.runs.plan import prepare
+from cscbench.runs.run import rescore, run
 
 RULES = "rules:\n- {metric: strategy_accuracy, margin: 1}\n- {metric: bleu_4, margin: 1, confidence: 90}\n"
 

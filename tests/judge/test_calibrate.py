@@ -11,8 +11,8 @@ from judge_help import judge_card, replied, says, verdict
 from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import cohen_kappa_score
 
-from cscbench.judge.bias import alpha, kappa, kendall, spearman
-from cscbench.judge.calibrate import ordered
+from cscbench.judging.bias import alpha, kappa, kendall, spearman
+from cscbench.judging.calibrate import ordered
 
 ANCHORS = Path(__file__).parents[2] / "tasks" / "csconv_sample" / "anchors.csv"
 ROWS = list(csv.DictReader(ANCHORS.read_text(encoding="utf-8").splitlines(keepends=True)))

@@ -8,8 +8,9 @@ import pytest
 from fault_server import Does, FaultServer
 from judge_help import judge_card, replied, says, verdict
 
-from cscbench import results, store
-from cscbench.judge.walk import REPEATS
+from cscbench.asking import store
+from cscbench.asking.judge_plays import REPEATS
+from cscbench.runs import results
 
 
 def judged(cscbench, *args: object, code: int = 0, model: str = "gold", limit: int = 4):

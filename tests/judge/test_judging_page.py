@@ -6,15 +6,15 @@ import pytest
 from click.testing import CliRunner
 from pages import commands, page, shown_files, table
 
-from cscbench.cards import resolve_card
+from cscbench.asking.judge_plays import REPEATS, TEMPERATURE
 from cscbench.cli import cli
-from cscbench.judge import TRIES
-from cscbench.judge.calibrate import CHANCE, CHANGE, MISSING, ORDER, SHIFT
-from cscbench.judge.ratings import _KNOWN, read_csv
-from cscbench.judge.rubric import RubricFile, read_rubric
-from cscbench.judge.walk import REPEATS, TEMPERATURE
-from cscbench.records import Language
-from cscbench.shipped import folders
+from cscbench.content.cards import resolve_card
+from cscbench.content.rubrics import RubricFile, read_rubric
+from cscbench.content.shipped import folders
+from cscbench.judging.calibrate import CHANCE, CHANGE, MISSING, ORDER, SHIFT
+from cscbench.judging.ratings import _KNOWN, read_csv
+from cscbench.values.dialogue import Language
+from cscbench.values.judging import TRIES
 
 PAGE = page("judging.md")
 

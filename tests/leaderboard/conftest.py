@@ -53,8 +53,8 @@ def board(tmp_path) -> Path:
 @pytest.fixture
 def filled(board, runs) -> Path:
     """The board with the three baselines in gold context, and one in generated."""
-    from cscbench.leaderboard.add import add
-    from cscbench.leaderboard.boards import read_board
+    from cscbench.publishing.board.add import add
+    from cscbench.publishing.board.boards import read_board
 
     for name in ("gold", "majority", "retrieval", "retrieval generated"):
         add(read_board(board), board, runs[name])

@@ -7,9 +7,9 @@ import pytest
 from leaderboard.conftest import copied, made
 
 from cscbench.cli import cli
-from cscbench.errors import UserError
-from cscbench.leaderboard.add import add
-from cscbench.leaderboard.boards import read_board, read_entries
+from cscbench.publishing.board.add import add
+from cscbench.publishing.board.boards import read_board, read_entries
+from cscbench.values.errors import UserError
 
 
 def test_the_command_adds_runs_once_and_for_all(cscbench, board, runs):

@@ -5,9 +5,9 @@ import json
 import pytest
 from leaderboard.conftest import BOARD
 
-from cscbench.errors import UserError
-from cscbench.leaderboard.boards import board_folders, find_board, read_board, read_entries
-from cscbench.records import Condition, Context
+from cscbench.publishing.board.boards import board_folders, find_board, read_board, read_entries
+from cscbench.values.condition import Condition, Context
+from cscbench.values.errors import UserError
 
 
 def test_a_board_is_read_from_the_working_directory_and_the_shipped_ones_beside_it(board):

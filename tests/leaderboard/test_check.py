@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from cscbench.leaderboard.add import add
-from cscbench.leaderboard.boards import read_board
-from cscbench.leaderboard.check import check
+from cscbench.publishing.board.add import add
+from cscbench.publishing.board.boards import read_board
+from cscbench.publishing.board.check import check
 
 
 def spoilt(filled, change):

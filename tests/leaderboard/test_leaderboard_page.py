@@ -4,8 +4,8 @@ import msgspec
 from pages import commands, page, shown_files, table
 
 from cscbench.cli import cli
-from cscbench.leaderboard.boards import read_board
-from cscbench.leaderboard.records import Board, ReportedEntry
+from cscbench.publishing.board.boards import read_board
+from cscbench.publishing.board.records import Board, ReportedEntry
 
 PAGE = page("leaderboard.md")
 

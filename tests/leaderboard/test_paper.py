@@ -2,11 +2,11 @@
 
 import pytest
 
-from cscbench.leaderboard.boards import find_board, read_entries
-from cscbench.leaderboard.rank import rank
-from cscbench.leaderboard.records import ReportedEntry
-from cscbench.records import Context
-from cscbench.stats import Resampling
+from cscbench.publishing.board.boards import find_board, read_entries
+from cscbench.publishing.board.rank import rank
+from cscbench.publishing.board.records import ReportedEntry
+from cscbench.scoring.bootstrap import Resampling
+from cscbench.values.condition import Context
 
 TABLE = """
 GPT-4o | 8.13 2.97 4.12 64.26 51.27 42.58 6.41 2.07 2.22 62.95 51.48 36.29

@@ -4,14 +4,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from cscbench.compare import compare
-from cscbench.leaderboard.add import add
-from cscbench.leaderboard.boards import read_board, read_entries, run_entries
-from cscbench.leaderboard.rank import REPORTED, rank, side_of
-from cscbench.leaderboard.records import ENTRY_SCHEMA, Placed, ReportedEntry, ReportedValue, RunEntry
-from cscbench.records import Context
-from cscbench.results import read_pairs
-from cscbench.stats import Resampling
+from cscbench.comparing.compare import compare
+from cscbench.publishing.board.add import add
+from cscbench.publishing.board.boards import read_board, read_entries, run_entries
+from cscbench.publishing.board.rank import REPORTED, rank, side_of
+from cscbench.publishing.board.records import ENTRY_SCHEMA, Placed, ReportedEntry, ReportedValue, RunEntry
+from cscbench.runs.results import read_pairs
+from cscbench.scoring.bootstrap import Resampling
+from cscbench.values.condition import Context
 
 HOW = Resampling()
 
@@ -124,8 +124,8 @@ def test_ranking_is_the_same_each_time_and_in_any_order(filled):
 
 
 def test_noise_ties_and_a_real_difference_does_not():
-    from cscbench.leaderboard.rank import Drawn, _groups
-    from cscbench.records import Metric
+    from cscbench.publishing.board.rank import Drawn, _groups
+    from cscbench.values.metrics import Metric
 
     rng = np.random.default_rng(0)
     common = rng.normal(0, 5, 1000)
@@ -149,7 +149,7 @@ def test_one_dialogue_alone_ties_nothing(filled, runs, tmp_path):
 
 
 def test_missing_scores_are_an_error_that_names_the_file(filled):
-    from cscbench.errors import UserError
+    from cscbench.values.errors import UserError
 
     next(filled.glob("entries/*--gold--majority--*/scores.parquet")).unlink()
     with pytest.raises(UserError, match=r"scores\.parquet: no such file"):

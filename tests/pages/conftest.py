@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from site_help import BOARD, make_runs, rank, reported, run_entry
 
-from cscbench.leaderboard.site import build_site
+from cscbench.publishing.site import build_site
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 QUIET = ("--disable-component-update", "--disable-sync")

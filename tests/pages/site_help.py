@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 from hostile import STRINGS
 
-from cscbench import results
-from cscbench.leaderboard.records import (
+from cscbench.publishing.board.records import (
     ENTRY_SCHEMA,
     Block,
     Board,
@@ -25,7 +24,8 @@ from cscbench.leaderboard.records import (
     Track,
     Words,
 )
-from cscbench.records import Condition, Context
+from cscbench.runs import results
+from cscbench.values.condition import Condition, Context
 
 COLUMNS = tuple(
     Column(metric, Words(title, title))

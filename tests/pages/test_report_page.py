@@ -3,9 +3,22 @@
 import pytest
 from hostile import STRINGS
 
-from cscbench.report import Form, report, study, write
-from cscbench.report.blocks import Bullets, Code, Document, Dot, Dots, Exchange, Heat, Line, Said, Section, Table, Text
-from cscbench.stats import Resampling
+from cscbench.publishing.report import Form, report, study, write
+from cscbench.publishing.report.blocks import (
+    Bullets,
+    Code,
+    Document,
+    Dot,
+    Dots,
+    Exchange,
+    Heat,
+    Line,
+    Said,
+    Section,
+    Table,
+    Text,
+)
+from cscbench.scoring.bootstrap import Resampling
 
 pytestmark = pytest.mark.pages
 

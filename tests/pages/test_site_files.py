@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from site_help import BOARD, rank, renamed, run_entry
 
-from cscbench.errors import UserError
-from cscbench.leaderboard.site import build_site
-from cscbench.leaderboard.site.facts import slug, web_address
-from cscbench.leaderboard.site.folder import script
-from cscbench.leaderboard.site.texts import HERE, read_texts
-from cscbench.results import read_pairs, write_pairs
+from cscbench.publishing.site import build_site
+from cscbench.publishing.site.facts import slug, web_address
+from cscbench.publishing.site.folder import script
+from cscbench.publishing.site.texts import HERE, read_texts
+from cscbench.runs.results import read_pairs, write_pairs
+from cscbench.values.errors import UserError
 
 
 def every_file(folder):

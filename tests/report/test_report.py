@@ -12,17 +12,30 @@ import pytest
 from markdown_it import MarkdownIt
 from pages import page
 
-from cscbench import results
-from cscbench.agree.sides import read_side
 from cscbench.cli import cli
-from cscbench.compare import Verdict, compare
-from cscbench.errors import UserError
-from cscbench.report import Form, html, latex, markdown, report, single, study, words, write
-from cscbench.report.blocks import Bullets, Code, Document, Dot, Dots, Exchange, Heat, Line, Said, Section, Table, Text
-from cscbench.report.findings import Finding, findings
-from cscbench.report.html import place, scale
-from cscbench.stats import Resampling
-from cscbench.stats.paired import Paired, holm
+from cscbench.comparing.agree.sides import read_side
+from cscbench.comparing.compare import Verdict, compare
+from cscbench.publishing.report import Form, html, latex, markdown, report, single, study, words, write
+from cscbench.publishing.report.blocks import (
+    Bullets,
+    Code,
+    Document,
+    Dot,
+    Dots,
+    Exchange,
+    Heat,
+    Line,
+    Said,
+    Section,
+    Table,
+    Text,
+)
+from cscbench.publishing.report.findings import Finding, findings
+from cscbench.publishing.report.html import place, scale
+from cscbench.runs import results
+from cscbench.scoring.bootstrap import Resampling
+from cscbench.scoring.paired import Paired, holm
+from cscbench.values.errors import UserError
 
 HOW = Resampling()
 # What LaTeX, HTML and Markdown would act upon.

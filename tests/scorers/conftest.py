@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import ScorerSetting
-from cscbench.strategies import CSC
+from cscbench.scoring.scorer import ScorerSetting
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 _DATA = Path(__file__).parents[2] / "tasks" / "csconv_sample" / "data" / "test.jsonl"
 _CODES = [strategy.code for strategy in CSC.strategies]

@@ -9,15 +9,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from cscbench.cards import resolve_card
-from cscbench.errors import UserError
-from cscbench.plan import encoder_card
-from cscbench.records import Condition, Form, Language, ModelCard, Pair
-from cscbench.scorers import ScorerSetting
-from cscbench.scorers.bertscore import BertScorer
-from cscbench.scorers.embeddings import Encoder, load_encoder
-from cscbench.strategies import CSC
-from cscbench.weights import locate
+from cscbench.content.cards import resolve_card
+from cscbench.demo_weights import locate
+from cscbench.scoring.plan import encoder_card
+from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorers.bertscore import BertScorer
+from cscbench.scoring.scorers.embeddings import Encoder, load_encoder
+from cscbench.values.asking import ModelCard
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 ZH, EN = Language.ZH, Language.EN
 

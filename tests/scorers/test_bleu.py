@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import ScorerSetting
-from cscbench.scorers.bleu import BleuScorer
-from cscbench.strategies import CSC
+from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorers.bleu import BleuScorer
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 ZH, EN = Language.ZH, Language.EN
 TOKENIZERS = {ZH: "zh", EN: "13a"}

@@ -8,11 +8,14 @@ import evaluate
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from cscbench.errors import UserError
 from cscbench.evaluate_metrics import CSC_STRATEGY
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import ScorerSetting, find_scorer
-from cscbench.strategies import CSC
+from cscbench.scoring.registry import find_scorer
+from cscbench.scoring.scorer import ScorerSetting
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 SETTING = ScorerSetting((Language.EN,), Condition.JOINT, CSC)
 SCRIPT = """

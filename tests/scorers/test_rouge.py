@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer as Published
 
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import ScorerSetting
-from cscbench.scorers.rouge import RougeScorer, characters
-from cscbench.strategies import CSC
+from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorers.rouge import RougeScorer, characters
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 ZH, EN = Language.ZH, Language.EN
 # Han from the basic plane, extension B and the compatibility block; marks, digits, Latin, kana, an emoji.

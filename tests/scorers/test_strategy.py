@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import ScorerSetting
-from cscbench.scorers.strategy import StrategyScorer
-from cscbench.strategies import CSC
+from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorers.strategy import StrategyScorer
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 CODES = [strategy.code for strategy in CSC.strategies]
 SCORER = StrategyScorer(ScorerSetting((Language.EN,), Condition.JOINT, CSC))

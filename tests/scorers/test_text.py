@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import ScorerSetting, find_scorer
-from cscbench.strategies import CSC
+from cscbench.scoring.registry import find_scorer
+from cscbench.scoring.scorer import ScorerSetting
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC
+from cscbench.values.transcript import Pair
 
 CODES = [strategy.code for strategy in CSC.strategies]
 

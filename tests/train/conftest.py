@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.adapters.chat import Chat
-from cscbench.tasks import find_task
+from cscbench.content.tasks import find_task
+from cscbench.models.chat import Chat
 
 PROMPT = """\
 system: Choose a strategy, then answer.

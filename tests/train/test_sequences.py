@@ -2,10 +2,12 @@
 
 import pytest
 
-from cscbench.adapters.chat import Chat
-from cscbench.play import Protocol, play
-from cscbench.records import Condition, Context, Dialogue, Reply, Sampling, Speaker, Turn
+from cscbench.asking.plays import Protocol, play
+from cscbench.models.chat import Chat
 from cscbench.train.sequences import encode, material
+from cscbench.values.asking import Reply, Sampling
+from cscbench.values.condition import Condition, Context
+from cscbench.values.dialogue import Dialogue, Speaker, Turn
 
 CONDITIONS = [Condition.JOINT, Condition.TWO_STEP, Condition.GOLD_STRATEGY]
 

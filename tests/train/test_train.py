@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.adapters.chat import Chat
-from cscbench.errors import UserError
-from cscbench.records import Condition
-from cscbench.tasks import find_task
+from cscbench.content.tasks import find_task
+from cscbench.models.chat import Chat
 from cscbench.train.options import Recipe, TrainOptions
 from cscbench.train.plan import prepare
 from cscbench.train.sequences import encode
 from cscbench.train.train import train as train_plan
+from cscbench.values.condition import Condition
+from cscbench.values.errors import UserError
 
 OUT = Path("adapters/x")
 NO_ENCODER = ("--encoder", "none")

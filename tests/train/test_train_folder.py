@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from cscbench.errors import UserError
 from cscbench.train import folder
+from cscbench.values.errors import UserError
 
 IDENTITY = {"recipe": {"learning_rate": 0.1}, "train": "a" * 64}
 

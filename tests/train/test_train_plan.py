@@ -5,10 +5,11 @@ import json
 import msgspec
 import pytest
 
-from cscbench.errors import UserError
-from cscbench.records import Condition, Language
 from cscbench.train.options import Recipe, TrainOptions
 from cscbench.train.plan import identity, prepare
+from cscbench.values.condition import Condition
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cscbench.errors import UserError
 from cscbench.train.options import Recipe, TrainOptions
+from cscbench.values.errors import UserError
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_batches_of_any_make_give_one_gradient(tiny_model, examples, tmp_path):
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
-    from cscbench.adapters.lora import WEIGHTS
+    from cscbench.models.lora import WEIGHTS
     from cscbench.train.folder import CHECKPOINTS
     from cscbench.train.tune import put_on, tune
 

@@ -15,8 +15,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from cscbench.errors import UserError
-from cscbench.weights import SHIPPED, cache_root, fingerprint, locate, pip_line
+from cscbench.content.shipped import cache_root
+from cscbench.demo_weights import SHIPPED, fingerprint, locate, pip_line
+from cscbench.values.errors import UserError
 
 SENTENCES = [
     "您好，请问我的订单什么时候发货？",
@@ -59,7 +60,7 @@ def minilm(shared_cache) -> Path:
 @pytest.fixture(scope="session")
 def smollm2(shared_cache) -> tuple[Path, str]:
     """The folder, and everything its conversion printed in a process of its own."""
-    code = "from cscbench.weights import locate; locate('smollm2-135m')"
+    code = "from cscbench.demo_weights import locate; locate('smollm2-135m')"
     done = run_python(code, {"CSCBENCH_CACHE": str(shared_cache), "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     return locate("smollm2-135m", shared_cache), done.stdout + done.stderr
@@ -108,7 +109,7 @@ class TestCatalog:
 
     def test_import_is_light(self):
         heavy = {"torch", "transformers", "numpy", "tokenizers", "safetensors", "gguf"}
-        code = f"import sys, cscbench.weights; print(sorted({heavy!r} & set(sys.modules)))"
+        code = f"import sys, cscbench.demo_weights; print(sorted({heavy!r} & set(sys.modules)))"
         assert run_python(code, {}).stdout.strip() == "[]"
 
 
@@ -137,7 +138,7 @@ class TestE5:
         assert tokenizer.decode(ids, skip_special_tokens=True) == "您好 world"
 
     def test_another_file_is_refused(self, tmp_path):
-        from cscbench.weights.e5 import convert
+        from cscbench.demo_weights.e5 import convert
 
         (tmp_path / "other.bin").write_bytes(b"GGUF" + bytes(100))
         with pytest.raises(ValueError, match="expected an E5S1 file"):

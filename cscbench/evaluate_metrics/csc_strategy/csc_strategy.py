@@ -6,10 +6,12 @@ evaluate copies this file into its cache and reads its imports line by line: kee
 import datasets
 import evaluate
 
-from cscbench.records import Condition, Form, Language, Pair
-from cscbench.scorers import ScorerSetting
-from cscbench.scorers.strategy import StrategyScorer
-from cscbench.strategies import CSC, UnknownStrategyError, normalise
+from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorers.strategy import StrategyScorer
+from cscbench.values.condition import Condition, Form
+from cscbench.values.dialogue import Language
+from cscbench.values.strategies import CSC, UnknownStrategyError, normalise
+from cscbench.values.transcript import Pair
 
 
 class CscStrategy(evaluate.Metric):  # type: ignore[misc]

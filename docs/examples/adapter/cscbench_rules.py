@@ -2,9 +2,10 @@
 
 import re
 
-from cscbench.adapters import AdapterKind, LoadedAdapter
-from cscbench.cards import read_options
-from cscbench.records import Frozen, Reply, Request
+from cscbench.content.cards import read_options
+from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.values.asking import Reply, Request
+from cscbench.values.frozen import Frozen
 
 
 class Rule(Frozen, frozen=True):

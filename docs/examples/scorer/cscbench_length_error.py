@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cscbench.records import Pair
-from cscbench.scorers import MetricSpec, ScorerSetting, ratio
-from cscbench.stats import Matrix
+from cscbench.scoring.bootstrap import Matrix
+from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
+from cscbench.values.transcript import Pair
 
 
 class LengthError:

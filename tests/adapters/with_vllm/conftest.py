@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cscbench.adapters import LoadedAdapter, Setting
-from cscbench.adapters.vllm import VLLM
-from cscbench.records import ModelCard
+from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.vllm import VLLM
+from cscbench.values.asking import ModelCard
 
 # Or vLLM binds itself to one core, which may be another's.
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")

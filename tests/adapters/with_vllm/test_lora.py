@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from cscbench.errors import UserError
+from cscbench.values.errors import UserError
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 
@@ -104,8 +104,8 @@ def test_a_truncated_file_is_refused(small_llama, edited, load_vllm):
     ("config", "rank"), [({"r": 1}, 1), ({"r": 9}, 16), ({"r": 4, "rank_pattern": {"q_proj": 33}}, 64)]
 )
 def test_vllm_is_given_the_next_rank_that_it_takes(small_llama, train_lora, config, rank):
-    from cscbench.adapters.vllm.lora import max_lora_rank
-    from cscbench.records import ModelCard
+    from cscbench.models.vllm.lora import max_lora_rank
+    from cscbench.values.asking import ModelCard
 
     assert max_lora_rank(ModelCard("small", "vllm"), train_lora(small_llama, **config)) == rank
 

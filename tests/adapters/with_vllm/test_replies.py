@@ -5,11 +5,13 @@ import os
 import msgspec
 import pytest
 
-from cscbench.errors import UserError
-from cscbench.parse import parse
-from cscbench.prompts import strategy_choices
-from cscbench.records import ChatRole, Condition, Form, Language, Message, Step
-from cscbench.tasks import find_task
+from cscbench.asking.parse import parse
+from cscbench.content.prompts import strategy_choices
+from cscbench.content.tasks import find_task
+from cscbench.values.asking import ChatRole, Message
+from cscbench.values.condition import Condition, Form, Step
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
 
 # vLLM's and its packages' own warnings are not ours to mend.
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(900)]
@@ -31,14 +33,14 @@ def requests(make_request):
 @pytest.fixture(scope="module")
 def base(loaded):
     """The same engine without the LoRA weights."""
-    from cscbench.adapters.vllm.generate import VllmAdapter
+    from cscbench.models.vllm.generate import VllmAdapter
 
     return VllmAdapter(loaded.adapter._engine, loaded.adapter._chat)
 
 
 def with_chat(loaded, window):
-    from cscbench.adapters.chat import Chat
-    from cscbench.adapters.vllm.generate import VllmAdapter
+    from cscbench.models.chat import Chat
+    from cscbench.models.vllm.generate import VllmAdapter
 
     return VllmAdapter(loaded.adapter._engine, Chat(loaded.adapter._chat.tokenizer, window))
 
@@ -151,8 +153,8 @@ class TestLora:
     def test_weights_that_vllm_loads_and_that_change_nothing_are_no_proof(self, loaded, smollm2, train_lora):
         from vllm.lora.request import LoRARequest
 
-        from cscbench.adapters.vllm.lora import prove
-        from cscbench.records import ModelCard
+        from cscbench.models.vllm.lora import prove
+        from cscbench.values.asking import ModelCard
 
         zeros = train_lora(smollm2)
         card = ModelCard("small", "vllm", weights=str(smollm2), lora=str(zeros))
@@ -186,8 +188,9 @@ def prompts():
 
 def steps(prompts, condition, step, count, turn=0):
     """Requests for an early supporter turn, from `turn` on, of some dialogues of the sample."""
-    from cscbench.play import Protocol, play
-    from cscbench.records import Context, Reply, Sampling
+    from cscbench.asking.plays import Protocol, play
+    from cscbench.values.asking import Reply, Sampling
+    from cscbench.values.condition import Context
 
     task = find_task("csconv_sample")
     found = []
@@ -204,8 +207,8 @@ def steps(prompts, condition, step, count, turn=0):
 @pytest.fixture(scope="module")
 def guided(base, prompts):
     """The same engine, held to what the requests' prompts allow."""
-    from cscbench.adapters.vllm.generate import VllmAdapter
-    from cscbench.adapters.vllm.guide import guides
+    from cscbench.models.vllm.generate import VllmAdapter
+    from cscbench.models.vllm.guide import guides
 
     def build(condition, requests):
         held = {request.thread: guides(prompts[condition]) for request in requests}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from cscbench.data import load_csconv
-from cscbench.tasks import Task, TaskData, find_task, task_data
+from cscbench.content.csconv import load_csconv
+from cscbench.content.tasks import Task, TaskData, find_task, task_data
 
 DIALOGUES = Path(__file__).parent / "refunds.jsonl"
 

@@ -1,0 +1,155 @@
+"""Measures what a process takes while its adapter answers, and writes it down now and then (sessions.jsonl)."""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+from cscbench.asking import store
+from cscbench.asking.cost import Session
+from cscbench.models.backend import Adapter
+from cscbench.values.asking import Reply, Request
+
+# A kill loses what was measured since the last line: this long, or the batch in flight, whose replies it loses as well.
+EVERY_S = 30.0
+
+_COVERS = "whole boards, from the model's loading on, with what else they did meanwhile"
+
+
+class Meter:
+    """Adds up the time with a request in flight. `devices` are those of `LoadedAdapter`."""
+
+    def __init__(self, path: Path, devices: tuple[str, ...]) -> None:
+        store.repair(path, Session)
+        self._lines = store.Appender(path)
+        self._started = datetime.now(UTC).isoformat(timespec="microseconds")
+        self._devices = devices
+        self._joules_before = joules(devices)
+        self._in_flight, self._since, self._wall = 0, 0.0, 0.0
+        self._write(ended=False)
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """For the time that one request is in flight; requests may overlap."""
+        if self._in_flight == 0:
+            self._since = time.monotonic()
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if self._in_flight == 0:
+                self._wall += time.monotonic() - self._since
+            if time.monotonic() - self._written >= EVERY_S:
+                self._write(ended=False)
+
+    def close(self) -> None:
+        """Write the last line. The adapter must still be there: what its child processes hold counts."""
+        self._write(ended=True)
+        self._lines.close()
+
+    def _write(self, ended: bool) -> None:
+        self._written = time.monotonic()
+        before, now = self._joules_before, joules(self._devices)
+        unread = next((reason for reason in (before, now) if isinstance(reason, str)), "")
+        self._lines.append(
+            Session(
+                started=self._started,
+                wall_seconds=round(self._wall + (self._written - self._since if self._in_flight else 0), 6),
+                devices=self._devices,
+                peak_memory=peak_memory(),
+                peak_device_memory=peak_device_memory(),
+                energy_joules=None if isinstance(before, str) or isinstance(now, str) else round(now - before, 3),
+                energy_note=unread or _COVERS,
+                ended=ended,
+            )
+        )
+
+
+class Metered:
+    """An adapter under a meter."""
+
+    def __init__(self, adapter: Adapter, meter: Meter) -> None:
+        self._adapter, self._meter = adapter, meter
+
+    async def generate(self, request: Request) -> Reply:
+        with self._meter.request():
+            return await self._adapter.generate(request)
+
+    def close(self) -> None:
+        """Free what the adapter holds, once it is measured."""
+        try:
+            self._meter.close()
+        finally:
+            self._adapter.close()
+
+
+def peak_memory() -> int | None:
+    """Bytes of main memory: the peak of this process and those of its living children, which may share pages."""
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    # Not ru_maxrss: a child inherits its parent's through fork and exec.
+    peaks = [_peak_kib(process) for process in _family(os.getpid())]
+    return sum(peaks) * 1024 or None
+
+
+def _family(process: int) -> Iterator[int]:
+    """A process and its living descendants."""
+    yield process
+    for listed in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            children = listed.read_text(encoding="ascii").split()
+        except OSError:
+            continue  # it has ended meanwhile
+        for child in children:
+            yield from _family(int(child))
+
+
+def _peak_kib(process: int) -> int:
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0  # it has ended meanwhile
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+
+
+def peak_device_memory() -> int | None:
+    """Bytes that torch has held on CUDA devices at its peak, in this process; None where torch has not used any."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return sum(torch.cuda.max_memory_allocated(number) for number in range(torch.cuda.device_count())) or None
+
+
+def joules(devices: tuple[str, ...]) -> float | str:
+    """What these devices have used since their driver was loaded; or why that cannot be read."""
+    if not devices:
+        return "the adapter does not say which devices its model is on"
+    other = [device for device in devices if device.partition(":")[0] != "cuda"]
+    if other:
+        return f"no counter can be read for {', '.join(other)}: NVML counts for NVIDIA GPUs only"
+    if find_spec("pynvml") is None:
+        return 'NVML cannot be read: pip install "cscbench[hf]" (nvidia-ml-py)'
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        used = [pynvml.nvmlDeviceGetTotalEnergyConsumption(_board(device)) for device in devices]
+    except pynvml.NVMLError as error:
+        return f"NVML cannot be read: {error}"
+    return float(sum(used)) / 1000
+
+
+def _board(device: str) -> object:
+    """NVML's handle for a CUDA device: CUDA counts only those in CUDA_VISIBLE_DEVICES, NVML all."""
+    import pynvml
+
+    number = int(device.partition(":")[2] or 0)
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    name = visible[number] if number < len(visible) else str(number)
+    return pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name)

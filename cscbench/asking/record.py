@@ -1,0 +1,120 @@
+"""run.json as values: what a run was, in full, for scoring and for readers of its results."""
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cscbench.content.csconv import Fault, SourceFile
+from cscbench.content.extras import versions
+from cscbench.values.asking import ModelCard
+from cscbench.values.condition import Condition, Context
+from cscbench.values.dialogue import Language
+from cscbench.values.frozen import Frozen
+from cscbench.values.strategies import StrategySet
+
+RUN_SCHEMA = "cscbench/run/1"
+
+
+class ModelRecord(ModelCard, frozen=True, kw_only=True):
+    """The resolved card, without folders of this machine; `label` names the run, with the hash of its LoRA weights."""
+
+    label: str
+    fingerprint: dict[str, str]
+
+
+class TaskRecord(Frozen, frozen=True):
+    """The task: its name, labels, and how it is scored unless the command line says otherwise."""
+
+    name: str
+    title: str
+    languages: tuple[Language, ...]
+    strategies: StrategySet
+    scorers: tuple[str, ...]
+    encoder: str
+
+
+class DataRecord(Frozen, frozen=True):
+    """The data files by content, the records that could not be read, and what a reader must know of them."""
+
+    files: tuple[SourceFile, ...]
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+
+
+class ProtocolRecord(Frozen, frozen=True):
+    """How the dialogues were played; prompts by language, with the sha256 of their files."""
+
+    context: Context
+    condition: Condition
+    prompts: dict[Language, str]
+    prompt_sha256: dict[Language, str]
+    limit: int
+    language: Language | None
+    seed: int
+
+
+class Environment(Frozen, frozen=True):
+    """Where and when the run began; no part of its identity."""
+
+    started: str
+    python: str
+    platform: str
+    machine: str
+    cores: int | None
+    packages: dict[str, str]
+    commit: str
+
+
+class EngineRecord(Frozen, frozen=True):
+    """What the adapter found out when it loaded (device, dtype, chat template), and what it had to say."""
+
+    facts: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+class RunRecord(Frozen, frozen=True):
+    """The content of run.json. `identity` is what `hash` covers; `dialogues` are the ids of those played.
+
+    `engine` is added when the adapter first loads, and is no part of `identity`: a finished run is recognised without
+    loading its model.
+    """
+
+    schema: str
+    name: str
+    hash: str
+    identity: dict[str, Any]
+    model: ModelRecord
+    task: TaskRecord
+    data: DataRecord
+    dialogues: tuple[str, ...]
+    protocol: ProtocolRecord
+    environment: Environment
+    engine: EngineRecord | None = None
+
+
+def environment(packages: tuple[str, ...]) -> Environment:
+    """Where and when this process runs, and the versions of what counts."""
+    return Environment(
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        machine=platform.machine(),
+        cores=os.cpu_count(),
+        packages=versions(("cscbench", "numpy", "sacrebleu", *packages)),
+        commit=_commit(),
+    )
+
+
+def _commit() -> str:
+    """The commit of the cscbench checkout that runs, empty where it is no checkout."""
+    package = Path(__file__).resolve().parents[1]
+    if not (package.parent / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(["git", "-C", package, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()

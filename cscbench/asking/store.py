@@ -1,0 +1,355 @@
+"""The run folder: what is known before, appended during, and written last.
+
+run.json          the resolved card and task, hashes, versions, hardware: written first; what the adapter found out when
+                  it loaded (device, dtype, template) is added then
+replies.jsonl     one line a reply, appended; a torn last line is repaired on open
+sessions.jsonl    what each process that asked for replies took, appended now and then, for a kill to lose little
+judges/           a folder a judge, with a run.json, replies.jsonl and sessions.jsonl of its own
+predictions.parquet, scores.parquet
+ratings.jsonl     what judges gave, a line a rating
+results.json      written last, by rename: its presence means that the run was scored
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from cscbench.asking.record import RUN_SCHEMA, EngineRecord, RunRecord
+from cscbench.content.hashes import digest
+from cscbench.values.asking import Reply, Request
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+
+RUN, REPLIES, SESSIONS, RESULTS = "run.json", "replies.jsonl", "sessions.jsonl", "results.json"
+PREDICTIONS, SCORES, RATINGS = "predictions.parquet", "scores.parquet", "ratings.jsonl"
+
+_RUN_AGAIN = "run it again, with another --out"
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class StoredReply(Frozen, frozen=True):
+    """A line of replies.jsonl: which request (`key` covers its messages and sampling), what made it, and its reply.
+
+    `engine` is the `engine_key` of the run and of what its adapter said of itself: a line that comes from another
+    model, another dtype or another version is never taken for this run's.
+    """
+
+    id: str
+    key: str
+    reply: Reply
+    engine: str = ""
+
+
+class KnownReplies(Frozen, frozen=True):
+    """What was on disk: good replies by request id and key; how many lines were damaged, or another engine's."""
+
+    replies: dict[tuple[str, str], Reply]
+    damaged: int = 0
+    foreign: int = 0
+
+
+class Lines(Generic[T], Frozen, frozen=True):
+    """The lines of an append-only file, and how many could not be read."""
+
+    values: tuple[T, ...]
+    damaged: int = 0
+
+
+def request_key(request: Request) -> str:
+    """Everything in a request that changes its answer: sixteen hex digits over its messages, eight over the rest."""
+    settings = digest(msgspec.to_builtins([request.sampling, request.step, request.choices]))
+    return f"{digest(msgspec.to_builtins(request.messages))[:16]}-{settings[:8]}"
+
+
+def prompt_key(key: str) -> str:
+    """The part of a `request_key` that is over the messages alone."""
+    return key.partition("-")[0]
+
+
+def engine_key(run: RunRecord) -> str:
+    """Sixteen hex digits over everything beside a request that changes its answer; empty while no adapter has loaded.
+
+    The run's identity has weights, adapter weights and versions; the engine's facts have dtype, device and template.
+    """
+    return digest([run.identity, run.engine.facts])[:16] if run.engine else ""
+
+
+def trouble(path: Path, error: OSError) -> UserError:
+    """A failed write as a message for the person; what is already on disk stays good."""
+    return UserError(
+        f"{path}: cannot write: {error.strerror}.\n"
+        "Nothing half-written counts as finished: mend that (or choose another --out) and run the same command again; "
+        "replies already on disk are kept"
+    )
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a whole file, or nothing: a temporary file beside it, synced, then renamed.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise trouble(path, error) from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_atomic` of a JSON value, indented, in its own key order, with Chinese as it is."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text.encode() + b"\n")
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """A JSON file of a run folder.
+
+    Raises:
+        UserError: it is missing or not a JSON object.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file: {path.parent} is not {what}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: cannot be read: a JSON object is expected, this is a {type(found).__name__}")
+    return found
+
+
+def read_value(path: Path, into: type[T], what: str, cure: str, schema: str = "") -> T:
+    """A JSON file of a run folder as a value; `what` its folder should be, and the `cure` where it is not sound.
+
+    Raises:
+        UserError: it is missing, of another version than `schema`, or damaged.
+    """
+    data = read_json(path, what)
+    if schema and data.get("schema") != schema:
+        raise UserError(f"{path}: not a file of this version ({schema}): {cure}")
+    try:
+        return msgspec.convert(data, into)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: damaged: {error}: {cure}") from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it, so that two commands never write one run.
+
+    Raises:
+        UserError: it cannot be made, or another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    except OSError as error:
+        raise trouble(folder, error) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another cscbench command is working in this folder: wait for it") from None
+        yield
+
+
+def begin(folder: Path, run: RunRecord) -> None:
+    """Write run.json, or check that the one there is of the same run.
+
+    Raises:
+        UserError: the folder holds another run.
+    """
+    path = folder / RUN
+    if not path.exists():
+        write_json(path, msgspec.to_builtins(run))
+    elif digest(read_run(folder).identity) != digest(run.identity):
+        raise UserError(f"{folder}: holds another run than this one: move it away, or choose another --out")
+
+
+def read_run(folder: Path) -> RunRecord:
+    """run.json of a run folder.
+
+    Raises:
+        UserError: there is none, it is of another version, or it is damaged.
+    """
+    return read_value(folder / RUN, RunRecord, "a run folder", _RUN_AGAIN, RUN_SCHEMA)
+
+
+def read_engine(folder: Path) -> EngineRecord:
+    """What run.json says of the engine; empty where the adapter never loaded.
+
+    Raises:
+        UserError: there is no run.json, or it is damaged.
+    """
+    return read_run(folder).engine or EngineRecord()
+
+
+def check_engine(folder: Path, now: EngineRecord) -> str:
+    """Replies of one run come from one engine: record its facts and notes, or compare with the facts recorded.
+
+    Returns the `engine_key` of the replies that it will make.
+
+    Raises:
+        UserError: the earlier replies were made with another device, dtype or chat template.
+    """
+    run = read_run(folder)
+    if run.engine is None:
+        run = msgspec.structs.replace(run, engine=now)
+        write_json(folder / RUN, msgspec.to_builtins(run))
+        return engine_key(run)
+    then = run.engine.facts
+    changed = [
+        f"{name}: {then.get(name)} then, {now.facts.get(name)} now"
+        for name in {**then, **now.facts}
+        if then.get(name) != now.facts.get(name)
+    ]
+    if changed:
+        raise UserError(
+            f"{folder}: the earlier replies of this run were made differently ({'; '.join(changed)}). "
+            "Set it in the card so that both agree, or choose another --out"
+        )
+    return engine_key(run)
+
+
+def read_lines(path: Path, into: type[T]) -> Lines[T]:
+    """Every whole line of an append-only file; none where there is no file. Nothing is repaired.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    values: list[T] = []
+    damaged = 0
+    decoder = msgspec.json.Decoder(into)
+    for line in content.splitlines():
+        try:
+            values.append(decoder.decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            damaged += 1
+    return Lines(tuple(values), damaged)
+
+
+def read_replies(path: Path, engine: str = "") -> KnownReplies:
+    """Every good reply on disk that this engine made. A torn last line is cut off first, so that the next is whole.
+
+    Failed replies are passed over: they are asked again. Of two replies to the same messages the first counts; one to
+    other messages of the same turn does not hide it.
+
+    Raises:
+        UserError: the file cannot be read or repaired.
+    """
+    repair(path, StoredReply)
+    found = read_lines(path, StoredReply)
+    own = [line for line in found.values if line.engine == engine]
+    replies: dict[tuple[str, str], Reply] = {}
+    for line in own:
+        if not line.reply.error:
+            replies.setdefault((line.id, line.key), line.reply)
+    return KnownReplies(replies, found.damaged, len(found.values) - len(own))
+
+
+def counted(lines: Sequence[StoredReply]) -> dict[str, StoredReply]:
+    """Of each request, by id, the reply that a run's results rest on.
+
+    It is the first good one to the request's newest messages, as `read_replies` gives it to a play, else a failure.
+    """
+    newest = {line.id: line.key for line in lines}
+    found: dict[str, StoredReply] = {}
+    for line in lines:
+        if line.key == newest[line.id] and (line.id not in found or found[line.id].reply.error):
+            found[line.id] = line
+    return found
+
+
+def repair(path: Path, into: type[T]) -> None:
+    """End an append-only file with a whole line: a torn one is cut off, a missing newline added.
+
+    Raises:
+        UserError: the file cannot be repaired.
+    """
+    try:
+        if path.exists():
+            _repair(path, into)
+    except OSError as error:
+        raise trouble(path, error) from None
+
+
+def _repair(path: Path, into: type[T]) -> None:
+    with path.open("rb+") as file:
+        content = file.read()
+        if not content or content.endswith(b"\n"):
+            return
+        start = content.rfind(b"\n") + 1
+        try:
+            msgspec.json.decode(content[start:], type=into)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            file.truncate(start)
+        else:
+            file.write(b"\n")
+
+
+class Appender:
+    """Appends values as lines of JSON, each in one write, so that a kill leaves at most one torn line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise trouble(path, error) from None
+
+    def append(self, value: msgspec.Struct) -> None:
+        """Put a value on disk.
+
+        Raises:
+            UserError: the disk is full; the torn line is repaired when the run goes on.
+        """
+        line = msgspec.json.encode(value) + b"\n"
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(28, "No space left on device")
+        except OSError as error:
+            raise trouble(self._path, error) from None
+
+    def close(self) -> None:
+        """Sync and close."""
+        with suppress(OSError):
+            os.fsync(self._file.fileno())
+        self._file.close()
+
+
+class ReplyLog:
+    """Appends replies. `engine` stands in each line: it is set when the adapter has loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = Appender(path)
+        self.engine = ""
+
+    def append(self, request: Request, reply: Reply) -> None:
+        """Put a reply on disk.
+
+        Raises:
+            UserError: the disk is full; the torn line is repaired when the run goes on.
+        """
+        self._lines.append(StoredReply(request.id, request_key(request), reply, self.engine))
+
+    def close(self) -> None:
+        """Sync and close."""
+        self._lines.close()

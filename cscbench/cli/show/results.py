@@ -1,0 +1,177 @@
+"""What the terminal shows: aligned tables of results, cards, tasks and dry runs."""
+
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from cscbench.asking.plays import play_gold
+from cscbench.content.cards import FoundCard
+from cscbench.content.csconv import Fault
+from cscbench.content.tasks import Task
+from cscbench.runs.cost_rows import amount, cost_rows, memory, speed
+from cscbench.runs.plan import Plan
+from cscbench.runs.results import Results
+from cscbench.values.asking import estimate_tokens
+from cscbench.values.metrics import Metric
+
+_MOST_FAULTS = 20
+# A wide console where the output goes to a file: nothing is cut or wrapped there.
+_FILE_WIDTH = 240
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:
+    """Print an aligned table; the columns in `numbers` are set flush right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
+    if title:
+        console.print(Text(title), soft_wrap=True)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        grid.add_column(Text(column), justify="right" if number in numbers else "left")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    console.print(grid)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def show_results(results: Results) -> None:
+    """The metrics of a run with their intervals, what it took, and what a reader must know beside them."""
+    protocol, counts = results.protocol, results.counts
+    title = f"{results.model.label} on {results.task.title}: {protocol.context} context, {protocol.condition}"
+    rows = [
+        (m.name, _number(m.value), _number(m.low), _number(m.high), str(m.n), "" if m.higher_is_better else "lower")
+        for m in results.metrics
+    ]
+    table(title, ("metric", "value", "95 % low", "high", "turns", "better"), rows, numbers=(1, 2, 3, 4))
+    if results.timing.cost is not None:
+        table("", ("cost", ""), cost_rows(results.timing.cost))
+    if "judges" in results.tables:
+        _show_judges(results)
+    said = (
+        f"{counts.dialogues} dialogues, {counts.turns} turns: {counts.answered} answered, "
+        f"{counts.failed} failed, {counts.unparsed} without a readable strategy; "
+        f"{counts.faults} records of the data could not be read"
+    )
+    lines = [said, *(f"note: {note}" for note in results.notes)]
+    print("\n".join(lines))  # noqa: T201 - standard output is this function's purpose
+
+
+def _show_judges(results: Results) -> None:
+    """A row a judge: its stars, what it may depend on, what it took; then how far a panel agrees."""
+    rows = []
+    for row in results.tables["judges"]:
+        cost = results.timing.judges.get(row["judge"])
+        spread = "" if row["repeat_deviation"] is None else f"{row['repeat_deviation']:.2f}"
+        time = f"{cost.wall_seconds:,.1f} s" if cost and cost.wall_seconds is not None else ""
+        cells = (_estimate(row["stars"]), _estimate(row["length_correlation"]), spread)
+        rows.append((row["judge"], str(row["n"]), str(row["missing"]), *cells, time, amount(cost) if cost else ""))
+    head = ("judge", "ratings", "missing", "stars", "with length", "repeats differ by", "time", "price")
+    table("", head, rows, numbers=range(1, len(head)))
+    if "judge_agreement" in results.tables:
+        found = results.tables["judge_agreement"]
+        pairs = [(f"{one['a']} and {one['b']}", "weighted kappa", _estimate(one["kappa"])) for one in found["kappas"]]
+        table("", ("judges", "agreement", ""), [("all", "ordinal alpha", _estimate(found["alpha"])), *pairs])
+
+
+def _estimate(found: dict[str, float | None] | None) -> str:
+    if found is None or found["value"] is None:
+        return ""
+    return f"{found['value']:.2f}" + ("" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]")
+
+
+def show_comparison(all_results: Sequence[Results]) -> None:
+    """Several finished runs side by side: a column a run, a row a metric, each value with its interval; then costs."""
+    names = list(dict.fromkeys(metric.name for results in all_results for metric in results.metrics))
+    found = [{metric.name: metric for metric in results.metrics} for results in all_results]
+    rows = [(name, *(_cell(metrics.get(name)) for metrics in found)) for name in names]
+    costs = [results.timing.cost for results in all_results]
+    for name, of in (("tokens out a second", speed), ("peak memory", memory), ("price", amount)):
+        cells = [of(cost) if cost else "" for cost in costs]
+        rows += [(name, *cells)] if any(cells) else []
+    columns = ("values, 95 % intervals", *(_heading(results) for results in all_results))
+    table("", columns, rows, numbers=range(1, len(columns)))
+
+
+def _heading(results: Results) -> str:
+    task, protocol = results.task, results.protocol
+    partial = "" if results.run.complete else "\nPARTIAL"
+    return (
+        f"{results.model.label}\n{task.name}\n{protocol.context}, {protocol.condition}\n"
+        f"{'+'.join(task.languages)}, {results.counts.turns} turns{partial}"
+    )
+
+
+def _cell(metric: Metric | None) -> str:
+    if metric is None:
+        return ""
+    return f"{metric.value:.1f}" + ("" if metric.low is None else f" [{metric.low:.1f}, {metric.high:.1f}]")
+
+
+def show_faults(faults: Sequence[Fault], listed_in: str = "run.json") -> None:
+    """Records that were left out, on standard error; `listed_in` is the file that has them all."""
+    if not faults:
+        return
+    lines = [f"{len(faults)} records could not be read and are left out (all are listed in {listed_in}):"]
+    lines += [f"  {fault.file}, record {fault.index}, {fault.field}: {fault.reason}" for fault in faults[:_MOST_FAULTS]]
+    if len(faults) > _MOST_FAULTS:
+        lines.append(f"  ... and {len(faults) - _MOST_FAULTS} more")
+    print("\n".join(lines), file=sys.stderr)  # noqa: T201 - a message for the person
+
+
+def show_cards(cards: Sequence[FoundCard], broken: Sequence[str]) -> None:
+    """Every model card, and what is wrong with those that cannot be read."""
+    rows = []
+    for found in cards:
+        card = found.card
+        size = f"{card.parameters / 1e9:.3g} B" if card.parameters else ""
+        variants = " ".join(f"+{variant}" for variant in card.variants)
+        languages = " ".join(card.languages)
+        rows.append((card.name, card.adapter, size, languages, card.weights, variants, card.license))
+    table("", ("model", "adapter", "size", "languages", "weights", "variants", "licence"), rows, numbers=(2,))
+    for message in broken:
+        print(f"broken: {message}", file=sys.stderr)  # noqa: T201 - a message for the person
+
+
+def show_tasks(tasks: Sequence[Task], broken: Sequence[str]) -> None:
+    """Every task, and what is wrong with those that cannot be read."""
+    rows = [(task.name, task.title, " ".join(task.scorers), " ".join(task.description.split())) for task in tasks]
+    table("", ("task", "title", "scorers", "description"), rows)
+    for message in broken:
+        print(f"broken: {message}", file=sys.stderr)  # noqa: T201 - a message for the person
+
+
+def show_dry_run(plan: Plan, weights: str) -> None:
+    """The resolved card and task, the first prompts, and the token estimate; nothing is loaded."""
+    card = msgspec.yaml.encode(msgspec.to_builtins(plan.card)).decode().rstrip()
+    # The reference stands in for what a model will say.
+    requests = [
+        request.messages
+        for dialogue in plan.dialogues
+        for request, _ in play_gold(dialogue, plan.prompts[dialogue.language])
+    ]
+    tokens_in = sum(estimate_tokens(message.content) for messages in requests for message in messages)
+    lines = [f"# model\n{card}", f"fingerprint: {weights}", f"\n# task {plan.task.name}: {plan.task.title}"]
+    lines.append(f"{len(plan.dialogues)} of {len(plan.data.test)} dialogues, {len(plan.data.train)} for training")
+    lines += [f"note: {note}" for note in plan.data.notes]
+    lines.append(f"context {plan.options.context}, condition {plan.options.condition}, seed {plan.options.seed}")
+    lines += [f"prompt {prompt.name} sha256 {prompt.sha256[:12]}" for prompt in plan.prompts.values()]
+    for language, prompt in plan.prompts.items():
+        first = next(dialogue for dialogue in plan.dialogues if dialogue.language is language)
+        # The second supporter turn's first request: it begins with all of the first turn's.
+        shown = [request.messages for request, _ in play_gold(first, prompt)][: len(prompt.prompt.steps) + 1][-1]
+        lines.append(f"\n# prompt ({language}): dialogue {first.id}, second supporter turn")
+        lines += [f"<{m.role}>\n{m.content}" for m in shown]
+    most = plan.sampling.max_tokens * len(requests)
+    lines.append(
+        f"\n# estimate\n{len(requests):,} requests, about {tokens_in:,} tokens in (without a tokenizer: right to "
+        f"a factor of two), at most {most:,} tokens out"
+    )
+    print("\n".join(lines))  # noqa: T201 - standard output is this function's purpose

@@ -1,0 +1,124 @@
+"""Two runs of the same turns: where their texts first part, how often, and what that does to each metric.
+
+`agree` is one call; its parts serve alone: `sides` reads runs, `texts` compares replies, `scores` pairs statistics by
+dialogue, `facts` lists what else differs.
+"""
+
+from cscbench import __version__
+from cscbench.asking.store import prompt_key
+from cscbench.comparing.agree.facts import Fact, facts
+from cscbench.comparing.agree.scores import Difference, Strategies, differences, paired_sums, strategies
+from cscbench.comparing.agree.sides import Common, Side, State, common
+from cscbench.comparing.agree.texts import Group, Parting, compare, groups, partings
+from cscbench.comparing.agree.units import Unit
+from cscbench.scoring.bootstrap import Resampling
+from cscbench.values.frozen import Frozen
+
+SCHEMA = "cscbench/agree/1"
+
+
+class RunSide(Frozen, frozen=True):
+    """One of the runs: the name of its folder, its model, how far it has come, and its requests with a reply."""
+
+    name: str
+    hash: str
+    model: str
+    state: State
+    requests: int
+
+
+class Scope(Frozen, frozen=True):
+    """What was compared: turns and dialogues that both answered, and what was left out of it.
+
+    `failed` requests have no reply in one of the runs; `other_words` counts turns of the same name whose references
+    differ; `only_a` and `only_b` requests were asked in one run alone.
+    """
+
+    dialogues: int
+    turns: int
+    requests: int
+    failed: int
+    other_words: int
+    only_a: int
+    only_b: int
+
+
+class Agreement(Frozen, frozen=True):
+    """How far two runs agree. `unit` says what texts were counted in, `first` how many units `identical_first` means.
+
+    Differences are B less A; `resampling` says how their intervals were made. `notes` say what was left out and why.
+    """
+
+    schema: str
+    cscbench: str
+    a: RunSide
+    b: RunSide
+    scope: Scope
+    facts: tuple[Fact, ...]
+    unit: str
+    first: int
+    groups: tuple[Group, ...]
+    partings: tuple[Parting, ...]
+    resampling: str
+    differences: tuple[Difference, ...]
+    strategies: Strategies | None
+    notes: tuple[str, ...]
+
+
+def agree(a: Side, b: Side, unit: Unit, first: int = 16, examples: int = 3, encoder: str = "") -> Agreement:
+    """Compare two runs over what both have: the same inputs give the same value, whatever the engines show.
+
+    Raises:
+        UserError: they have no turn in common.
+    """
+    both = common(a, b)
+    compared = compare(a, b, both, unit)
+    how = Resampling()
+    paired, left_out = paired_sums(a, b, both, encoder)
+    return Agreement(
+        schema=SCHEMA,
+        cscbench=__version__,
+        a=_run_side(a),
+        b=_run_side(b),
+        scope=Scope(
+            dialogues=len({dialogue for dialogue, _ in both.turns}),
+            turns=len(both.turns),
+            requests=len(both.requests),
+            failed=both.failed,
+            other_words=both.other_words,
+            only_a=len(set(a.replies) - set(b.replies)),
+            only_b=len(set(b.replies) - set(a.replies)),
+        ),
+        facts=facts(a, b),
+        unit=unit.name,
+        first=first,
+        groups=groups(compared, both, first),
+        partings=partings(compared, examples),
+        resampling=how.signature(),
+        differences=differences(a, b, paired, how),
+        strategies=strategies(a, b, both),
+        notes=(*_notes(a, b, both), *([unit.note] if unit.note else []), *left_out),
+    )
+
+
+def _run_side(side: Side) -> RunSide:
+    answered = sum(1 for line in side.replies.values() if not line.reply.error)
+    return RunSide(side.run.name, side.run.hash, side.run.model.label, side.state, answered)
+
+
+def _notes(a: Side, b: Side, both: Common) -> list[str]:
+    notes = []
+    for name, side in (("A", a), ("B", b)):
+        if side.state is State.UNFINISHED:
+            notes.append(f"{name} is not finished: only the replies that it has are compared")
+        elif side.state is State.PARTIAL:
+            notes.append(f"{name} is partial: turns that it failed on are left out")
+    conditions = (a.run.protocol.condition, b.run.protocol.condition)
+    if not both.requests and conditions[0] != conditions[1]:
+        notes.append(f"conditions {conditions[0]} and {conditions[1]} ask otherwise: no texts are compared")
+    if any(prompt_key(a.replies[one].key) != prompt_key(b.replies[one].key) for one in both.requests):
+        notes.append(
+            "prompts differ where the history holds a model's own earlier replies (generated context) or the prompt "
+            "files do: `same prompt` counts only requests whose messages are equal"
+        )
+    return notes

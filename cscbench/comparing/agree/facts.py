@@ -1,0 +1,97 @@
+"""What two runs have in common and in what they differ, beside their replies."""
+
+import json
+from enum import StrEnum
+from typing import Any
+
+from cscbench.comparing.agree.sides import Side
+from cscbench.values.frozen import Frozen
+
+# What an adapter finds out about the model itself; its other facts are about the engine.
+_MODEL_FACTS = ("dtype", "chat_template")
+
+
+class Part(StrEnum):
+    """What a fact is about: what was asked and how, the model that answered, what ran it, how it was scored."""
+
+    QUESTION = "question"
+    MODEL = "model"
+    ENGINE = "engine"
+    SCORING = "scoring"
+
+
+class Fact(Frozen, frozen=True):
+    """One thing that may make replies or scores differ, as each run has it; null where it is not known.
+
+    `same` is null where it is known of neither.
+    """
+
+    part: Part
+    name: str
+    a: str | None
+    b: str | None
+    same: bool | None
+
+
+def facts(a: Side, b: Side) -> tuple[Fact, ...]:
+    """Everything that run.json and results.json know of two runs, by part."""
+    found = []
+    for part, read in (
+        (Part.QUESTION, _question),
+        (Part.MODEL, _model),
+        (Part.ENGINE, _engine),
+        (Part.SCORING, _scoring),
+    ):
+        left, right = read(a), read(b)
+        for name in dict.fromkeys([*left, *right]):
+            one, other = left.get(name), right.get(name)
+            found.append(Fact(part, name, one, other, None if one is None and other is None else one == other))
+    return tuple(found)
+
+
+def _question(side: Side) -> dict[str, str | None]:
+    run, identity = side.run, side.run.identity
+    return {
+        "task": run.task.name,
+        "task files": _text(identity["task"]["files"]),
+        "data": " + ".join(file.sha256 for file in run.data.files),
+        "dialogues": identity["dialogues"],
+        "context": run.protocol.context,
+        "condition": run.protocol.condition,
+        **{f"prompt {language}": sha256 for language, sha256 in run.protocol.prompt_sha256.items()},
+        **{f"sampling {name}": _text(value) for name, value in identity["sampling"].items()},
+        "cscbench": identity["cscbench"],
+    }
+
+
+def _model(side: Side) -> dict[str, str | None]:
+    model, known = side.run.model, side.run.engine.facts if side.run.engine else {}
+    return {
+        "weights": model.fingerprint.get("weights"),
+        "LoRA weights": model.fingerprint.get("lora", "none" if not model.lora else None),
+        **{name.replace("_", " "): known.get(name) for name in _MODEL_FACTS},
+    }
+
+
+def _engine(side: Side) -> dict[str, str | None]:
+    run = side.run
+    known = run.engine.facts if run.engine else {}
+    return {
+        "adapter": run.model.adapter,
+        **{name.replace("_", " "): value for name, value in known.items() if name not in _MODEL_FACTS},
+        **{f"option {name}": _text(value) for name, value in run.model.options.items()},
+        **dict(run.identity["packages"]),
+        "python": run.environment.python,
+        "platform": run.environment.platform,
+    }
+
+
+def _scoring(side: Side) -> dict[str, str | None]:
+    if side.results is None:
+        return {}
+    scoring = side.results.scoring
+    return {"scorers": " ".join(scoring.scorers), "encoder": scoring.encoder or "none"}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)

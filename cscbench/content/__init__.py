@@ -1,0 +1,1 @@
+"""What people write on disk (cards, tasks, prompts, rubrics, data), read and checked."""

@@ -1,0 +1,259 @@
+"""Readers of the CSConv format: a JSON list, JSONL, or the Hub's parquet of
+`{"dialogue": [{"speaker", "strategy", "text"}, ...], "source": ...}`, optionally with `id`, `language` and `topic`.
+
+A record that cannot be read becomes a `Fault`, and the rest go on; nothing is dropped in silence.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from cscbench.content.extras import need
+from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+from cscbench.values.strategies import CSC, StrategySet, UnknownStrategyError, normalise
+
+_SPEAKERS = {
+    "客服": Speaker.SUPPORTER,
+    "supporter": Speaker.SUPPORTER,
+    "agent": Speaker.SUPPORTER,
+    "客户": Speaker.CUSTOMER,
+    "customer": Speaker.CUSTOMER,
+    "user": Speaker.CUSTOMER,
+}
+_HAN = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]")
+# The Hub's automatic conversion merges CSConv (1,855) and RoleCS (11,232) into one split of this many rows.
+_HUB_MIXED_ROWS = 13_087
+
+
+class Fault(Frozen, frozen=True):
+    """A record that was left out: where it stands (`index` counts records from 0) and why."""
+
+    file: str
+    index: int
+    field: str
+    reason: str
+
+
+class SourceFile(Frozen, frozen=True):
+    """A data file by name and content; where it lay on a machine identifies nothing."""
+
+    name: str
+    sha256: str
+
+
+class Loaded(Frozen, frozen=True):
+    """What one file gave: its dialogues in order, what was left out, and what a reader of the scores must know."""
+
+    dialogues: tuple[Dialogue, ...]
+    faults: tuple[Fault, ...]
+    source: SourceFile
+    notes: tuple[str, ...] = ()
+
+
+class _BadRecordError(Exception):
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(field, reason)
+        self.field, self.reason = field, reason
+
+
+def load_csconv(path: Path, strategies: StrategySet = CSC) -> Loaded:
+    """Every readable dialogue of a CSConv file (.json, .jsonl or .parquet).
+
+    Raises:
+        UserError: the file is not there, not of these formats, cut short, or holds no readable dialogue at all.
+    """
+    content = _read(path)
+    source = SourceFile(path.name, hashlib.sha256(content).hexdigest())
+    dialogues: list[Dialogue] = []
+    faults: list[Fault] = []
+    ids: dict[str, int] = {}
+    count = 0
+    for index, record in _records(path, content):
+        count += 1
+        try:
+            dialogue = _dialogue(record, index, strategies)
+            if dialogue.id in ids:
+                raise _BadRecordError("id", f"{dialogue.id!r} is also the id of record {ids[dialogue.id]}")
+        except _BadRecordError as bad:
+            faults.append(Fault(path.name, index, bad.field, bad.reason))
+            continue
+        ids[dialogue.id] = index
+        dialogues.append(dialogue)
+    if not dialogues:
+        first = f"; the first: record {faults[0].index}, {faults[0].field}: {faults[0].reason}" if faults else ""
+        raise UserError(f"{path}: none of its {count} records is a readable dialogue{first}")
+    notes: tuple[str, ...] = ()
+    if path.suffix.lower() == ".parquet" and count == _HUB_MIXED_ROWS:
+        notes = (
+            f"{path.name} has {count:,} rows: the Hub's converted split, which mixes CSConv (1,855) with RoleCS "
+            "(11,232, training data). Scores on it are not CSConv scores: use data/CSConv.json",
+        )
+    return Loaded(tuple(dialogues), tuple(faults), source, notes)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the data file: {error.strerror}") from None
+
+
+def _records(path: Path, content: bytes) -> Iterator[tuple[int, Any]]:
+    match path.suffix.lower():
+        case ".json":
+            yield from enumerate(_json_list(path, content))
+        case ".jsonl" | ".ndjson":
+            yield from _json_lines(content)
+        case ".parquet":
+            need("scores", ["pyarrow"], f"reading {path.name}")
+            import pyarrow
+            import pyarrow.parquet
+
+            try:
+                table = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
+            except (pyarrow.ArrowException, OSError) as error:
+                raise UserError(f"{path}: not a readable parquet file: {error}") from None
+            yield from enumerate(table.to_pylist())
+        case suffix:
+            raise UserError(f"{path}: unknown data format {suffix!r}: .json, .jsonl and .parquet are read")
+
+
+def _text(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}: convert the file to UTF-8") from None
+
+
+def _json_list(path: Path, content: bytes) -> list[Any]:
+    text = _text(path, content)
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty: fetch it again")
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        cure = "the file is cut short: fetch it again" if error.pos >= len(text.rstrip()) - 1 else "mend that place"
+        if error.msg.startswith("Unterminated"):
+            cure = "the file is cut short: fetch it again"
+        if text.lstrip().startswith("{") and error.msg == "Extra data":
+            cure = "it holds one record a line: name it .jsonl"
+        raise UserError(f"{path}:{error.lineno}: not valid JSON (column {error.colno}): {error.msg}; {cure}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets thousands deep
+        raise UserError(f"{path}: not readable JSON: {error}") from None
+    if not isinstance(data, list):
+        cure = "put the dialogues into a list, or one a line into a .jsonl file"
+        raise UserError(f"{path}: a JSON list of dialogues is expected, this is {_kind(data)}: {cure}")
+    return data
+
+
+class _BrokenLine(Frozen, frozen=True):
+    reason: str
+
+
+def _json_lines(content: bytes) -> Iterator[tuple[int, Any]]:
+    index = 0
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            yield index, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield index, _BrokenLine(f"line {number} is not valid JSON: {error}")
+        index += 1
+
+
+def _dialogue(record: Any, index: int, strategies: StrategySet) -> Dialogue:
+    if isinstance(record, _BrokenLine):
+        raise _BadRecordError("(record)", record.reason)
+    if not isinstance(record, Mapping):
+        raise _BadRecordError("(record)", f"an object is expected, this is {_kind(record)}")
+    turns_data = record.get("dialogue")
+    if not isinstance(turns_data, list):
+        raise _BadRecordError("dialogue", f"a list of turns is expected, this is {_kind(turns_data)}")
+    if not turns_data:
+        raise _BadRecordError("dialogue", "no turns")
+    turns = tuple(_turn(turn, position, strategies) for position, turn in enumerate(turns_data))
+    for position, (one, two) in enumerate(pairwise(turns)):
+        if one.speaker == two.speaker:
+            reason = f"two {one.speaker} turns running ({position} and {position + 1}); speakers must alternate"
+            raise _BadRecordError(f"dialogue[{position + 1}].speaker", reason)
+    if not any(turn.speaker is Speaker.SUPPORTER for turn in turns):
+        raise _BadRecordError("dialogue", "no supporter turn")
+    return Dialogue(
+        id=_optional(record, "id") or f"{index:05d}",
+        turns=turns,
+        language=_language(record, turns),
+        topic=_optional(record, "topic"),
+        source=_optional(record, "source"),
+    )
+
+
+def _turn(data: Any, position: int, strategies: StrategySet) -> Turn:
+    at = f"dialogue[{position}]"
+    if not isinstance(data, Mapping):
+        raise _BadRecordError(at, f"an object is expected, this is {_kind(data)}")
+    speaker = _SPEAKERS.get(str(data.get("speaker", "")).strip().lower())
+    if speaker is None:
+        raise _BadRecordError(f"{at}.speaker", f"客服 or 客户 (supporter or customer), not {data.get('speaker')!r}")
+    text = data.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise _BadRecordError(f"{at}.text", f"some text is expected, this is {_kind(text)}")
+    label = data.get("strategy")
+    if speaker is Speaker.CUSTOMER:
+        if label and str(label).strip():
+            raise _BadRecordError(f"{at}.strategy", f"a customer turn has none, this one has {label!r}")
+        return Turn(speaker, _whole(text.strip(), f"{at}.text"))
+    if not isinstance(label, str) or not label.strip():
+        raise _BadRecordError(f"{at}.strategy", f"a supporter turn needs one, this is {_kind(label)}")
+    try:
+        codes = normalise(label, strategies)
+    except UnknownStrategyError as error:
+        raise _BadRecordError(f"{at}.strategy", str(error)) from None
+    if len(codes) != 1:
+        raise _BadRecordError(f"{at}.strategy", f"one strategy a turn is expected, {label!r} joins {len(codes)}")
+    return Turn(speaker, _whole(text.strip(), f"{at}.text"), codes[0])
+
+
+def _optional(record: Mapping[str, Any], field: str) -> str:
+    value = record.get(field)
+    if value is None:
+        return ""
+    plain = isinstance(value, str | int | float)
+    return _whole(str(value) if plain else json.dumps(value, ensure_ascii=False, sort_keys=True), field)
+
+
+def _whole(text: str, field: str) -> str:
+    r"""The text, unless it holds half a character: JSON can spell one (`\ud83d`), but no file can store it."""
+    if half := re.search(r"[\ud800-\udfff]", text):
+        raise _BadRecordError(field, f"half a character ({half[0]!r}) stands at position {half.start()}")
+    return text
+
+
+def _language(record: Mapping[str, Any], turns: tuple[Turn, ...]) -> Language:
+    given = record.get("language")
+    if given is None:
+        han = sum(1 for turn in turns if _HAN.search(turn.text))
+        return Language.ZH if 2 * han >= len(turns) else Language.EN
+    try:
+        return Language(given)
+    except ValueError:
+        known = ", ".join(Language)
+        raise _BadRecordError("language", f"{given!r} is not one of {known}") from None
+
+
+_KINDS = {dict: "an object", list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in JSON's words."""
+    if value is None:
+        return "missing"
+    if value in ([], {}) or (isinstance(value, str) and not value.strip()):
+        return "empty"
+    return _KINDS.get(type(value), f"a {type(value).__name__}")

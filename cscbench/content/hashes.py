@@ -1,0 +1,67 @@
+"""Hashes of what changes an answer: weights, files, and the identity of a whole run."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cscbench.content.shipped import cache_root
+from cscbench.values.errors import UserError
+
+# Weights are hashed once and remembered by path, size, times and inode: 140 GB are not read again for every run.
+_REMEMBER_FROM_BYTES = 16 * 1024 * 1024
+_WEIGHT_FILES = ("*.safetensors", "*.json", "*.gguf", "*.model", "*.txt", "*.jinja", "*.py")
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON value in canonical form (sorted keys, no spaces, UTF-8)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        stat = path.stat()
+        if stat.st_size < _REMEMBER_FROM_BYTES:
+            return _hash(path)
+        key = digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino])
+        memo = cache_root() / "sha256" / key
+        if memo.is_file() and len(known := memo.read_text(encoding="ascii").strip()) == 64:
+            return known
+        found = _hash(path)
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        temporary = memo.with_suffix(f".{os.getpid()}")
+        temporary.write_text(found, encoding="ascii")
+        temporary.replace(memo)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be hashed: {error.strerror}") from None
+    return found
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """One sha256 over the names and contents of the model files in a folder (weights, configs, tokenizer, own code).
+
+    Raises:
+        UserError: there is none, or one cannot be read.
+    """
+    files = sorted({path for pattern in _WEIGHT_FILES for path in folder.glob(pattern) if path.is_file()})
+    if not files:
+        raise UserError(f"{folder}: holds no model files ({', '.join(_WEIGHT_FILES)})")
+    return digest({path.name: file_sha256(path) for path in files})
+
+
+def short(identity: Mapping[str, Any]) -> str:
+    """The eight hex digits that name a run folder."""
+    return digest(identity)[:8]

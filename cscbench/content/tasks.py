@@ -1,0 +1,226 @@
+"""Tasks: values with functions as fields, read from `tasks/<name>/task.yaml`, `tasks/<name>/task.py` or an entry point.
+
+A `task.py`, or the object that an entry point `cscbench.tasks` names, offers `def task() -> Task`.
+"""
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from cscbench.content import plugins
+from cscbench.content import yaml_file as yamlfile
+from cscbench.content.csconv import Fault, Loaded, SourceFile, load_csconv
+from cscbench.content.extras import need
+from cscbench.content.prompts import NamedPrompt, read_prompt
+from cscbench.content.rubrics import Rubric, read_rubric
+from cscbench.content.shipped import folders, inside
+from cscbench.values.condition import Condition
+from cscbench.values.dialogue import Dialogue, Language
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+from cscbench.values.strategies import CSC, StrategySet
+
+
+class TaskData(Frozen, frozen=True):
+    """The dialogues of a task: `test` is scored, `train` is for baselines and fine-tuning and may be empty."""
+
+    test: tuple[Dialogue, ...]
+    train: tuple[Dialogue, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    sources: tuple[SourceFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Task(Frozen, frozen=True):
+    """All that a run needs to know of a task.
+
+    `load` takes the `--data` path or None; `prompt` takes a prompt set's name, a language and a condition. `files` maps
+    the name of each file that shapes the task to its sha256: a run's identity. `rubric`, where replies can be judged,
+    takes a rubric set's name and a language; `anchors` is a file of rated conversations, to try judges on.
+    """
+
+    name: str
+    title: str
+    description: str
+    load: Callable[[Path | None], TaskData]
+    prompt: Callable[[str, Language, Condition], NamedPrompt]
+    scorers: tuple[str, ...]
+    encoder: str = ""
+    strategies: StrategySet = CSC
+    files: Mapping[str, str] = {}
+    rubric: Callable[[str, Language], Rubric] | None = None
+    anchors: Path | None = None
+
+
+class HubFile(Frozen, frozen=True):
+    """A data file on the Hugging Face Hub, by its name and never by its split."""
+
+    repo: str
+    file: str
+    revision: str = ""
+
+
+class DataFiles(Frozen, frozen=True):
+    """Where a task's dialogues are: files in its folder, or one on the Hub."""
+
+    test: str = ""
+    train: str = ""
+    hub: HubFile | None = None
+
+
+class TaskFile(Frozen, frozen=True):
+    """`task.yaml` as written. `extends` names a task whose other fields and prompts this one shares."""
+
+    name: str
+    title: str
+    description: str
+    data: DataFiles
+    extends: str = ""
+    scorers: tuple[str, ...] = ()
+    encoder: str = ""
+
+
+def task_folders() -> dict[str, Path]:
+    """Every task folder by name; the working directory's hide shipped ones of the same name."""
+    found: dict[str, Path] = {}
+    for folder in folders("tasks"):
+        for path in sorted(folder.iterdir()):
+            if (path / "task.yaml").is_file() or (path / "task.py").is_file():
+                found.setdefault(path.name, path)
+    return found
+
+
+def task_names() -> list[str]:
+    """Every task that can be named, in order."""
+    return sorted({*task_folders(), *plugins.names("tasks")})
+
+
+def find_task(name: str, extended_by: tuple[str, ...] = ()) -> Task:
+    """The task of this name. `extended_by` names the tasks whose `extends` led here, to end a circle of them.
+
+    Raises:
+        UserError: there is none (with the nearest names), or it is broken.
+    """
+    found, points = task_folders(), plugins.names("tasks")
+    if name in found:
+        folder = found[name]
+        return _from_yaml(folder, extended_by) if (folder / "task.yaml").is_file() else _from_python(folder / "task.py")
+    if name in points:
+        return _called(plugins.load(points[name]), points[name].value, name)
+    raise UserError(f"no task {name!r}{yamlfile.did_you_mean(name, task_names())}\nlist them: cscbench tasks")
+
+
+def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
+    path = folder / "task.yaml"
+    text = yamlfile.read_text(path, "task")
+    data, lines = yamlfile.parse(path, text)
+    spec = yamlfile.convert(path, data, lines, TaskFile)
+    if spec.name != folder.name:
+        raise UserError(f"{path}:{lines[('name',)]}: field `name`: {spec.name!r} must be the folder's name")
+    if spec.extends in (chain := (*extended_by, spec.name)):
+        circle = " extends ".join((*chain, spec.extends))
+        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: a task cannot extend itself: {circle}")
+    for field in ("test", "train"):
+        value = getattr(spec.data, field)
+        if value and inside(folder, value) is None:
+            raise UserError(
+                f"{path}:{lines[('data', field)]}: field `data.{field}`: {value!r} leaves the task's folder"
+            )
+    if spec.extends and spec.extends not in (known := task_names()):
+        cure = yamlfile.did_you_mean(spec.extends, known)
+        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: no task {spec.extends!r}{cure}")
+    base = find_task(spec.extends, chain) if spec.extends else None
+    prompts = folder / "prompts"
+    if base is None and not prompts.is_dir():
+        raise UserError(f"{prompts}: no such folder: a task needs prompts, or `extends` of a task that has them")
+    strategies = base.strategies if base else CSC
+    rubrics, anchors = folder / "rubrics", folder / "anchors.csv"
+    own_prompt = partial(read_prompt, prompts, strategies=strategies)
+    return Task(
+        name=spec.name,
+        title=spec.title,
+        description=spec.description.strip(),
+        load=partial(_load, spec, folder, strategies),
+        prompt=base.prompt if base and not prompts.is_dir() else own_prompt,
+        scorers=spec.scorers or (base.scorers if base else ()),
+        encoder=spec.encoder or (base.encoder if base else ""),
+        strategies=strategies,
+        anchors=anchors if anchors.is_file() else (base.anchors if base else None),
+        rubric=partial(read_rubric, rubrics) if rubrics.is_dir() else (base.rubric if base else None),
+        files={**(base.files if base else {}), f"{spec.name}/task.yaml": hashlib.sha256(text.encode()).hexdigest()},
+    )
+
+
+def _from_python(path: Path) -> Task:
+    spec = importlib.util.spec_from_file_location(f"cscbench_task_{path.parent.name}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path}: not an importable Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the person's file raises: one broken task must not hide the others
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else (lines or [1])[-1]
+        raise UserError(f"{path}:{line}: the task does not load: {type(error).__name__}: {error}") from error
+    task = _called(getattr(module, "task", None), str(path), path.parent.name)
+    # What the file says is part of what the task is: a run under an older text of it is another run.
+    own = {f"{task.name}/task.py": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return msgspec.structs.replace(task, files={**task.files, **own})
+
+
+def _called(factory: object, where: str, name: str) -> Task:
+    if not callable(factory):
+        raise UserError(f"{where}: no function `task() -> Task`")
+    task = factory()
+    if not isinstance(task, Task):
+        raise UserError(f"{where}: `task()` returned a {type(task).__name__}, not a cscbench.content.tasks.Task")
+    if task.name != name:
+        raise UserError(f"{where}: `task()` returned a task named {task.name!r}; it is found as {name!r}: name it so")
+    return task
+
+
+def task_data(test: Loaded, train: Loaded | None = None) -> TaskData:
+    """The data of a task from what its files gave, with their faults, notes and hashes."""
+    parts = (test,) if train is None else (test, train)
+    return TaskData(
+        test=test.dialogues,
+        train=train.dialogues if train else (),
+        faults=tuple(fault for part in parts for fault in part.faults),
+        sources=tuple(part.source for part in parts),
+        notes=tuple(note for part in parts for note in part.notes),
+    )
+
+
+def _load(spec: TaskFile, folder: Path, strategies: StrategySet, data: Path | None) -> TaskData:
+    if data is not None:
+        test = load_csconv(data, strategies)
+    elif spec.data.test:
+        test = load_csconv(folder / spec.data.test, strategies)
+    elif spec.data.hub is not None:
+        test = load_csconv(_download(spec.name, spec.data.hub), strategies)
+    else:
+        raise UserError(f"{spec.name}: the task names no data of its own: give --data PATH")
+    return task_data(test, load_csconv(folder / spec.data.train, strategies) if spec.data.train else None)
+
+
+def _download(name: str, hub: HubFile) -> Path:
+    need("scores", ["huggingface_hub"], f"fetching {hub.file} (or give --data PATH)")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(hub.repo, hub.file, repo_type="dataset", revision=hub.revision or None))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"{name}: {hub.file} of the Hugging Face dataset {hub.repo} is not in the local cache and cannot be "
+            f"fetched ({type(error).__name__}).\n"
+            f"Download https://huggingface.co/datasets/{hub.repo}/resolve/{hub.revision or 'main'}/{hub.file}\n"
+            f"put it at {hub.file}, and add: --data {hub.file}"
+        ) from None

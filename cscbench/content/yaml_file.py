@@ -1,0 +1,153 @@
+"""YAML from people into checked values, with errors that name file, line, field and cure."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import msgspec
+import yaml
+
+from cscbench.values.errors import UserError
+
+T = TypeVar("T", bound=msgspec.Struct)
+Lines = dict[tuple[str, ...], int]
+
+
+def _positions(node: yaml.Node, path: tuple[str, ...], lines: Lines, offset: int) -> None:
+    lines[path] = node.start_mark.line + 1 + offset
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            _positions(value, (*path, str(key.value)), lines, offset)
+            lines[(*path, str(key.value))] = key.start_mark.line + 1 + offset
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _positions(value, (*path, str(index)), lines, offset)
+
+
+def _unique_keys(node: yaml.Node, path: Path, offset: int) -> None:
+    """YAML lets a later key win in silence; a person who wrote a key twice wants to know."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1 + offset
+            if str(key.value) in seen:
+                first = seen[str(key.value)]
+                raise UserError(f"{path}:{line}: the key `{key.value}` stands here and in line {first}: keep one")
+            seen[str(key.value)] = line
+            _unique_keys(value, path, offset)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _unique_keys(value, path, offset)
+
+
+def parse(path: Path, text: str, offset: int = 0) -> tuple[Any, Lines]:
+    """The data of a YAML text, and the line of every node by its path of keys.
+
+    `offset` counts the lines of the file before `text`.
+
+    Raises:
+        UserError: the text is not YAML, or has a key twice.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 + offset if mark is not None else 1 + offset
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}:{line}: not valid YAML: {problem}") from None
+    except ValueError as error:  # an impossible date, such as 2024-13-45, which YAML takes for one unquoted
+        raise UserError(f"{path}: not valid YAML: {error}: put the date in quotes") from None
+    lines: Lines = {}
+    if node is not None:
+        try:
+            _unique_keys(node, path, offset)
+            _positions(node, (), lines, offset)
+        except RecursionError:
+            raise UserError(f"{path}: not usable YAML: a value that contains itself (`&name`, `*name`)") from None
+    return data, lines
+
+
+def nearest(name: str, known: Sequence[str], most: int = 3) -> list[str]:
+    """The known names that look most like `name`, best first."""
+    from rapidfuzz import fuzz, process
+
+    found = process.extract(name, list(known), scorer=fuzz.WRatio, limit=most, score_cutoff=55)
+    return [match for match, _, _ in found]
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """`; did you mean ...?`, or the list of what is known, for the end of an error."""
+    close = nearest(name, known)
+    if close:
+        return f"; did you mean {' or '.join(repr(c) for c in close)}?"
+    return f"; known: {', '.join(sorted(known)) or 'none'}"
+
+
+def _where(message: str) -> tuple[tuple[str, ...], str]:
+    """msgspec says `problem - at `$.a[0].b``: the path as keys, and the problem."""
+    problem, _, at = message.partition(" - at ")
+    keys = re.findall(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]", at)
+    return tuple(name or index for name, index in keys), problem
+
+
+def _line_of(keys: tuple[str, ...], lines: Lines) -> int:
+    while keys and keys not in lines:
+        keys = keys[:-1]
+    return lines.get(keys, 1)
+
+
+def _fields_at(into: type[msgspec.Struct], keys: Sequence[str]) -> tuple[str, ...]:
+    """Names of the fields of the struct that stands at `keys` in an `into`; none where no struct stands there."""
+    at: Any = into
+    for key in keys:
+        if not key.isdigit() and key != "...":
+            hint = get_type_hints(at).get(key)
+            inner = (hint, *get_args(hint))
+            at = next((t for t in inner if isinstance(t, type) and issubclass(t, msgspec.Struct)), None)
+        if at is None:
+            return ()
+    return tuple(at.__struct_encode_fields__)
+
+
+def cure_of(message: str, into: type[msgspec.Struct]) -> str:
+    """The nearest names, where msgspec's message about an `into` is about an unknown field; else nothing."""
+    keys, problem = _where(message)
+    unknown = re.search(r"unknown field `([^`]+)`", problem)
+    return did_you_mean(unknown[1], _fields_at(into, keys)) if unknown else ""
+
+
+def convert(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[str, ...] = ()) -> T:
+    """`data` as a value of type `into`; `under` is where in the file `data` stands.
+
+    Raises:
+        UserError: a missing, unknown or wrongly typed field, with its file, line and nearest name.
+    """
+    try:
+        return msgspec.convert(data, into, strict=True)
+    except msgspec.ValidationError as error:
+        keys, problem = _where(str(error))
+        keys, cure = (*under, *keys), cure_of(str(error), into)
+        unknown = re.search(r"unknown field `([^`]+)`", problem)
+        if unknown:
+            keys = (*keys, unknown[1])
+        field = ".".join(keys)
+        at = f"{path}:{_line_of(keys, lines)}: "
+        raise UserError(f"{at}{f'field `{field}`: ' if field else ''}{problem}{cure}") from None
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file a person named.
+
+    Raises:
+        UserError: it is not there, not readable, or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with a byte order mark
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such {what}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}: save the {what} as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot read this {what}: {error.strerror}") from None

@@ -1,0 +1,75 @@
+"""Hugging Face models on this machine, through transformers: hub ids, folders, GGUF files, LoRA through peft.
+
+Nothing here imports torch: a finished run is recognised, and a dry run shown, without it.
+"""
+
+from collections.abc import Mapping
+
+from cscbench.content.cards import read_options
+from cscbench.content.extras import need
+from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
+from cscbench.models.lora import lora_sha256
+from cscbench.models.weights import identify
+from cscbench.values.asking import ModelCard
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+
+
+class HfOptions(Frozen, frozen=True):
+    """`options` of a card with the hf adapter.
+
+    `dtype` and `device` `auto` choose bfloat16 on an accelerator and float32 on a CPU; several GPUs share the layers.
+    `batch_size` 0 finds one from free memory and the dialogues' lengths; `reuse` keeps what a dialogue's earlier turns
+    computed. `context_length` overrides the model's own window, in tokens.
+    """
+
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_size: int = 0
+    reuse: bool = True
+    context_length: int = 0
+    trust_remote_code: bool = False
+
+
+def options(card: ModelCard) -> HfOptions:
+    """The card's options, checked.
+
+    Raises:
+        UserError: one is unknown, or of the wrong type or size.
+    """
+    found = read_options(card, HfOptions)
+    if found.dtype not in (known := ("auto", "float32", "bfloat16", "float16")):
+        raise UserError(f"{card.name}: `options.dtype` {found.dtype!r} is none of {', '.join(known)}")
+    if found.batch_size < 0:
+        raise UserError(f"{card.name}: `options.batch_size` must be at least 1, or 0 to find it from free memory")
+    if found.context_length < 0:
+        raise UserError(f"{card.name}: `options.context_length` must be a number of tokens, or 0 for the model's own")
+    return found
+
+
+# As many as the largest batch that is found by itself; those beyond the batch wait for their turn.
+_MOST_IN_FLIGHT = 64
+
+
+def _fingerprint(card: ModelCard) -> Mapping[str, str]:
+    options(card)
+    weights = identify(card.name, card.weights, card.revision)
+    return {"weights": weights} | ({"lora": lora_sha256(card)} if card.lora else {})
+
+
+def _load(setting: Setting) -> LoadedAdapter:
+    need("hf", ["torch", "transformers", "peft", "accelerate"], f"{setting.card.name}: running a Hugging Face model")
+    from cscbench.models.hf.load import load
+
+    return load(setting)
+
+
+HF = AdapterKind(
+    load=_load,
+    fingerprint=_fingerprint,
+    packages=("torch", "transformers", "tokenizers", "peft"),
+    concurrency=lambda card: options(card).batch_size or _MOST_IN_FLIGHT,
+    ranks=True,
+    # A batch reads what its rows share once, and is full whatever the number of dialogues.
+    turns_at_once=True,
+)

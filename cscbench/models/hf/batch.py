@@ -1,0 +1,148 @@
+"""Rows of token ids, with what is known of them, as one padded batch; and a row taken out of it again.
+
+Columns of a batch: the known parts, aligned right; the parts to compute, aligned right; what is generated. Padding and
+the gap between the first two are masked, and positions count unmasked columns only: each row reads as if it were alone.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+from cscbench.models.hf.cache import Ids, Snapshot
+from cscbench.values.frozen import Frozen
+
+
+class Row(Frozen, frozen=True):
+    """One sequence of ids; the states of its first `held` tokens are those of `prefix`."""
+
+    ids: Ids
+    prefix: Snapshot | None = None
+    held: int = 0
+
+
+class Batch(Frozen, frozen=True):
+    """`ids` and `mask` of shape [rows, columns]; `cache` holds the states of the first `known` columns."""
+
+    rows: tuple[Row, ...]
+    ids: Any
+    mask: Any
+    cache: Any
+    known: int
+
+    @property
+    def width(self) -> int:
+        """Columns before the first generated one."""
+        return int(self.ids.shape[1])
+
+
+class Memory:
+    """Memory for the states of one batch at a time: on a CPU fresh pages cost more than what is written on them."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, str], Any] = {}
+
+    def take(self, layer: int, kind: str, shape: tuple[int, ...], like: Any) -> Any:
+        """A tensor of a shape, with a dtype and device like another's; what is in it is what a batch before left."""
+        size, held = math.prod(shape), self._held.get((layer, kind))
+        if held is None or held.numel() < size or (held.dtype, held.device) != (like.dtype, like.device):
+            del held
+            self._held.pop((layer, kind), None)  # gone before more is taken
+            held = self._held[layer, kind] = like.new_empty(size)
+        return held[:size].view(shape)
+
+    def clear(self) -> None:
+        """Give it back."""
+        self._held.clear()
+
+
+class GrowingLayer(DynamicLayer):  # type: ignore[misc]
+    """States in memory taken once, where a DynamicLayer copies them all for each new token."""
+
+    def __init__(self, memory: Memory, number: int, capacity: int) -> None:
+        super().__init__()
+        self._memory, self._number, self._capacity, self._length = memory, number, capacity, 0
+        self._keys = self._values = torch.empty(0)
+
+    def begin(self, rows: int, keys: Any, values: Any, length: int) -> None:
+        """Take memory for states like these, of shape [..., heads, tokens, head size]; `length` columns will be set."""
+        self._keys, self._values = (
+            self._memory.take(self._number, kind, (rows, like.shape[-3], self._capacity, like.shape[-1]), like)
+            for kind, like in (("keys", keys), ("values", values))
+        )
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self._show(length)
+
+    def _show(self, length: int) -> None:
+        self._length = length
+        self.keys, self.values = self._keys[:, :, :length], self._values[:, :, :length]
+
+    def update(self, key_states: Any, value_states: Any, *_args: Any, **_kwargs: Any) -> tuple[Any, Any]:
+        """Append columns, and give all so far."""
+        if not self.is_initialized:
+            self.begin(key_states.shape[0], key_states, value_states, 0)
+        start = self._length
+        self._show(start + key_states.shape[-2])
+        self.keys[:, :, start:] = key_states
+        self.values[:, :, start:] = value_states
+        return self.keys, self.values
+
+
+def assemble(rows: Sequence[Row], pad: int, room: int, memory: Memory) -> Batch:
+    """The batch of some rows, with `room` columns for what will be generated; it ends the last one in that memory."""
+    known = max(row.held for row in rows)
+    width = known + max(len(row.ids) - row.held for row in rows)
+    ids = np.full((len(rows), width), pad)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    for number, row in enumerate(rows):
+        columns = np.r_[_held(row, known), _new(row, width)]
+        ids[number, columns] = row.ids
+        mask[number, columns] = 1
+    with torch.inference_mode():  # the memory may come from a model's own pass
+        cache = _filled_cache(rows, known, width + room, memory)
+    return Batch(tuple(rows), torch.from_numpy(ids), torch.from_numpy(mask), cache, known)
+
+
+def _held(row: Row, known: int) -> slice:
+    return slice(known - row.held, known)
+
+
+def _new(row: Row, width: int) -> slice:
+    return slice(width - (len(row.ids) - row.held), width)
+
+
+def _filled_cache(rows: Sequence[Row], known: int, capacity: int, memory: Memory) -> Cache:
+    like = next((row.prefix for row in rows if row.prefix is not None), None)
+    if like is None:
+        numbers = count()
+        return Cache(layer_class_to_replicate=lambda: GrowingLayer(memory, next(numbers), capacity))
+    layers = [GrowingLayer(memory, number, capacity) for number in range(len(like.layers))]
+    for depth, layer in enumerate(layers):
+        layer.begin(len(rows), *like.layers[depth], known)
+        for number, row in enumerate(rows):
+            # A masked column counts for nothing unless it holds a NaN.
+            layer.keys[number, :, : known - row.held] = 0
+            layer.values[number, :, : known - row.held] = 0
+            if row.prefix is not None:
+                keys, values = row.prefix.layers[depth]
+                layer.keys[number, :, _held(row, known)] = keys[:, : row.held]
+                layer.values[number, :, _held(row, known)] = values[:, : row.held]
+    return Cache(layers=layers)
+
+
+def take_out(batch: Batch, number: int, read: Sequence[int]) -> Snapshot:
+    """One row's states for its own ids, and for those of the generated ones that the model has `read`."""
+    row = batch.rows[number]
+    columns = (_held(row, batch.known), _new(row, batch.width), slice(batch.width, batch.width + len(read)))
+    states = tuple(
+        (
+            torch.cat([layer.keys[number, :, part] for part in columns], dim=1),
+            torch.cat([layer.values[number, :, part] for part in columns], dim=1),
+        )
+        for layer in batch.cache.layers
+    )
+    return Snapshot(np.concatenate([row.ids, np.array(read, dtype=np.int64)]), states)

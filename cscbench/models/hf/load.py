@@ -1,0 +1,232 @@
+"""Loads a card's model, tokenizer and LoRA weights, and proves that the LoRA weights are on."""
+
+import logging
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.chat import Chat
+from cscbench.models.checkpoint import check_trust, end_ids
+from cscbench.models.hf import HfOptions, options
+from cscbench.models.hf.attention import group_heads
+from cscbench.models.hf.batch import Memory
+from cscbench.models.hf.cache import PrefixCache
+from cscbench.models.hf.decode import Model
+from cscbench.models.hf.generate import HfAdapter
+from cscbench.models.hf.size import sizes
+from cscbench.models.weights import fetch
+from cscbench.values.asking import ChatRole, Message, ModelCard
+from cscbench.values.errors import UserError
+
+log = logging.getLogger("cscbench")
+
+
+def load(setting: Setting) -> LoadedAdapter:
+    """A ready adapter for a card.
+
+    Raises:
+        UserError: weights that are not there or do not load, a LoRA adapter that does not fit or changes nothing, or
+            remote code that the command line has not allowed.
+    """
+    card, settings = setting.card, options(setting.card)
+    model, chat = open_base(card, setting.trust_remote_code)
+    notes = list(chat.notes)
+    group_heads(model)
+    if card.lora:
+        model, proof = _with_lora(card, model, chat)
+        notes.append(proof)
+    model.eval()
+    fitting = sizes(model, chat, setting.test, setting.prompts, card.sampling.max_tokens)
+    # A resumed run keeps the batches that it began with.
+    batch_size = settings.batch_size or int(setting.before.get("batch_size", fitting.batch_size))
+    reuse = settings.reuse and _keeps_all(model)
+    if settings.reuse and not reuse:
+        notes.append("each request is computed anew: this model's layers do not keep every token's states")
+    facts = {
+        **engine_facts(model, chat),
+        "batch_size": str(batch_size),
+        "reuse": "on" if reuse else "off",
+    }
+    prefixes = PrefixCache(fitting.kept_bytes) if reuse else None
+    devices = tuple(sorted({str(weights.device) for weights in model.parameters()}))
+    return LoadedAdapter(
+        HfAdapter(Model(model, chat, prefixes, Memory()), batch_size), facts, tuple(notes), devices=devices
+    )
+
+
+def open_base(card: ModelCard, trust_remote_code: bool) -> tuple[Any, Chat]:
+    """A card's model without LoRA weights, and its chat, whose notes say what had to be handled.
+
+    Raises:
+        UserError: weights that are not there or do not load, or remote code that the command line has not allowed.
+    """
+    import transformers
+    from jinja2 import TemplateError
+
+    settings = options(card)
+    check_trust(card.name, settings.trust_remote_code, trust_remote_code)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    where = fetch(card.name, card.weights, card.revision)
+    log.info("loading %s", where)
+    device = _device(card, settings)
+    tokenizer, model = _pretrained(card, settings, where, device)
+    try:
+        chat = Chat(tokenizer, settings.context_length or _window(card, model), end_ids(model.generation_config))
+    except TemplateError as error:
+        raise UserError(f"{card.name}: the chat template of {where} does not render: {error}") from None
+    if where.is_file():
+        chat.notes.append(
+            "GGUF: transformers rebuilds the tokenizer without the file's own pre-tokenizer: digits and blanks may be "
+            "split otherwise than in training; a folder of the same model does not have this"
+        )
+    return model, chat
+
+
+def engine_facts(model: Any, chat: Chat) -> dict[str, str]:
+    """What a model runs on and in which shape, as runs and trainings record it."""
+    return {
+        "device": _device_name(model),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": str(getattr(model.config, "_attn_implementation", "")),
+        "chat_template": chat.template_sha256,
+        "context_length": str(chat.window),
+    }
+
+
+def _keeps_all(model: Any) -> bool:
+    """Whether every layer keeps the states of every token; sliding windows and recurrent layers do not."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+
+
+def _device(card: ModelCard, settings: HfOptions) -> str:
+    import torch
+
+    if settings.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"{card.name}: `options.device` is {settings.device!r}, and torch sees no such device on this machine: "
+            "set it to auto or cpu"
+        )
+    if settings.device != "auto":
+        return settings.device
+    if torch.cuda.is_available():
+        return "cuda" if torch.cuda.device_count() == 1 else "auto"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _device_name(model: Any) -> str:
+    import torch
+
+    device = model.device
+    return f"{device.type}: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device.type)
+
+
+def _dtype(settings: HfOptions, device: str) -> Any:
+    import torch
+
+    if settings.dtype == "auto":
+        return torch.float32 if device.startswith("cpu") else torch.bfloat16
+    return getattr(torch, settings.dtype)
+
+
+def _pretrained(card: ModelCard, settings: HfOptions, where: Path, device: str) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    common: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
+    folder, format_of = where, dict[str, Any](use_safetensors=True)
+    if where.is_file():
+        from transformers import GgufConfig
+
+        folder, common["gguf_file"] = where.parent, where.name
+        # Kept in their blocks, weights would not compute in the dtype that run.json names.
+        format_of = {"quantization_config": GgufConfig(dequantize=True)}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **common)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=_dtype(settings, device), device_map=device, output_loading_info=True, **format_of, **common
+        )
+    except Exception as error:  # a damaged file can be anything: struct.error, SafetensorError, TypeError, ...
+        problem = f"{type(error).__name__}: {error}{_cure(where)}"
+        raise UserError(f"{card.name}: transformers cannot load {where}: {problem}") from error
+    if found["missing_keys"]:
+        # transformers would fill them with random numbers.
+        missing = sorted(found["missing_keys"])
+        raise UserError(
+            f"{card.name}: the checkpoint {where} lacks {len(missing)} of its model's weights, the first: "
+            f"{missing[0]}. It is incomplete, or not a causal language model"
+        )
+    return tokenizer, model
+
+
+def _cure(where: Path) -> str:
+    """What to do about weights that are there, but are not safetensors."""
+    if where.is_file() or any(where.glob("*.safetensors")) or not any(where.glob("*.bin")):
+        return ""
+    return "\nIts .bin weights are pickles, which are never loaded: save the model as safetensors"
+
+
+def _window(card: ModelCard, model: Any) -> int:
+    config = model.config.get_text_config()
+    length = getattr(config, "max_position_embeddings", None)
+    if not isinstance(length, int):
+        raise UserError(
+            f"{card.name}: the model's config names no context window: set `options.context_length` in its card"
+        )
+    return length
+
+
+def _put_on(card: ModelCard, model: Any) -> Any:
+    """The model with all of its LoRA weights, and no others."""
+    from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
+
+    folder = str(Path(card.lora).expanduser())
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tuned = PeftModel.from_pretrained(model, folder, use_safetensors=True)
+            # peft does not say which of the file's weights found no place: it does when they are set once more.
+            strange = set_peft_model_state_dict(tuned, load_peft_weights(folder, device="cpu")).unexpected_keys
+    except Exception as error:  # as above
+        problem = f"{type(error).__name__}: {error}"
+        raise UserError(f"{card.name}: the LoRA weights at {card.lora} do not fit {card.weights}: {problem}") from error
+    missing = [str(w.message) for w in caught if "missing adapter keys" in str(w.message)]
+    if missing:
+        raise UserError(f"{card.name}: the LoRA weights at {card.lora} are incomplete: {missing[0]}")
+    if strange:
+        raise UserError(
+            f"{card.name}: the LoRA weights at {card.lora} were made for another model than {card.weights}: "
+            f"{len(strange)} of them have no place in it, the first: {strange[0]}"
+        )
+    return tuned
+
+
+def _with_lora(card: ModelCard, model: Any, chat: Chat) -> tuple[Any, str]:
+    """The model with its LoRA weights, and the proof that they change its logits.
+
+    Two evaluations of one prompt, with and without the adapter: adapters that were never applied, or that are all
+    zeros, give equal logits, and scores of such a run would be the base model's under another name.
+    """
+    import torch
+
+    tuned = _put_on(card, model)
+    tuned.eval()
+    ids = torch.tensor(
+        [chat.encode([Message(ChatRole.USER, "Hello, I need help. 您好。")], 1).ids], device=model.device
+    )
+    with torch.inference_mode():
+        on = tuned(input_ids=ids).logits
+        with tuned.disable_adapter():
+            off = tuned(input_ids=ids).logits
+    change = float((on - off).abs().max())
+    if not math.isfinite(change):
+        raise UserError(f"{card.name}: with the LoRA weights at {card.lora} the logits are {change}: they are damaged")
+    if change == 0.0:
+        raise UserError(
+            f"{card.name}: the LoRA weights at {card.lora} change nothing: the logits equal the base model's. "
+            "They are untrained (all zeros) or were made for other modules; the run would score the base model"
+        )
+    return tuned, f"LoRA is on: with it the logits of a probe differ from the base model's by up to {change:.3g}"

@@ -1,0 +1,60 @@
+"""The likeliest of a request's choices."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from cscbench.models.chat import EncodedChoices
+from cscbench.models.hf.batch import Row, assemble
+from cscbench.models.hf.decode import Model, look_up, read
+from cscbench.values.asking import Reply, Request
+
+
+def rank(model: Model, request: Request, encoded: EncodedChoices) -> Reply:
+    """A request's likeliest choice, the first among equals, with each one's mean log-probability a token.
+
+    The prompt is read once and kept; the choices are one batch of a few columns. Means, for a sum would favour short
+    names (length normalisation by tokens, as `acc_norm` does by bytes).
+    """
+    started = time.monotonic()
+    known = look_up(model, [encoded.ids])[0]
+    if model.prefixes is not None and len(known.row.ids) - known.row.held > 1:
+        read(model, [known.row], [request.thread])
+    scores = _scores(model, encoded)
+    best = int(np.argmax(scores))
+    return Reply(
+        text=request.choices[best],
+        tokens_in=len(encoded.ids),
+        tokens_reused=len(encoded.ids) - known.computed,
+        seconds=time.monotonic() - started,
+        finish_reason="stop",
+        dropped=encoded.dropped,
+        choice_logprobs=tuple(scores),
+    )
+
+
+def _scores(model: Model, encoded: EncodedChoices) -> list[float]:
+    prompt = np.array(encoded.ids, dtype=np.int64)
+    prefix, held = (None, 0) if model.prefixes is None else model.prefixes.find(prompt)
+    rows = [Row(np.array([*encoded.ids, *choice], dtype=np.int64), prefix, held) for choice in encoded.choices]
+    batch = assemble(rows, model.pad, 0, model.memory)
+    positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
+    new = slice(batch.known, batch.width)
+    device = model.network.device
+    with torch.inference_mode():
+        logits = model.network(
+            input_ids=batch.ids[:, new].to(device),
+            attention_mask=batch.mask.to(device),
+            position_ids=positions[:, new].to(device),
+            past_key_values=batch.cache if model.prefixes is not None else None,
+        ).logits
+    return [_mean(row, choice) for row, choice in zip(logits, encoded.choices, strict=True)]
+
+
+def _mean(logits: Any, choice: Sequence[int]) -> float:
+    """Mean log-probability of the tokens at the end of a row; the logits of a column are for the next one."""
+    told = logits[-len(choice) - 1 : -1].float().log_softmax(-1)
+    return float(told.gather(-1, torch.tensor(choice, device=told.device)[:, None]).mean())

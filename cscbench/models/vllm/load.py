@@ -1,0 +1,137 @@
+"""Starts vLLM's engine for a card, with the same prompts as the hf adapter's, and proves that LoRA weights are on."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import vllm
+from jinja2 import TemplateError
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.lora.request import LoRARequest
+from vllm.platforms import current_platform
+
+from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.chat import Chat
+from cscbench.models.checkpoint import check_trust, end_ids
+from cscbench.models.vllm import VllmOptions, options
+from cscbench.models.vllm.engine import Engine
+from cscbench.models.vllm.generate import VllmAdapter
+from cscbench.models.vllm.guide import guides
+from cscbench.models.vllm.lora import check_fit, max_lora_rank, prove
+from cscbench.models.weights import fetch
+from cscbench.values.asking import ModelCard
+from cscbench.values.errors import UserError
+
+log = logging.getLogger("cscbench")
+
+
+def load(setting: Setting) -> LoadedAdapter:
+    """A ready adapter for a card.
+
+    Raises:
+        UserError: weights that are not there or do not load, a LoRA adapter that does not fit or changes nothing, or
+            remote code that the command line has not allowed.
+    """
+    card, settings = setting.card, options(setting.card)
+    check_trust(card.name, settings.trust_remote_code, setting.trust_remote_code)
+    where = fetch(card.name, card.weights, card.revision)
+    if where.is_file():
+        raise UserError(f"{card.name}: vLLM does not read the GGUF file {where}: use the hf adapter, or a folder")
+    args = _engine_args(settings, where)
+    if card.lora:
+        folder = Path(card.lora).expanduser()
+        args.enable_lora, args.max_lora_rank = True, max_lora_rank(card, folder)
+        check_fit(card, folder, where, settings.trust_remote_code)
+    log.info("starting vLLM with %s", where)
+    engine = _start(card, args, where)
+    try:
+        return _ready(setting, settings, where, engine)
+    except BaseException:
+        engine.close()
+        raise
+
+
+def _start(card: ModelCard, args: AsyncEngineArgs, where: Path) -> Engine:
+    try:
+        return Engine(args)
+    except Exception as error:  # settings that contradict each other, too little memory, no such device, ...
+        raise UserError(f"{card.name}: vLLM cannot start with {where}: {type(error).__name__}: {error}") from error
+
+
+def _engine_args(settings: VllmOptions, where: Path) -> AsyncEngineArgs:
+    return AsyncEngineArgs(
+        model=str(where),
+        dtype=_dtype(settings),
+        quantization=settings.quantization or None,
+        max_model_len=settings.context_length or None,
+        tensor_parallel_size=settings.tensor_parallel_size,
+        pipeline_parallel_size=settings.pipeline_parallel_size,
+        gpu_memory_utilization=settings.gpu_memory_utilization,
+        kv_cache_memory_bytes=round(settings.kv_cache_gib * 2**30) or None,
+        # Only whole blocks are reused. On a CPU vLLM's own are of 128 tokens, on a GPU of 16.
+        block_size=32 if current_platform.is_cpu() else None,
+        enforce_eager=settings.enforce_eager,
+        trust_remote_code=settings.trust_remote_code,
+        enable_prefix_caching=True,
+        generation_config="vllm",  # not the checkpoint's: sampling is the card's
+        disable_log_stats=True,
+        use_tqdm_on_load=False,
+    )
+
+
+def _dtype(settings: VllmOptions) -> str:
+    """As the hf adapter chooses; vLLM's own `auto` would read a float32 checkpoint as float16."""
+    if settings.dtype != "auto":
+        return settings.dtype
+    return "float32" if current_platform.is_cpu() else "bfloat16"
+
+
+def _ready(setting: Setting, settings: VllmOptions, where: Path, engine: Engine) -> LoadedAdapter:
+    card, config = setting.card, engine.llm.vllm_config
+    chat = _chat(card, settings, where, config.model_config.max_model_len)
+    notes, lora = list(chat.notes), None
+    if card.lora:
+        lora = LoRARequest(card.name, 1, str(Path(card.lora).expanduser()))
+        notes.append(prove(card, engine, chat, lora))
+    held = None
+    if settings.guided:
+        by_language = {language: guides(prompt) for language, prompt in setting.prompts.items()}
+        held = {dialogue.id: by_language[dialogue.language] for dialogue in setting.test}
+        notes.append("guided decoding: answers that name a strategy can name only one of the task's")
+    adapter = VllmAdapter(engine, chat, lora, held)
+    return LoadedAdapter(adapter, _facts(config, chat), tuple(notes), devices=_devices(config))
+
+
+def _chat(card: ModelCard, settings: VllmOptions, where: Path, window: int) -> Chat:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=settings.trust_remote_code)
+        return Chat(tokenizer, window, end_ids(_generation_config(where, settings.trust_remote_code)))
+    except TemplateError as error:
+        raise UserError(f"{card.name}: the chat template of {where} does not render: {error}") from None
+
+
+def _generation_config(where: Path, trust: bool) -> GenerationConfig:
+    """As a loaded model would have it."""
+    if (where / "generation_config.json").is_file():
+        return GenerationConfig.from_pretrained(where)
+    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(where, trust_remote_code=trust))
+
+
+def _facts(config: Any, chat: Chat) -> dict[str, str]:
+    device, name = current_platform.device_type, current_platform.get_device_name()
+    facts = {
+        "engine": f"vllm {vllm.__version__}",
+        "device": device if device == name else f"{device}: {name}",
+        "dtype": str(config.model_config.dtype).removeprefix("torch."),
+        "quantization": str(config.model_config.quantization or ""),
+        "chat_template": chat.template_sha256,
+        "context_length": str(chat.window),
+    }
+    return facts | ({"max_lora_rank": str(config.lora_config.max_lora_rank)} if config.lora_config else {})
+
+
+def _devices(config: Any) -> tuple[str, ...]:
+    if current_platform.is_cpu():
+        return ("cpu",)
+    return tuple(f"{current_platform.device_type}:{n}" for n in range(config.parallel_config.world_size))

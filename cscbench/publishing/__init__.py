@@ -1,0 +1,1 @@
+"""Finished runs as reports, boards, sites and other tools' files."""

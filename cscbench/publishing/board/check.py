@@ -1,0 +1,118 @@
+"""What is wrong with a board's entries, and what is merely shown apart."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from cscbench.asking import store
+from cscbench.publishing.board.boards import entry_files, read_entry, run_entries
+from cscbench.publishing.board.rank import rank, side_of
+from cscbench.publishing.board.records import Board, Placed, RankedTrack, ReportedEntry, RunEntry
+from cscbench.runs import results
+from cscbench.scoring.bootstrap import Resampling
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+
+# Values are written in full: what is computed again differs by the order of a sum at most.
+_CLOSE = 1e-6
+
+
+class Checked(Frozen, frozen=True):
+    """`problems` keep a board from being published; `notes` say what its pages show apart."""
+
+    entries: int
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def check(board: Board, folder: Path) -> Checked:
+    """Read every entry of a board and compare it with its turns."""
+    placed: list[Placed] = []
+    problems: list[str] = []
+    for path in entry_files(folder):
+        try:
+            placed.append(read_entry(path))
+        except UserError as error:
+            problems.append(str(error))
+    hashes = Counter(entry.results.run.hash for entry, _ in run_entries(placed))
+    for own in placed:
+        found = _reported(board, own.entry) if isinstance(own.entry, ReportedEntry) else _run(board, own, hashes)
+        problems += [f"{own.entry.id}: {problem}" for problem in found]
+    notes: list[str] = []
+    if not problems:
+        notes = _notes(rank(board, placed, Resampling()))
+    return Checked(len(entry_files(folder)), tuple(problems), tuple(notes))
+
+
+def _reported(board: Board, entry: ReportedEntry) -> list[str]:
+    found = []
+    if entry.task != board.task:
+        found.append(f"`task` is {entry.task!r}, the board's {board.task!r}")
+    names = [value.metric for value in entry.values]
+    known = {column.metric for column in board.columns}
+    found += [f"`values`: {name!r} is no column of the board" for name in names if name not in known]
+    found += [f"`values`: {name!r} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    if not entry.source:
+        found.append("`source` is empty: who reported this?")
+    if entry.context not in {track.context for track in board.tracks}:
+        found.append(f"`context` {entry.context.value!r}: the board has no such track")
+    return found
+
+
+def _run(board: Board, own: Placed, hashes: Counter[str]) -> list[str]:
+    entry = own.entry
+    if not isinstance(entry, RunEntry) or own.folder is None:
+        return []
+    found = entry.results
+    problems = []
+    if found.task.name != board.task:
+        problems.append(f"a run on {found.task.name!r}, the board is of {board.task!r}")
+    if not found.run.complete or found.counts.failed:
+        problems.append(f"partial: {found.counts.failed} of {found.counts.turns} replies failed")
+    if hashes[found.run.hash] > 1:
+        problems.append(f"the same run ({found.run.hash}) is there under another id")
+    played = (found.protocol.context, found.protocol.condition)
+    if played not in {(track.context, track.condition) for track in board.tracks}:
+        problems.append(f"no track for {' '.join(played)}")
+    try:
+        problems += _turns(entry, own.folder)
+    except UserError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _turns(entry: RunEntry, folder: Path) -> list[str]:
+    """Where the entry's numbers are not those of the turns beside it."""
+    from cscbench.comparing.agree.scores import side_sums
+
+    side = side_of(entry, folder)
+    if side.run.hash != entry.results.run.hash:
+        return [f"{folder / store.RUN} is of another run ({side.run.hash})"]
+    pairs = results.read_pairs(folder)
+    problems = []
+    if len(pairs) != entry.results.counts.turns:
+        problems.append(
+            f"{len(pairs)} turns in {folder / store.PREDICTIONS}, {entry.results.counts.turns} in the entry"
+        )
+    turns = tuple((pair.dialogue, pair.turn) for pair in pairs if not pair.error)
+    values = {metric.name: metric.value for metric in entry.results.metrics}
+    for name in entry.results.scoring.scorers:
+        scorer, sums = side_sums(name, side, turns, "")
+        again = scorer.summarise(sums.sum(axis=0, keepdims=True))[0]
+        for spec, value in zip(scorer.metrics, again, strict=True):
+            if spec.name in values and not abs(values[spec.name] - value) < _CLOSE:
+                problems.append(f"{spec.name} is {values[spec.name]:.4f}, its turns give {value:.4f}")
+    return problems
+
+
+def _notes(ranked: Sequence[RankedTrack]) -> list[str]:
+    found = []
+    for one in ranked:
+        runs = [block for block in one.blocks if not block.reported]
+        if len(runs) > 1:
+            found.append(f"track {one.track.id}: {len(runs)} sets of dialogues, each ranked by itself")
+        for block in runs:
+            cells = [(row.entry, cell) for row in block.rows for cell in row.cells if cell is not None and cell.apart]
+            found += [f"track {one.track.id}: {entry}: {cell.metric} apart: {cell.apart}" for entry, cell in cells]
+        found += [f"track {one.track.id}: {note}" for note in one.notes]
+    return found

@@ -1,0 +1,79 @@
+"""Finished runs in the forms that other tools read: files by their path below the folder of the export."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from cscbench.asking import store
+from cscbench.runs import results
+from cscbench.runs.results import Results, ScoreTable
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+from cscbench.values.transcript import Pair
+
+Files = Mapping[PurePosixPath, bytes]
+
+
+class Target(StrEnum):
+    """Whose form."""
+
+    LM_EVAL = "lm-eval"
+    HF = "hf"
+    CSV = "csv"
+    PARQUET = "parquet"
+    LATEX = "latex"
+
+
+class Finished(Frozen, frozen=True):
+    """A finished run: its results, its turns, and each turn's statistics."""
+
+    results: Results
+    pairs: tuple[Pair, ...]
+    scores: ScoreTable
+
+
+def read_finished(folder: Path) -> Finished:
+    """A run folder.
+
+    Raises:
+        UserError: the run is not finished, or a file is missing or damaged.
+    """
+    return Finished(results.read(folder), tuple(results.read_pairs(folder)), results.read_scores(folder))
+
+
+def export(runs: Sequence[Finished], target: Target, dataset: str = "") -> Files:
+    """The files of an export; `dataset` is the data's id on the Hugging Face Hub, for `.eval_results`.
+
+    Raises:
+        UserError: one run is given twice, a package is missing, or `hf` is asked for runs of different models.
+    """
+    from cscbench.publishing.export import hub, lm_eval, tables
+
+    names = [run.results.run.name for run in runs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"{min(twice)} is given twice")
+    match target:
+        case Target.LM_EVAL:
+            return lm_eval.files(runs)
+        case Target.HF:
+            return hub.files(runs, dataset)
+        case Target.CSV:
+            return tables.csv_files(runs)
+        case Target.PARQUET:
+            return tables.parquet_files(runs)
+        case Target.LATEX:
+            return tables.latex_files(runs)
+
+
+def write(files: Files, out: Path) -> tuple[Path, ...]:
+    """Write an export below `out`, each file whole; gives their paths."""
+    written = []
+    for relative, content in files.items():
+        path = out / relative
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise store.trouble(path, error) from None
+        store.write_atomic(path, content)
+        written.append(path)
+    return tuple(written)

@@ -1,0 +1,60 @@
+"""Reports: one run, runs against a baseline, a ladder, sizes, a trend; each as HTML, Markdown and LaTeX.
+
+One straight line: `study` reads the runs, `findings` tests pairs of them, `document` says it in words and tables,
+`html`, `markdown` and `latex` render that.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from cscbench.asking import store
+from cscbench.publishing.report.blocks import Document
+from cscbench.publishing.report.document import document
+from cscbench.publishing.report.findings import findings
+from cscbench.publishing.report.html import html
+from cscbench.publishing.report.latex import latex
+from cscbench.publishing.report.markdown import markdown
+from cscbench.publishing.report.study import Study
+from cscbench.runs.turns import Source, read_source
+from cscbench.scoring.bootstrap import Resampling
+
+
+class Form(StrEnum):
+    """A form of a report, and how its file's name ends."""
+
+    HTML = "html"
+    MARKDOWN = "md"
+    LATEX = "tex"
+
+
+def report(study: Study, how: Resampling, encoder: str = "") -> Document:
+    """A study as a document. Customers' words come from the task, where its data are those of the runs.
+
+    Raises:
+        UserError: two runs to compare have no turn in common.
+    """
+    first = study.members[0].results
+    source = read_source(first.task.name, with_dialogues=True)
+    if source.data != tuple(file.sha256 for file in first.data.files):
+        source = Source(source.strategies, {}, (), "")
+    return document(study, findings(study, how, encoder), source)
+
+
+def write(found: Document, forms: Sequence[Form], out: Path) -> tuple[Path, ...]:
+    """Write `report.html` and its like into a folder; gives their paths.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    render = {Form.HTML: html, Form.MARKDOWN: markdown, Form.LATEX: latex}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise store.trouble(out, error) from None
+    paths = []
+    for form in forms:
+        path = out / f"report.{form}"
+        store.write_atomic(path, render[form](found).encode("utf-8", "replace"))
+        paths.append(path)
+    return tuple(paths)

@@ -1,0 +1,97 @@
+"""The site's folder: written beside its place, and moved there when it is whole."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cscbench.asking.store import trouble
+from cscbench.values.errors import UserError
+
+_MARK = '<meta name="generator" content="cscbench">'
+
+
+class Folder:
+    """Writes files below one folder and counts them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.pages, self.bytes = 0, 0
+
+    def write(self, name: str, content: bytes) -> None:
+        """A file at `name`, its folders made.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        path = self._path / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise trouble(path, error) from None
+        self.pages += name.endswith(".html")
+        self.bytes += len(content)
+
+    def page(self, name: str, text: str) -> None:
+        """A page or a table; what no UTF-8 can hold is replaced."""
+        self.write(name, text.encode("utf-8", "replace"))
+
+    def chunk(self, key: str, value: Any) -> None:
+        """Data that a page loads on demand with a script tag, which works from file:// too: `data/KEY.js`."""
+        self.write(f"data/{key}.js", script(key, value))
+
+
+def script(key: str, value: Any) -> bytes:
+    """A script that hands over a value. Whatever stands in it cannot end the script or a line of it."""
+    try:
+        text = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a lone surrogate in a JSON file that somebody sent
+        text = msgspec.json.encode(_clean(msgspec.to_builtins(value)))
+    for mark, escaped in ((b"<", rb"\u003c"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029")):
+        text = text.replace(mark, escaped)
+    return b"cscbench.chunk(" + msgspec.json.encode(key) + b"," + text + b");\n"
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_clean(key): _clean(own) for key, own in value.items()}
+    return [_clean(own) for own in value] if isinstance(value, list | tuple) else value
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Folder]:
+    """A folder to fill; it takes the place of `out` when all went well. An older site there is replaced.
+
+    Raises:
+        UserError: `out` holds something else than a site of ours, or cannot be written.
+    """
+    out = out.resolve()
+    if out.exists() and not _ours(out):
+        raise UserError(f"{out}: not empty, and no site of cscbench: choose another --out")
+    fresh, old = (out.with_name(f".{out.name}.{os.getpid()}{end}") for end in ("", ".old"))
+    try:
+        fresh.mkdir(parents=True)
+        yield Folder(fresh)
+        if out.exists():
+            out.replace(old)
+        fresh.replace(out)
+    except OSError as error:
+        raise trouble(out, error) from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _ours(out: Path) -> bool:
+    if not out.is_dir():
+        return False
+    index = out / "index.html"
+    found = list(out.iterdir())
+    return not found or (index in found and _MARK in index.read_text(encoding="utf-8", errors="replace")[:4000])

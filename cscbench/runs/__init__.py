@@ -1,0 +1,1 @@
+"""One run, from its options to results.json, and the reader of finished runs."""

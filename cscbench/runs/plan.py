@@ -1,0 +1,151 @@
+"""A run with everything resolved before anything is loaded or written, what identifies it, and how it is scored."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cscbench import __version__
+from cscbench.asking.record import (
+    RUN_SCHEMA,
+    DataRecord,
+    ModelRecord,
+    ProtocolRecord,
+    RunRecord,
+    TaskRecord,
+    environment,
+)
+from cscbench.content.cards import full_path, resolve_card
+from cscbench.content.extras import versions
+from cscbench.content.hashes import digest, short
+from cscbench.content.prompts import NamedPrompt
+from cscbench.content.tasks import Task, TaskData, find_task
+from cscbench.models.backend import AdapterKind, find_adapter, public_fields
+from cscbench.runs.options import RunOptions
+from cscbench.scoring.plan import NO_ENCODER, encoder_card
+from cscbench.scoring.registry import find_scorer
+from cscbench.values.asking import ModelCard, Sampling
+from cscbench.values.condition import Condition
+from cscbench.values.dialogue import Dialogue, Language
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+
+
+class Plan(Frozen, frozen=True):
+    """A run with everything resolved, before anything is loaded or written."""
+
+    options: RunOptions
+    card: ModelCard
+    kind: AdapterKind
+    task: Task
+    data: TaskData
+    dialogues: tuple[Dialogue, ...]
+    prompts: Mapping[Language, NamedPrompt]
+    sampling: Sampling
+    concurrency: int
+
+
+def prepare(options: RunOptions) -> Plan:
+    """Resolve card, task, data and prompts.
+
+    Raises:
+        UserError: any of them is unknown or broken, or no dialogue is left.
+    """
+    card = resolve_card(options.model, full_path(options.lora))
+    kind = find_adapter(card.adapter)
+    if options.condition is Condition.RANKED and not kind.ranks:
+        raise UserError(
+            f"{card.name}: the {card.adapter} adapter cannot rank: --condition ranked reads a model's likelihoods; "
+            "use --condition two-step, or an hf or vllm card"
+        )
+    if options.max_cost is not None and card.price is None:
+        raise UserError(
+            f"{card.name}: --max-cost needs the price of its tokens: add it to the card, for a million each, as "
+            "`price: {input: 0.15, output: 0.60, currency: USD}`"
+        )
+    task = find_task(options.task)
+    data = task.load(Path(options.data).expanduser() if options.data else None)
+    chosen = tuple(d for d in data.test if options.language in (None, d.language))
+    if not chosen:
+        raise UserError(f"{task.name}: none of its {len(data.test)} dialogues is in language {options.language}")
+    dialogues = chosen[: options.limit] if options.limit else chosen
+    languages = [language for language in Language if any(d.language is language for d in dialogues)]
+    prompts = {language: task.prompt(card.prompts, language, options.condition) for language in languages}
+    sampling = msgspec.structs.replace(card.sampling, seed=options.seed)
+    return Plan(options, card, kind, task, data, dialogues, prompts, sampling, kind.concurrency(card))
+
+
+def identity(plan: Plan) -> dict[str, Any]:
+    """Everything that changes a reply: what the run folder's hash covers. Paths and times are not among it.
+
+    Raises:
+        UserError: the weights are not there.
+    """
+    card = msgspec.to_builtins(plan.card)
+    # Where weights lie says nothing about what they are, the fingerprint does; and a price changes no reply.
+    for field in ("weights", "lora", "revision", "price"):
+        del card[field]
+    card["options"] = {name: card["options"][name] for name in card["options"] if name not in plan.kind.local_options}
+    return {
+        "cscbench": __version__,
+        "card": card,
+        "fingerprint": dict(plan.kind.fingerprint(plan.card)),
+        "packages": versions(plan.kind.packages),
+        "task": {"name": plan.task.name, "files": dict(plan.task.files)},
+        "data": [source.sha256 for source in plan.data.sources],
+        # The dialogues as they were read, too: a task written in Python may read more than its files say.
+        "dialogues": digest(msgspec.to_builtins([plan.dialogues, plan.data.train])),
+        "prompts": {prompt.name: prompt.sha256 for prompt in plan.prompts.values()},
+        "context": plan.options.context,
+        "condition": plan.options.condition,
+        "sampling": msgspec.to_builtins(plan.sampling),
+    }
+
+
+def run_record(plan: Plan) -> RunRecord:
+    """What run.json says of a run."""
+    own = identity(plan)
+    digest8 = short(own)
+    fingerprint = own["fingerprint"]
+    label = f"{plan.card.name}@{fingerprint['lora'][:8]}" if "lora" in fingerprint else plan.card.name
+    return RunRecord(
+        schema=RUN_SCHEMA,
+        name=f"{plan.task.name}--{plan.options.context}--{label}--{digest8}",
+        hash=digest8,
+        identity=own,
+        model=ModelRecord(label=label, fingerprint=fingerprint, **public_fields(plan.card, plan.kind)),
+        task=TaskRecord(
+            name=plan.task.name,
+            title=plan.task.title,
+            languages=tuple(plan.prompts),
+            strategies=plan.task.strategies,
+            scorers=plan.task.scorers,
+            encoder=plan.task.encoder,
+        ),
+        data=DataRecord(files=plan.data.sources, faults=plan.data.faults, notes=plan.data.notes),
+        dialogues=tuple(dialogue.id for dialogue in plan.dialogues),
+        protocol=ProtocolRecord(
+            context=plan.options.context,
+            condition=plan.options.condition,
+            prompts={language: prompt.name for language, prompt in plan.prompts.items()},
+            prompt_sha256={language: prompt.sha256 for language, prompt in plan.prompts.items()},
+            limit=plan.options.limit,
+            language=plan.options.language,
+            seed=plan.options.seed,
+        ),
+        environment=environment(plan.kind.packages),
+    )
+
+
+def check_scoring(plan: Plan) -> None:
+    """Make sure that the scorers and the encoder asked for exist, before anything is hashed, loaded or played.
+
+    Raises:
+        UserError: one is unknown (with the nearest names).
+    """
+    for name in (*plan.task.scorers, *plan.options.scorers):
+        find_scorer(name)
+    encoder = plan.options.encoder or plan.task.encoder
+    if encoder not in ("", NO_ENCODER):
+        encoder_card(encoder)

@@ -1,0 +1,103 @@
+"""How a run is scored: which scorers, with which encoder, and what a results.json says of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cscbench import __version__
+from cscbench.asking.record import RunRecord
+from cscbench.content.cards import full_path, resolve_card
+from cscbench.content.hashes import digest
+from cscbench.models.weights import identify
+from cscbench.scoring.bootstrap import Resampling
+from cscbench.values.asking import ModelCard
+from cscbench.values.condition import Condition
+from cscbench.values.dialogue import Language
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+from cscbench.values.judging import JudgingRecord
+from cscbench.values.strategies import StrategySet
+
+NO_ENCODER = "none"
+# The scorer of what judges gave.
+STARS = "stars"
+
+
+class ScoringPlan(Frozen, frozen=True):
+    """How a run is scored. `base_signature` is what every metric's signature ends in: task, data, protocol, version.
+
+    `judging`, where judges gave stars, says who.
+    """
+
+    scorers: tuple[str, ...]
+    languages: tuple[Language, ...]
+    condition: Condition
+    strategies: StrategySet
+    encoder: ModelCard | None
+    resampling: Resampling
+    base_signature: str
+    judging: JudgingRecord | None = None
+
+
+class ScoringRecord(Frozen, frozen=True):
+    """How it was scored; `encoder` is empty where BERTScore was left out, `judging` null where no judge gave stars."""
+
+    scorers: tuple[str, ...]
+    encoder: str
+    resampling: str
+    judging: JudgingRecord | None = None
+
+
+def encoder_card(name: str) -> ModelCard:
+    """An encoder's card by name, or one made for a folder (anything with a slash).
+
+    Raises:
+        UserError: no such card, or one of a model that writes replies.
+    """
+    if "/" in name or name.startswith((".", "~")):
+        return ModelCard(Path(name).name, "bertscore", weights=full_path(name))
+    card = resolve_card(name)
+    if card.adapter != "bertscore":
+        raise UserError(f"--encoder {name}: that card is a model with the {card.adapter} adapter, not an encoder")
+    return card
+
+
+def scoring_record(plan: ScoringPlan) -> ScoringRecord:
+    """What results.json says of the scoring: two equal ones give equal scores."""
+    encoder = ""
+    if plan.encoder:  # by content too: two folders of one name hold two encoders, and a card's layer may change
+        weights = identify(plan.encoder.name, plan.encoder.weights, plan.encoder.revision)
+        encoder = f"{plan.encoder.name}@{digest([weights, dict(plan.encoder.options)])[:12]}"
+    return ScoringRecord(plan.scorers, encoder, plan.resampling.signature(), plan.judging)
+
+
+def plan_scoring(
+    record: RunRecord, encoder: str, extra: Sequence[str], judging: JudgingRecord | None = None
+) -> ScoringPlan:
+    """How to score the run of a run.json: the task's scorers and `extra` ones, with `encoder` or the task's.
+
+    With `judging`, what judges gave is scored too.
+
+    Raises:
+        UserError: no such encoder.
+    """
+    protocol, task = record.protocol, record.task
+    scorers = list(dict.fromkeys([*task.scorers, *extra, *([STARS] if judging else [])]))
+    if encoder == NO_ENCODER and "bertscore" in scorers:
+        scorers.remove("bertscore")
+    encoder = encoder or task.encoder
+    files = "+".join(file.sha256[:8] for file in record.data.files)
+    prompts = "+".join(f"{name}@{protocol.prompt_sha256[lang][:8]}" for lang, name in protocol.prompts.items())
+    return ScoringPlan(
+        scorers=tuple(scorers),
+        languages=task.languages,
+        condition=protocol.condition,
+        strategies=task.strategies,
+        encoder=encoder_card(encoder) if encoder and "bertscore" in scorers else None,
+        resampling=Resampling(),
+        base_signature=(
+            f"task:{task.name}|data:{files}|lang:{'+'.join(task.languages)}|limit:{protocol.limit or 'all'}|"
+            f"ctx:{protocol.context}|cond:{protocol.condition}|prompts:{prompts}|"
+            f"seed:{protocol.seed}|cscbench:{__version__}"
+        ),
+        judging=judging,
+    )

@@ -1,0 +1,1 @@
+"""The scorers that ship: one module a family of metrics."""

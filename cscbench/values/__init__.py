@@ -1,0 +1,1 @@
+"""The values that pass between the layers: frozen, without I/O. They import nothing else of cscbench."""

@@ -1,0 +1,37 @@
+"""Dialogues as tasks load them: who says what, in which language, under which strategy."""
+
+from enum import StrEnum
+
+from cscbench.values.frozen import Frozen
+
+
+class Language(StrEnum):
+    """Language of a dialogue; chooses prompts, tokenisers and the encoder's reach."""
+
+    ZH = "zh"
+    EN = "en"
+
+
+class Speaker(StrEnum):
+    """Who says a turn."""
+
+    SUPPORTER = "supporter"
+    CUSTOMER = "customer"
+
+
+class Turn(Frozen, frozen=True):
+    """One utterance. `strategy` is a code of the task's `StrategySet`, and None on customer turns."""
+
+    speaker: Speaker
+    text: str
+    strategy: str | None = None
+
+
+class Dialogue(Frozen, frozen=True):
+    """One conversation, in order. `source` and `topic` are the data's own words, or empty."""
+
+    id: str
+    turns: tuple[Turn, ...]
+    language: Language
+    topic: str = ""
+    source: str = ""
