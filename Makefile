@@ -82,4 +82,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(VLLM) $(LM_EVAL) .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(VLLM) $(LM_EVAL) .mypy_cache .pytest_cache .ruff_cache .cache build dist

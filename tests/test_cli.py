@@ -237,9 +237,7 @@ def test_a_missing_extra_comes_with_its_pip_line():
 def test_a_plugin_that_does_not_load_is_named(tmp_path, monkeypatch, module):
     (tmp_path / "broken-1.dist-info").mkdir()
     (tmp_path / "broken-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (tmp_path / "broken-1.dist-info/entry_points.txt").write_text(
-        f"[cscbench.scoring.scorer]\nbroken = {module}:FACTORY\n"
-    )
+    (tmp_path / "broken-1.dist-info/entry_points.txt").write_text(f"[cscbench.scorers]\nbroken = {module}:FACTORY\n")
     (tmp_path / "missing_dependency.py").write_text("import no_such_module\n")
     (tmp_path / "no_attribute.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)

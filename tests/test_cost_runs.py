@@ -14,8 +14,8 @@ from cscbench.runs.plan import prepare
 
 PLUGIN = """
 import asyncio, os, signal
-from cscbench.adapters import AdapterKind, LoadedAdapter
-from cscbench.records import Reply
+from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.values.asking import Reply
 
 class Counting:
     asked = 0
@@ -51,7 +51,7 @@ def counting(tmp_path, monkeypatch):
     (site / "counting_plugin.py").write_text(PLUGIN, encoding="utf-8")
     meta = "Metadata-Version: 2.1\nName: counting-plugin\nVersion: 1.0\n"
     (site / "counting_plugin-1.0.dist-info/METADATA").write_text(meta, encoding="utf-8")
-    points = "[cscbench.models.backend]\ncounting = counting_plugin:KIND\n"
+    points = "[cscbench.adapters]\ncounting = counting_plugin:KIND\n"
     (site / "counting_plugin-1.0.dist-info/entry_points.txt").write_text(points, encoding="utf-8")
     (tmp_path / "model_cards").mkdir()
     (tmp_path / "model_cards/counting.md").write_text(CARD, encoding="utf-8")

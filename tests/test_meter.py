@@ -99,7 +99,7 @@ def test_a_torn_last_line_loses_only_itself(tmp_path):
 
 GROWN = """
 import subprocess, sys
-from cscbench.meter import peak_memory
+from cscbench.asking.meter import peak_memory
 before = peak_memory()
 block = b"x" * 300_000_000
 del block

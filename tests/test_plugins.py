@@ -13,10 +13,10 @@ from cscbench.values.frozen import Frozen
 
 MODULE = """
 import msgspec
-from cscbench.adapters import AdapterKind, LoadedAdapter
-from cscbench.records import Reply
-from cscbench.scorers.bleu import BleuScorer
-from cscbench.tasks import find_task
+from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.values.asking import Reply
+from cscbench.scoring.scorers.bleu import BleuScorer
+from cscbench.content.tasks import find_task
 
 NUMBER = 3
 
@@ -64,7 +64,7 @@ def card(tmp_path):
         ("tasks", "theirs:task", "a task named 'csconv_sample'; it is found as 'x'"),
         ("tasks", "theirs:NUMBER", "theirs:NUMBER: no function `task() -> Task`"),
         ("tasks", "theirs:Heard", "returned a Heard, not a cscbench.content.tasks.Task"),
-        ("tasks", "theirs:nothing", "plugin cscbench.content.tasks: x = theirs:nothing cannot be loaded"),
+        ("tasks", "theirs:nothing", "plugin cscbench.tasks: x = theirs:nothing cannot be loaded"),
         ("tasks", "not_there:task", "No module named 'not_there'"),
         ("scorers", "theirs:NUMBER", "scorer 'x': its entry point names a int, not a factory of scorers"),
         ("scorers", "theirs:BleuScorer", "scorers 'bleu' and 'x' both give bleu_2: leave one out"),
@@ -89,7 +89,7 @@ def test_one_broken_task_does_not_hide_the_others(offer, cscbench):
     done = cscbench("tasks")
     assert done.returncode == 0
     assert "csconv_sample" in done.stdout
-    assert "broken: plugin cscbench.content.tasks: broken = not_there:task" in done.stderr
+    assert "broken: plugin cscbench.tasks: broken = not_there:task" in done.stderr
 
 
 def test_a_task_made_of_another_one_is_listed_and_found_under_its_own_name(offer, cscbench):

@@ -25,8 +25,8 @@ CHECK = Draft202012Validator(results.schema())
 
 # By turn, in order: the reference, another strategy and half the words, no strategy, no words, no answer at all.
 PLUGIN = """
-from cscbench.adapters import AdapterKind, LoadedAdapter
-from cscbench.records import Reply
+from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.values.asking import Reply
 
 class Noisy:
     def __init__(self, setting):
@@ -58,7 +58,7 @@ def workplace(tmp_path_factory) -> Iterator[Path]:
     info = place / "noisy_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy-plugin\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[cscbench.models.backend]\nnoisy = noisy_plugin:KIND\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[cscbench.adapters]\nnoisy = noisy_plugin:KIND\n", encoding="utf-8")
     (place / "model_cards").mkdir()
     for name in ("noisy", "deaf"):
         card = f"---\nname: {name}\nadapter: noisy\nlanguages: [zh, en]\n---\n"

@@ -134,9 +134,9 @@ def test_the_same_inputs_give_the_same_bytes(cscbench, tmp_path):
 
 PLUGIN = """
 import os, time
-from cscbench.adapters import AdapterKind, LoadedAdapter
-from cscbench.prompts import answer_message
-from cscbench.records import Reply
+from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.content.prompts import answer_message
+from cscbench.values.asking import Reply
 
 class Flaky:
     async def generate(self, request):
@@ -166,7 +166,7 @@ def flaky(tmp_path, monkeypatch):
     (site / "flaky-1.0.dist-info").mkdir(parents=True)
     (site / "flaky.py").write_text(PLUGIN, encoding="utf-8")
     (site / "flaky-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: flaky\nVersion: 1.0\n")
-    (site / "flaky-1.0.dist-info/entry_points.txt").write_text("[cscbench.models.backend]\nflaky = flaky:KIND\n")
+    (site / "flaky-1.0.dist-info/entry_points.txt").write_text("[cscbench.adapters]\nflaky = flaky:KIND\n")
     (tmp_path / "model_cards").mkdir()
     (tmp_path / "model_cards/flaky.md").write_text("---\nname: flaky\nadapter: flaky\n---\n", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(site))

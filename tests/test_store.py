@@ -281,7 +281,8 @@ def test_the_lines_of_a_run_that_goes_on_are_read_without_touching_them(tmp_path
 
 
 def test_a_folder_held_by_another_process_is_refused_until_it_ends(tmp_path):
-    hold = "import sys; from pathlib import Path; from cscbench import store\nwith store.locked(Path(sys.argv[1])):\n"
+    imports = "import sys\nfrom pathlib import Path\nfrom cscbench.asking import store\n"
+    hold = f"{imports}with store.locked(Path(sys.argv[1])):\n"
     holder = subprocess.Popen(
         [sys.executable, "-c", f"{hold}    print('held', flush=True); sys.stdin.read()", tmp_path / "run"],
         stdin=subprocess.PIPE,

@@ -233,8 +233,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from cscbench.data import load_csconv
-from cscbench.tasks import Task, TaskData, find_task, task_data
+from cscbench.content.csconv import load_csconv
+from cscbench.content.tasks import Task, TaskData, find_task, task_data
 
 @dataclass
 class Where:

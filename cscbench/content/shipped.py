@@ -10,7 +10,7 @@ from pathlib import Path
 
 def content_root() -> Path:
     """The folder that holds the shipped content, in a wheel, a checkout or an editable install."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "_content"
     return inside if inside.is_dir() else package.parent
 

@@ -110,7 +110,7 @@ class Results(Frozen, frozen=True):
 
 def schema() -> dict[str, Any]:
     """The JSON schema of results.json."""
-    text = files("cscbench").joinpath("results.schema.json").read_text(encoding="utf-8")
+    text = files("cscbench.runs").joinpath("results.schema.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
 

@@ -256,8 +256,8 @@ class TestGguf:
 
 
 SHOUT = """\
-from cscbench.adapters import AdapterKind, LoadedAdapter
-from cscbench.records import Reply
+from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.values.asking import Reply
 
 class Shout:
     async def generate(self, request):
@@ -281,7 +281,7 @@ class TestThirdParty:
         (site / "shout.py").write_text(SHOUT)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shout\nVersion: 1.0\n")
         points = "shout = shout:KIND\nwrong = shout:NOT_A_KIND\ngone = shout:GONE\n"
-        (info / "entry_points.txt").write_text(f"[cscbench.models.backend]\n{points}")
+        (info / "entry_points.txt").write_text(f"[cscbench.adapters]\n{points}")
         return str(site)
 
     def test_an_adapter_of_under_15_lines_runs(self, cscbench, card, installed):

@@ -13,9 +13,10 @@ from cscbench.runs.run import run
 # other words; at turn `fails` there is no answer.
 PLUGIN = """
 import os
-from cscbench.adapters import AdapterKind, LoadedAdapter
-from cscbench.cards import read_options
-from cscbench.records import Frozen, Reply
+from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.content.cards import read_options
+from cscbench.values.asking import Reply
+from cscbench.values.frozen import Frozen
 
 class Options(Frozen, frozen=True):
     since: int = 99
@@ -60,7 +61,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = place / "parrot_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-plugin\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[cscbench.models.backend]\nparrot = parrot_plugin:KIND\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[cscbench.adapters]\nparrot = parrot_plugin:KIND\n", encoding="utf-8")
     (place / "model_cards").mkdir()
     (place / "model_cards/parrot.md").write_text(CARD, encoding="utf-8")
     return place
