@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cscbench.asking.budget import Budget, BudgetSpent, most_tokens, no_budget
+from cscbench.asking.budget import Account, Budget, BudgetSpent, most_tokens
 from cscbench.values.asking import ChatRole, Message, Price, Reply, Request, Sampling, estimate_tokens
 from cscbench.values.condition import Step
 from cscbench.values.errors import UserError
@@ -26,7 +26,7 @@ def cost(reply: Reply) -> float:
 MOST = cost(Reply("", tokens_in=most_tokens(request()).read, tokens_out=10))
 
 
-def play(budget: Budget, replies: list[Reply], workers: int) -> list[Reply]:
+def play(budget: Account, replies: list[Reply], workers: int) -> list[Reply]:
     """What is answered when so many workers ask as long as they may; every reply takes a moment of its own."""
     answered: list[Reply] = []
     waiting = iter(enumerate(replies))
@@ -68,48 +68,49 @@ REPLIES = st.lists(
 def test_it_is_never_overshot_and_stops_only_where_the_next_might_not_fit(replies, share, workers, before):
     paid = sum(map(cost, before))
     limit = paid + share * len(replies) * MOST
-    budget = Budget(PRICE, limit, before)
+    budget = Budget(limit).account("m", PRICE, before)
     answered = play(budget, replies, workers)
     spent = paid + sum(map(cost, answered))
     assert spent <= limit
     if len(answered) == len(replies):
-        budget.check()
+        budget.budget.check()
     else:
         assert spent + MOST > limit
         with pytest.raises(BudgetSpent):
-            budget.check()
+            budget.budget.check()
 
 
 def test_those_who_do_not_fit_beside_others_wait_for_them_and_are_asked():
     cheap = [Reply("x", tokens_in=1, tokens_out=1)] * 12
-    assert play(Budget(PRICE, 2.5 * MOST), cheap, workers=6) == cheap
+    assert play(Budget(2.5 * MOST).account("m", PRICE), cheap, workers=6) == cheap
 
 
 def test_the_message_says_what_was_spent_what_is_needed_and_how_to_go_on():
-    budget = Budget(Price(1.0, 4.0, "EUR"), 2 * MOST, [Reply("x", tokens_in=20, tokens_out=5)] * 2, requests=10)
+    price, before = Price(1.0, 4.0, "EUR"), [Reply("x", tokens_in=20, tokens_out=5)] * 2
+    budget = Budget(2 * MOST).account("m", price, before, requests=10)
     play(budget, [Reply("x", tokens_in=90, tokens_out=10)] * 8, workers=3)
     with pytest.raises(BudgetSpent) as told:
-        budget.check()
+        budget.budget.check()
     said = str(told.value)
     assert said.startswith(f"stopped at --max-cost {2 * MOST:g}: 0.00021 EUR are spent on 3 replies, ")
-    assert f"the next can cost up to {MOST:.3g} EUR" in said
-    assert "The 7 that are left would cost about 0.00049 EUR." in said
-    assert "the same command with a larger --max-cost goes on" in said
+    assert f"the next of m can cost up to {MOST:.3g} EUR" in said
+    assert "The 7 of m that are left would cost about 0.00049 EUR." in said
+    assert "repeat the command with a larger --max-cost to continue" in said
 
 
 def test_no_budget_lets_everything_pass_even_replies_that_count_no_tokens():
-    assert len(play(no_budget(), [Reply("x")] * 9, workers=3)) == 9
+    assert len(play(Budget().account("m"), [Reply("x")] * 9, workers=3)) == 9
 
 
 def test_a_budget_over_replies_that_count_no_tokens_is_refused():
     with pytest.raises(ExceptionGroup) as told:
-        play(Budget(PRICE, 1.0), [Reply("x")], workers=1)
+        play(Budget(1.0).account("m", PRICE), [Reply("x")], workers=1)
     assert told.group_contains(UserError, match="do not say how many tokens")
 
 
 @pytest.mark.parametrize("limit", [float("nan"), -1.0])
 def test_a_limit_that_is_none_lets_nothing_pass(limit):
-    assert play(Budget(PRICE, limit), [Reply("x", tokens_in=1)], workers=1) == []
+    assert play(Budget(limit).account("m", PRICE), [Reply("x", tokens_in=1)], workers=1) == []
 
 
 @pytest.mark.parametrize(

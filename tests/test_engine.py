@@ -9,11 +9,10 @@ import time
 from collections import Counter
 
 import pytest
+from desk_help import known_replies, play_at_desk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cscbench.asking import store
-from cscbench.asking.engine import play_all
 from cscbench.asking.plays import Protocol, play
 from cscbench.asking.progress import Progress
 from cscbench.content.prompts import NamedPrompt, Prompt, PromptStep
@@ -63,14 +62,8 @@ class Model:
 
 
 def run(folder, model, dialogues, context=Context.GENERATED, concurrency=3):
-    path = folder / "replies.jsonl"
-    known = store.read_replies(path)
-    log = store.ReplyLog(path)
     plays = [play(one, PROMPT, Protocol(context, Sampling())) for one in dialogues]
-    try:
-        return play_all(plays, known, log, lambda: LoadedAdapter(model), concurrency, Progress("test", 1))
-    finally:
-        log.close()
+    return play_at_desk(folder, plays, lambda: LoadedAdapter(model), concurrency)
 
 
 DIALOGUES = [dialogue("a", 5), dialogue("b", 2), dialogue("c", 7), dialogue("d", 1), dialogue("e", 3)]
@@ -91,23 +84,24 @@ def test_any_concurrency_and_order_of_answers_gives_the_same_predictions(tmp_pat
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """An unkilled run: its replies file and its predictions."""
+    """An unkilled run: its replies file, its predictions, and its run.json."""
     folder = tmp_path_factory.mktemp("whole")
     predictions = run(folder, Model(), DIALOGUES)
-    return (folder / "replies.jsonl").read_bytes(), predictions
+    return (folder / "replies.jsonl").read_bytes(), predictions, (folder / "run.json").read_bytes()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(cuts=st.lists(st.floats(0, 1), max_size=3))
 def test_cut_at_any_byte_any_number_of_times_it_ends_as_if_unkilled(tmp_path_factory, whole, cuts):
-    content, unkilled = whole
+    content, unkilled, record = whole
     folder = tmp_path_factory.mktemp("cut")
     path = folder / "replies.jsonl"
+    (folder / "run.json").write_bytes(record)
     path.write_bytes(content[: int(len(content) * cuts[0])] if cuts else b"")
     for cut in cuts[1:]:
         run(folder, Model(), DIALOGUES)
         path.write_bytes(path.read_bytes()[: int(len(content) * cut)])
-    on_disk = len(store.read_replies(path).replies)
+    on_disk = len(known_replies(folder).replies)
     model = Model()
     assert run(folder, model, DIALOGUES) == unkilled
     assert len(model.asked) == 2 * len(TURNS) - on_disk
@@ -117,8 +111,9 @@ def test_cut_at_any_byte_any_number_of_times_it_ends_as_if_unkilled(tmp_path_fac
 
 
 def test_a_lost_middle_line_is_asked_again_and_nothing_else_is(tmp_path, whole):
-    content, unkilled = whole
+    content, unkilled, record = whole
     path = tmp_path / "replies.jsonl"
+    (tmp_path / "run.json").write_bytes(record)
     lines = content.splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:4], b"garbage\n", *lines[5:]]))
     model = Model()
@@ -143,12 +138,9 @@ def msg_changed(one: Dialogue) -> Dialogue:
 
 def test_a_run_whose_replies_are_all_known_loads_no_adapter(tmp_path, whole):
     (tmp_path / "replies.jsonl").write_bytes(whole[0])
-    known = store.read_replies(tmp_path / "replies.jsonl")
+    (tmp_path / "run.json").write_bytes(whole[2])
     plays = [play(one, PROMPT, Protocol(Context.GENERATED, Sampling())) for one in DIALOGUES]
-    log = store.ReplyLog(tmp_path / "replies.jsonl")
-    predictions = play_all(plays, known, log, lambda: pytest.fail("loaded"), 3, Progress("test", 1))
-    log.close()
-    assert predictions == whole[1]
+    assert play_at_desk(tmp_path, plays, lambda: pytest.fail("loaded")) == whole[1]
 
 
 def test_one_failed_request_is_recorded_and_the_rest_go_on(tmp_path):
@@ -194,7 +186,7 @@ def test_what_cannot_be_stored_as_a_reply_is_a_failed_one(tmp_path, bad):
 
     predictions = run(tmp_path, Odd(), [dialogue("a", 3), dialogue("b", 3)], Context.GOLD)
     assert [p.form is Form.FAILED for p in predictions] == [True, False, False, False]
-    assert store.read_replies(tmp_path / "replies.jsonl").damaged == 0
+    assert known_replies(tmp_path).damaged == 0
 
 
 def test_a_mistake_the_person_can_mend_ends_the_run_with_its_own_message(tmp_path):
@@ -214,12 +206,10 @@ def test_ctrl_c_ends_a_long_load_at_once(tmp_path):
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         time.sleep(60)
 
-    log = store.ReplyLog(tmp_path / "replies.jsonl")
     plays = [play(dialogue("a", 2), PROMPT, Protocol(Context.GOLD, Sampling()))]
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        play_all(plays, store.KnownReplies({}), log, load, 1, Progress("test", 2))
-    log.close()
+        play_at_desk(tmp_path, plays, load)
     assert time.monotonic() - started < 30
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -8,7 +8,7 @@ import msgspec
 
 from cscbench.asking.plays import request_seed
 from cscbench.content.rubrics import Rubric, Stars, ask, read_stars, retry
-from cscbench.values.asking import ChatRole, Message, Reply, Request, Sampling
+from cscbench.values.asking import JUDGE, ChatRole, Message, Reply, Request, Sampling
 from cscbench.values.condition import Step
 from cscbench.values.dialogue import Language
 from cscbench.values.frozen import Frozen
@@ -128,4 +128,4 @@ def _request(
         max_tokens=rubric.file.max_tokens,
         seed=request_seed(how.sampling.seed, request_id),
     )
-    return Request(request_id, item.dialogue, item.turn, Step.JUDGE, messages, sampling, choices=choices)
+    return Request(request_id, item.dialogue, item.turn, Step.JUDGE, messages, sampling, choices=choices, role=JUDGE)

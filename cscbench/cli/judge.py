@@ -77,6 +77,7 @@ def _folder(one: "Judge", out: Path) -> Path:
 def _calibrate(
     task: "Task", rows: "Ratings", one: "Judge", against: Path | None, out: Path, trust_remote_code: bool
 ) -> "Calibration":
+    from cscbench.asking.budget import Budget
     from cscbench.judging import calibrate as calibration
     from cscbench.judging.panel import ratings_record, run_judge
     from cscbench.judging.ratings import items_of_ratings
@@ -88,7 +89,9 @@ def _calibrate(
     if against is not None and against.resolve() == place.resolve():
         raise UserError(f"{against}: its replies would be read from disk again: choose another --out")
     items = items_of_ratings(rows, one.rubrics)
-    judged: Judged = run_judge(one, items, out, ratings_record(task, rows), trust_remote_code)
+    judged: Judged = run_judge(
+        one, items, out, ratings_record(task, rows), trust_remote_code, Budget().account(one.record.label)
+    )
     found = calibration.calibrate(rows, judged, before, Resampling())
     calibration.write(place, found)
     return found

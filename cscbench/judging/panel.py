@@ -1,8 +1,6 @@
 """A panel of judges: each is resolved before anything runs, and leaves its replies in a folder of its own."""
 
-import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,22 +9,21 @@ import msgspec
 
 from cscbench import __version__
 from cscbench.asking import store
-from cscbench.asking.cost import Cost, Session, cost_of
+from cscbench.asking.budget import Account, Budget
+from cscbench.asking.cost import Cost
+from cscbench.asking.desk import Desk, Seat, paid_replies, usage_and_cost
 from cscbench.asking.engine import play_all
 from cscbench.asking.judge_plays import Manner, manner, walk
-from cscbench.asking.meter import Meter, Metered
 from cscbench.asking.progress import progress
 from cscbench.asking.record import (
     RUN_SCHEMA,
     DataRecord,
-    EngineRecord,
     ModelRecord,
     ProtocolRecord,
     RunRecord,
     TaskRecord,
     environment,
 )
-from cscbench.asking.store import StoredReply
 from cscbench.content.cards import resolve_card
 from cscbench.content.csconv import SourceFile
 from cscbench.content.extras import need, versions
@@ -34,15 +31,13 @@ from cscbench.content.hashes import short
 from cscbench.content.rubrics import Rubric
 from cscbench.content.tasks import Task
 from cscbench.judging.ratings import Ratings
-from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting, find_adapter, public_fields
-from cscbench.values.asking import ModelCard
+from cscbench.models.backend import AdapterKind, Setting, find_adapter, identifying_fields, published_fields
+from cscbench.values.asking import JUDGE, ModelCard
 from cscbench.values.condition import Condition, Context
 from cscbench.values.dialogue import Language
 from cscbench.values.errors import UserError
 from cscbench.values.frozen import Frozen
 from cscbench.values.judging import Item, JudgeOptions, JudgeRecord, JudgingRecord, Rating
-
-log = logging.getLogger("cscbench")
 
 FOLDER = "judges"
 
@@ -81,7 +76,7 @@ def resolve_judges(task: Task, languages: Sequence[Language], options: JudgeOpti
     if options.cards:
         need("scores", ["krippendorff", "scipy", "sklearn"], "judging")
     if twice := {name for name in options.cards if options.cards.count(name) > 1}:
-        raise UserError(f"--judge {min(twice)} is given twice: one judge has one voice")
+        raise UserError(f"--judge lists {min(twice)} twice")
     judges = tuple(_resolve(task, languages, name, options) for name in options.cards)
     if len({tuple(codes(judge)) for judge in judges}) > 1:
         raise UserError("the judges' rubrics have different dimensions: judge with each in a run of its own")
@@ -104,13 +99,9 @@ def _resolve(task: Task, languages: Sequence[Language], name: str, options: Judg
     if len({tuple(one.code for one in rubric.file.dimensions) for rubric in rubrics.values()}) > 1:
         raise UserError(f"{task.name}: the rubrics of set {card.prompts!r} have different dimensions by language")
     how = manner(name, options.level, options.repeats, kind.ranks, card.sampling)
-    own = msgspec.to_builtins(card)
-    for field in ("weights", "lora", "revision", "price"):  # as in a run's identity
-        del own[field]
-    own["options"] = {field: own["options"][field] for field in own["options"] if field not in kind.local_options}
     identity = {
         "cscbench": __version__,
-        "judge": own,
+        "judge": identifying_fields(card, kind),
         "fingerprint": dict(kind.fingerprint(card)),
         "packages": versions(kind.packages),
         "rubrics": {rubric.name: rubric.sha256 for rubric in rubrics.values()},
@@ -129,27 +120,41 @@ def judging_record(judges: Sequence[Judge]) -> JudgingRecord | None:
     return JudgingRecord(tuple(judge.record for judge in judges), level, codes(judges[0]), rubrics)
 
 
-def run_judge(judge: Judge, items: Sequence[Item], parent: Path, base: RunRecord, trust_remote_code: bool) -> Judged:
+def judge_account(judge: Judge, parent: Path, budget: Budget, items: int) -> Account:
+    """A judge's account, with what earlier commands have paid for below `parent`; it will rate so many items.
+
+    Raises:
+        UserError: its price is in another currency than that of another model of the command.
+    """
+    paid = paid_replies(parent / FOLDER / judge.folder)
+    return budget.account(f"judge {judge.record.label}", judge.card.price, paid, items * _requests(judge))
+
+
+def run_judge(
+    judge: Judge,
+    items: Sequence[Item],
+    parent: Path,
+    base: RunRecord,
+    trust_remote_code: bool,
+    account: Account,
+) -> Judged:
     """Rate items, going on where an earlier command stopped; `base` is the record of the run that is judged.
 
     Raises:
         UserError: the judge cannot be loaded or asked; replies on disk stay good.
+        BudgetSpent: the budget does not allow a request; the same.
     """
-    folder = parent / FOLDER / judge.folder
+    folder, record = parent / FOLDER / judge.folder, _record(judge, base)
     with store.locked(folder):
-        store.begin(folder, _record(judge, base))
-        where = folder / store.REPLIES
-        known = store.read_replies(where, store.engine_key(store.read_run(folder)))
-        by_dialogue = [tuple(own) for _, own in groupby(items, key=lambda item: item.dialogue)]
-        log_file = store.ReplyLog(where)
-        try:
-            with progress(f"judge {judge.record.label}", len(items) * _requests(judge)) as bar:
-                walks = [walk(own, judge.rubrics, judge.manner) for own in by_dialogue]
-                load = partial(_load, judge, folder, log_file, trust_remote_code)
-                ratings = play_all(walks, known, log_file, load, judge.kind.concurrency(judge.card), bar)
-        finally:
-            log_file.close()
-        return Judged(judge.record, ratings, _cost(folder, judge.card), store.read_engine(folder).notes)
+        store.begin(folder, record)
+        items_of_dialogue = [tuple(group) for _, group in groupby(items, key=lambda item: item.dialogue)]
+        plays = [walk(group, judge.rubrics, judge.manner) for group in items_of_dialogue]
+        seat = Seat(judge.kind, Setting(judge.card, {}, trust_remote_code=trust_remote_code))
+        with progress(f"judge {judge.record.label}", len(items) * _requests(judge)) as bar:
+            desks = {JUDGE: Desk(seat, folder, bar, account)}
+            ratings = play_all(plays, desks, judge.kind.concurrency(judge.card))
+        _, cost = usage_and_cost(folder, judge.card.price)
+        return Judged(judge.record, ratings, cost, store.read_engine(folder).notes)
 
 
 def ratings_record(task: Task, ratings: Ratings) -> RunRecord:
@@ -184,26 +189,8 @@ def _record(judge: Judge, base: RunRecord) -> RunRecord:
         model=ModelRecord(
             label=judge.record.label,
             fingerprint=judge.identity["fingerprint"],
-            **public_fields(judge.card, judge.kind),
+            **published_fields(judge.card, judge.kind),
         ),
         environment=environment(judge.kind.packages),
         engine=None,
     )
-
-
-def _load(judge: Judge, folder: Path, log_file: store.ReplyLog, trust_remote_code: bool) -> LoadedAdapter:
-    before = store.read_engine(folder).facts
-    loaded = judge.kind.load(Setting(judge.card, {}, trust_remote_code=trust_remote_code, before=before))
-    try:
-        log_file.engine = store.check_engine(folder, EngineRecord(dict(loaded.facts), loaded.notes))
-    except BaseException:
-        loaded.adapter.close()  # its engine may be a process of its own
-        raise
-    meter = Meter(folder / store.SESSIONS, loaded.devices)
-    return msgspec.structs.replace(loaded, adapter=Metered(loaded.adapter, meter))
-
-
-def _cost(folder: Path, card: ModelCard) -> Cost:
-    key = store.engine_key(store.read_run(folder))
-    replies = [line for line in store.read_lines(folder / store.REPLIES, StoredReply).values if line.engine == key]
-    return cost_of(replies, store.read_lines(folder / store.SESSIONS, Session).values, card.price)

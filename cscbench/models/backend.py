@@ -68,6 +68,7 @@ class AdapterKind(Frozen, frozen=True):
     `options` that are this machine's own and change no reply: they identify no run, and are not published with it.
     `writes` is false for those that look replies up in the dialogues: they answer nothing else.
     `turns_at_once` says that in gold context a dialogue's turns are best asked all together, not one after the other.
+    `runs_here` says that the model runs on this machine: without a price on its card it costs nothing.
     """
 
     load: Callable[[Setting], LoadedAdapter]
@@ -78,6 +79,7 @@ class AdapterKind(Frozen, frozen=True):
     writes: bool = True
     turns_at_once: bool = False
     local_options: tuple[str, ...] = ()
+    runs_here: bool = False
 
 
 _BUILT_IN = {
@@ -102,11 +104,38 @@ def find_adapter(name: str) -> AdapterKind:
     return kind
 
 
-def public_fields(card: ModelCard, kind: AdapterKind) -> dict[str, Any]:
-    """A card's fields without what is this machine's own: a path keeps its last part, local options are left out."""
-    shown = msgspec.structs.asdict(card)
-    shown["options"] = {name: card.options[name] for name in card.options if name not in kind.local_options}
-    for field in ("weights", "lora"):
-        if shown[field].startswith(("/", "~")):
-            shown[field] = Path(shown[field]).name
-    return shown
+# Where weights lie says nothing about what they are, the fingerprint does; and a price changes no reply.
+_NOT_IDENTIFYING = ("weights", "lora", "revision", "price")
+
+
+def portable_options(card: ModelCard, kind: AdapterKind) -> dict[str, Any]:
+    """A card's options without those that are local to a machine: they change no reply, and are not published."""
+    return {name: value for name, value in card.options.items() if name not in kind.local_options}
+
+
+def identifying_fields(card: ModelCard, kind: AdapterKind) -> dict[str, Any]:
+    """The fields of a card that change a reply, as JSON values; what the weights are is their fingerprint's to say."""
+    fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(card, options=portable_options(card, kind)))
+    return {name: value for name, value in fields.items() if name not in _NOT_IDENTIFYING}
+
+
+def published_fields(card: ModelCard, kind: AdapterKind) -> dict[str, Any]:
+    """The fields of a card that run.json shows: of a path on this machine the last part, and no local options."""
+    fields = msgspec.structs.asdict(card) | {"options": portable_options(card, kind)}
+    for name in ("weights", "lora"):
+        if fields[name].startswith(("/", "~")):
+            fields[name] = Path(fields[name]).name
+    return fields
+
+
+def check_price(card: ModelCard, kind: AdapterKind) -> None:
+    """Make sure that what a model costs is known, where a limit is to be kept.
+
+    Raises:
+        UserError: a server, or a third party's adapter, without a price.
+    """
+    if card.price is None and not kind.runs_here:
+        raise UserError(
+            f"{card.name}: --max-cost needs the price of its tokens: add it to the card, for a million each, as "
+            "`price: {input: 0.15, output: 0.60, currency: USD}`"
+        )

@@ -141,8 +141,8 @@ def _no_weights(card: ModelCard) -> Mapping[str, str]:
 
 
 # A looked-up answer needs no likelihoods: it is one of the choices.
-GOLD = AdapterKind(load=_load_gold, fingerprint=_no_weights, ranks=True, writes=False)
-MAJORITY = AdapterKind(load=_load_majority, fingerprint=_no_weights, ranks=True, writes=False)
+GOLD = AdapterKind(load=_load_gold, fingerprint=_no_weights, ranks=True, writes=False, runs_here=True)
+MAJORITY = AdapterKind(load=_load_majority, fingerprint=_no_weights, ranks=True, writes=False, runs_here=True)
 RETRIEVAL = AdapterKind(
-    load=_load_retrieval, fingerprint=_no_weights, packages=("scikit-learn",), ranks=True, writes=False
+    load=_load_retrieval, fingerprint=_no_weights, packages=("scikit-learn",), ranks=True, writes=False, runs_here=True
 )

@@ -21,7 +21,7 @@ from cscbench.content.extras import versions
 from cscbench.content.hashes import digest, short
 from cscbench.content.prompts import NamedPrompt
 from cscbench.content.tasks import Task, TaskData, find_task
-from cscbench.models.backend import AdapterKind, find_adapter, public_fields
+from cscbench.models.backend import AdapterKind, check_price, find_adapter, identifying_fields, published_fields
 from cscbench.runs.options import RunOptions
 from cscbench.scoring.plan import NO_ENCODER, encoder_card
 from cscbench.scoring.registry import find_scorer
@@ -59,11 +59,8 @@ def prepare(options: RunOptions) -> Plan:
             f"{card.name}: the {card.adapter} adapter cannot rank: --condition ranked reads a model's likelihoods; "
             "use --condition two-step, or an hf or vllm card"
         )
-    if options.max_cost is not None and card.price is None:
-        raise UserError(
-            f"{card.name}: --max-cost needs the price of its tokens: add it to the card, for a million each, as "
-            "`price: {input: 0.15, output: 0.60, currency: USD}`"
-        )
+    if options.max_cost is not None:
+        check_price(card, kind)
     task = find_task(options.task)
     data = task.load(Path(options.data).expanduser() if options.data else None)
     chosen = tuple(d for d in data.test if options.language in (None, d.language))
@@ -82,14 +79,9 @@ def identity(plan: Plan) -> dict[str, Any]:
     Raises:
         UserError: the weights are not there.
     """
-    card = msgspec.to_builtins(plan.card)
-    # Where weights lie says nothing about what they are, the fingerprint does; and a price changes no reply.
-    for field in ("weights", "lora", "revision", "price"):
-        del card[field]
-    card["options"] = {name: card["options"][name] for name in card["options"] if name not in plan.kind.local_options}
     return {
         "cscbench": __version__,
-        "card": card,
+        "card": identifying_fields(plan.card, plan.kind),
         "fingerprint": dict(plan.kind.fingerprint(plan.card)),
         "packages": versions(plan.kind.packages),
         "task": {"name": plan.task.name, "files": dict(plan.task.files)},
@@ -114,7 +106,7 @@ def run_record(plan: Plan) -> RunRecord:
         name=f"{plan.task.name}--{plan.options.context}--{label}--{digest8}",
         hash=digest8,
         identity=own,
-        model=ModelRecord(label=label, fingerprint=fingerprint, **public_fields(plan.card, plan.kind)),
+        model=ModelRecord(label=label, fingerprint=fingerprint, **published_fields(plan.card, plan.kind)),
         task=TaskRecord(
             name=plan.task.name,
             title=plan.task.title,

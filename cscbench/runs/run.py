@@ -1,36 +1,36 @@
 """One run, from a model spec to results.json: prepare, play, score."""
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from cscbench.asking import store
-from cscbench.asking.budget import Budget, no_budget
-from cscbench.asking.cost import Cost, Session, Usage, cost_of, usage_of
+from cscbench.asking.budget import Account, Budget
+from cscbench.asking.cost import Cost, Usage
+from cscbench.asking.desk import Desk, Seat, paid_replies, usage_and_cost
 from cscbench.asking.engine import play_all
-from cscbench.asking.meter import Meter, Metered
 from cscbench.asking.plays import Play, Protocol, play, play_turns
 from cscbench.asking.progress import progress
-from cscbench.asking.record import EngineRecord, RunRecord
-from cscbench.asking.store import StoredReply
+from cscbench.asking.record import RunRecord
 from cscbench.judging.bias import judge_notes, judge_tables
 from cscbench.judging.items import items_of
-from cscbench.judging.panel import Judge, judging_record, resolve_judges, run_judge
-from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.judging.panel import Judge, judge_account, judging_record, resolve_judges, run_judge
+from cscbench.models.backend import Setting, check_price
 from cscbench.runs import results
 from cscbench.runs.plan import Plan, check_scoring, run_record
 from cscbench.runs.results import Results, Timing
 from cscbench.scoring import score as scoring
 from cscbench.scoring.plan import ScoringPlan, plan_scoring, scoring_record
 from cscbench.scoring.scorer import Scorer
+from cscbench.values.asking import SUPPORTER
 from cscbench.values.condition import Context
 from cscbench.values.dialogue import Dialogue, Speaker
 from cscbench.values.frozen import Frozen
-from cscbench.values.judging import Rating
+from cscbench.values.judging import Level, Rating
 from cscbench.values.transcript import Pair, Prediction
 
 log = logging.getLogger("cscbench")
@@ -57,6 +57,9 @@ def run(plan: Plan) -> tuple[Path, Results]:
     """
     check_scoring(plan)
     judges = resolve_judges(plan.task, tuple(plan.prompts), plan.options.judging)
+    if plan.options.max_cost is not None:
+        for judge in judges:
+            check_price(judge.card, judge.kind)
     record = run_record(plan)
     folder = Path(plan.options.out) / record.name
     scoring_plan = plan_scoring(record, plan.options.encoder, plan.options.scorers, judging_record(judges))
@@ -66,9 +69,10 @@ def run(plan: Plan) -> tuple[Path, Results]:
         if finished is not None:
             return folder, finished
         scorers = scoring.build_scorers(scoring_plan)  # before the hours of a run: what is missing is told now
-        pairs = _pairs(plan.dialogues, _play(plan, folder))
+        supporter, *judge_accounts = _open_accounts(plan, judges, folder)
+        pairs = _pairs(plan.dialogues, _play(plan, folder, supporter))
         results.write_pairs(folder, pairs)
-        judged = _judge(plan, judges, folder, pairs)
+        judged = _ask_judges(plan, zip(judges, judge_accounts, strict=True), folder, pairs)
         return folder, _score(folder, pairs, scorers, scoring_plan, judged)
 
 
@@ -97,21 +101,31 @@ def _finished(folder: Path, plan: ScoringPlan) -> Results | None:
     return found if whole and found.scoring == scoring_record(plan) else None
 
 
-def _play(plan: Plan, folder: Path) -> tuple[Prediction, ...]:
-    where = folder / store.REPLIES
-    known = store.read_replies(where, store.engine_key(store.read_run(folder)))
-    for count, what in ((known.damaged, "damaged lines"), (known.foreign, "replies of another model or engine")):
-        if count:
-            log.warning("%s: %d %s are passed over; what they answered is asked again", where, count, what)
-    turns = sum(1 for d in plan.dialogues for turn in d.turns if turn.speaker is Speaker.SUPPORTER)
-    steps = len(next(iter(plan.prompts.values())).prompt.steps)
-    log_file = store.ReplyLog(where)
-    try:
-        with progress(plan.card.name, turns * steps) as bar:
-            load, budget = partial(_load, plan, folder, log_file), _budget(plan, where, turns * steps)
-            return play_all(_plays(plan), known, log_file, load, plan.concurrency, bar, budget)
-    finally:
-        log_file.close()
+def _open_accounts(plan: Plan, judges: Sequence[Judge], folder: Path) -> list[Account]:
+    """The accounts of all models of the command, the supporter's first, before any of them is asked."""
+    limit = plan.options.max_cost
+    budget = Budget(math.inf if limit is None else limit)
+    for card in (plan.card, *(judge.card for judge in judges)):
+        if limit is not None and card.price is None:
+            log.warning("%s: its card names no price: it counts as free against --max-cost", card.name)
+    items = len(plan.dialogues) if plan.options.judging.level is Level.DIALOGUE else _supporter_turns(plan)
+    supporter = budget.account(plan.card.name, plan.card.price, paid_replies(folder), _requests(plan))
+    return [supporter, *(judge_account(judge, folder, budget, items) for judge in judges)]
+
+
+def _supporter_turns(plan: Plan) -> int:
+    return sum(1 for d in plan.dialogues for turn in d.turns if turn.speaker is Speaker.SUPPORTER)
+
+
+def _requests(plan: Plan) -> int:
+    return _supporter_turns(plan) * len(next(iter(plan.prompts.values())).prompt.steps)
+
+
+def _play(plan: Plan, folder: Path, account: Account) -> tuple[Prediction, ...]:
+    setting = Setting(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code)
+    with progress(plan.card.name, _requests(plan)) as bar:
+        desks = {SUPPORTER: Desk(Seat(plan.kind, setting), folder, bar, account)}
+        return play_all(_plays(plan), desks, plan.concurrency)
 
 
 def _plays(plan: Plan) -> list[Play]:
@@ -121,38 +135,17 @@ def _plays(plan: Plan) -> list[Play]:
     return [play(dialogue, plan.prompts[dialogue.language], protocol) for dialogue in plan.dialogues]
 
 
-def _budget(plan: Plan, replies: Path, requests: int) -> Budget:
-    """All that was asked is paid for: by earlier commands, and what failed or was lost, too."""
-    if plan.card.price is None or plan.options.max_cost is None:
-        return no_budget()
-    before = store.read_lines(replies, StoredReply).values
-    return Budget(plan.card.price, plan.options.max_cost, (line.reply for line in before), requests)
-
-
-def _load(plan: Plan, folder: Path, log_file: store.ReplyLog) -> LoadedAdapter:
-    before = store.read_engine(folder).facts
-    setting = Setting(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code, before)
-    loaded = plan.kind.load(setting)
-    try:
-        log_file.engine = store.check_engine(folder, EngineRecord(dict(loaded.facts), loaded.notes))
-    except BaseException:
-        loaded.adapter.close()  # its engine may be a process of its own
-        raise
-    meter = Meter(folder / store.SESSIONS, loaded.devices)
-    return msgspec.structs.replace(loaded, adapter=Metered(loaded.adapter, meter))
-
-
-def _judge(plan: Plan, judges: tuple[Judge, ...], folder: Path, pairs: list[Pair]) -> Judging:
-    if not judges:
-        return NOBODY
+def _ask_judges(plan: Plan, judges: Iterable[tuple[Judge, Account]], folder: Path, pairs: list[Pair]) -> Judging:
     options, base = plan.options.judging, store.read_run(folder)
-    found = []
-    for judge in judges:
+    judged = []
+    for judge, account in judges:
         items = items_of(plan.dialogues, pairs, options.level, plan.options.context, judge.rubrics)
-        found.append(run_judge(judge, items, folder, base, plan.options.trust_remote_code))
-    ratings = tuple(rating for one in found for rating in one.ratings)
+        judged.append(run_judge(judge, items, folder, base, plan.options.trust_remote_code, account))
+    if not judged:
+        return NOBODY
+    ratings = tuple(rating for ratings_of in judged for rating in ratings_of.ratings)
     results.write_ratings(folder, ratings)
-    return Judging(ratings, {one.judge.label: one.cost for one in found})
+    return Judging(ratings, {ratings_of.judge.label: ratings_of.cost for ratings_of in judged})
 
 
 def _pairs(dialogues: tuple[Dialogue, ...], predictions: tuple[Prediction, ...]) -> list[Pair]:
@@ -183,10 +176,7 @@ def _took(folder: Path, record: RunRecord) -> tuple[Usage | None, Cost | None]:
     if not (folder / store.REPLIES).exists():
         before = results.read(folder) if (folder / store.RESULTS).exists() else None
         return (before.usage, before.timing.cost) if before else (None, None)
-    key = store.engine_key(record)
-    replies = [line for line in store.read_lines(folder / store.REPLIES, StoredReply).values if line.engine == key]
-    sessions = store.read_lines(folder / store.SESSIONS, Session).values
-    return usage_of(replies), cost_of(replies, sessions, record.model.price)
+    return usage_and_cost(folder, record.model.price)
 
 
 def _score(

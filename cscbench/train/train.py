@@ -13,7 +13,7 @@ from cscbench.asking.progress import progress
 from cscbench.asking.record import DataRecord, ModelRecord, environment
 from cscbench.content.extras import need
 from cscbench.content.hashes import file_sha256
-from cscbench.models.backend import public_fields
+from cscbench.models.backend import published_fields
 from cscbench.models.chat import Chat
 from cscbench.models.hf import HF
 from cscbench.models.lora import WEIGHTS, lora_sha256
@@ -101,7 +101,7 @@ def _publish(plan: TrainPlan, out: Path, own: dict[str, Any], trained: _Trained)
     last = folder.latest(out)
     if last is None:
         raise UserError(f"{out}: the last checkpoint is gone: run the same command again")
-    public = public_fields(plan.card, HF)
+    public = published_fields(plan.card, HF)
     folder.publish_weights(out, last, public["weights"])
     now = environment(PACKAGES)
     record = TrainingRecord(

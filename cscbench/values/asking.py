@@ -36,8 +36,13 @@ class Sampling(Frozen, frozen=True):
     seed: int = 0
 
 
+SUPPORTER, JUDGE = "supporter", "judge"
+
+
 class Request(Frozen, frozen=True):
     """One question to a model.
+
+    `role` says which desk answers it.
 
     `thread` is the dialogue: requests of one thread come in order, each extending the last one's messages, so that an
     adapter may keep what it has computed. `turn` is the index in `Dialogue.turns` of the turn to be written, and
@@ -53,6 +58,7 @@ class Request(Frozen, frozen=True):
     sampling: Sampling
     heard: str = ""
     choices: tuple[str, ...] = ()
+    role: str = SUPPORTER
 
 
 class Reply(Frozen, frozen=True):

@@ -177,7 +177,7 @@ def test_it_stops_at_the_budget_and_goes_on_with_a_larger_one(cscbench):
             lines = stored(only_run())
             assert total * share - 8 * dearest < cost(lines) <= total * share
             assert f"{cost(lines):.6g} EUR are spent on {len(lines)} replies" in done.stderr
-            assert "the same command with a larger --max-cost goes on" in done.stderr
+            assert "repeat the command with a larger --max-cost to continue" in done.stderr
             assert "Traceback" not in done.stderr
             assert not (only_run() / "results.json").exists()
             assert len(server.asked()) == len(lines)
@@ -199,12 +199,23 @@ def test_a_budget_that_allows_nothing_asks_nothing_and_loads_nothing(cscbench):
         assert "0 EUR are spent on 0 replies" in done.stderr
 
 
-def test_a_budget_works_with_any_adapter_and_needs_a_price(cscbench, tiny_card):
+def test_a_server_without_a_price_is_refused_under_a_budget(cscbench):
+    write_data(dialogues=1, turns=2)
+    with FaultServer() as server:
+        write_card(server.url)
+        card = Path("model_cards/served.md")
+        card.write_text("".join(line for line in card.read_text().splitlines(True) if not line.startswith("price:")))
+        done = cscbench(*COMMAND, "--max-cost", "1")
+        assert (done.returncode, server.calls) == (2, [])
+    assert "`price: {input: 0.15, output: 0.60, currency: USD}`" in done.stderr
+
+
+def test_a_local_model_is_free_unless_its_card_names_a_price(cscbench, tiny_card):
     card = Path(f"model_cards/{tiny_card}.md")
     command = ("run", "--model", tiny_card, "--limit", "2", "--encoder", "none", "--max-cost", "0.01")
-    done = cscbench(*command)
-    assert done.returncode == 2
-    assert "`price: {input: 0.15, output: 0.60, currency: USD}`" in done.stderr
+    done = cscbench(*command, "--out", "free")
+    assert done.returncode == 0, done.stderr
+    assert "tiny: its card names no price: it counts as free against --max-cost" in done.stderr
     card.write_text(card.read_text().replace("languages:", "price: {input: 1.0, output: 2.0}\nlanguages:"))
     done = cscbench(*command)
     assert done.returncode == 4, done.stderr

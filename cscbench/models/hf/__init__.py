@@ -72,4 +72,5 @@ HF = AdapterKind(
     ranks=True,
     # A batch reads what its rows share once, and is full whatever the number of dialogues.
     turns_at_once=True,
+    runs_here=True,
 )

@@ -1,17 +1,15 @@
 """Finds out what a server is, makes sure that it answers as the card wants, and proves that LoRA weights are on."""
 
-import asyncio
 import hashlib
 import os
-import threading
-from collections.abc import Coroutine, Mapping
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from cscbench.content.yaml_file import did_you_mean
 from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.event_loop import run_in_thread_loop
 from cscbench.models.openai import OpenAiOptions, check_address, options, shown_name
 from cscbench.models.openai.adapter import OpenAiAdapter, gone, refusal
 from cscbench.models.openai.endpoint import Endpoint
@@ -21,8 +19,6 @@ from cscbench.models.openai.wire import Asking, Completion, body
 from cscbench.values.asking import ChatRole, Message, ModelCard
 from cscbench.values.errors import UserError
 from cscbench.values.frozen import Frozen
-
-T = TypeVar("T")
 
 _OPENAI = "https://api.openai.com/v1"
 # What these engines take besides OpenAI's fields. A server started with other defaults (vLLM reads them from the
@@ -107,25 +103,11 @@ def load(setting: Setting) -> LoadedAdapter:
     card, settings = setting.card, options(setting.card)
     url, key = _address(card, settings), _key(card, settings)
     # Connections belong to an event loop, and this function runs inside that of the run: it asks in one of its own.
-    found = _elsewhere(_find_out(card, settings, Endpoint(url, key, settings)))
+    found = run_in_thread_loop(_find_out(card, settings, Endpoint(url, key, settings)))
     endpoint = Endpoint(url, key, settings)
     adapter = OpenAiAdapter(card, endpoint, found.asking, found.served, found.server.models)
     facts = {**found.server.facts, "model": shown_name(found.served)}
     return LoadedAdapter(adapter, facts, found.notes, endpoint.leave)
-
-
-def _elsewhere(work: Coroutine[Any, Any, T]) -> T:
-    """The outcome of `work`, run by an event loop of its own. A daemon: an impatient Ctrl-C does not wait for it."""
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(asyncio.run(work))
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return outcome.result()
 
 
 def _address(card: ModelCard, settings: OpenAiOptions) -> str:

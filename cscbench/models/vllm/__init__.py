@@ -98,4 +98,5 @@ VLLM = AdapterKind(
     concurrency=lambda card: options(card).concurrency,
     ranks=True,
     local_options=("gpu_memory_utilization", "kv_cache_gib", "concurrency"),
+    runs_here=True,
 )

@@ -1,0 +1,153 @@
+"""A desk: a model that is asked, and the folder that keeps what it has said."""
+
+import logging
+from pathlib import Path
+
+import msgspec
+
+from cscbench.asking import store
+from cscbench.asking.budget import Account
+from cscbench.asking.cost import Cost, Session, Usage, cost_of, usage_of
+from cscbench.asking.meter import Meter, Metered
+from cscbench.asking.progress import Progress
+from cscbench.asking.record import EngineRecord
+from cscbench.asking.store import StoredReply
+from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
+from cscbench.models.event_loop import interruptible
+from cscbench.values.asking import Price, Reply, Request
+from cscbench.values.errors import UserError
+from cscbench.values.frozen import Frozen
+
+log = logging.getLogger("cscbench")
+
+# An adapter that has never answered and failed this often in a row is broken; asking on would only waste time.
+_GIVE_UP_AFTER = 16
+
+
+class Seat(Frozen, frozen=True):
+    """A model resolved to be asked, and what loads it; nothing is loaded yet."""
+
+    kind: AdapterKind
+    setting: Setting
+
+
+class Desk:
+    """Answers requests from the replies in its folder, else by its model, which is loaded on the first need.
+
+    The folder holds a run.json (`store.begin`) and is locked by the caller. What the model says of its engine when it
+    loads, each reply, and what the asking takes are written there as they come.
+    """
+
+    def __init__(self, seat: Seat, folder: Path, bar: Progress, account: Account) -> None:
+        self.account = account
+        self._seat, self._folder, self._bar = seat, folder, bar
+        path = folder / store.REPLIES
+        self._known = store.read_replies(path, store.engine_key(store.read_run(folder)))
+        passed_over = (
+            (self._known.damaged, "damaged lines"),
+            (self._known.foreign, "replies of another model or engine"),
+        )
+        for count, what in passed_over:
+            if count:
+                log.warning("%s: %d %s are passed over; what they answered is asked again", path, count, what)
+        self._log = store.ReplyLog(path)
+        self._loaded: LoadedAdapter | None = None
+        self._load_error: BaseException | None = None
+        self._failed_in_a_row = 0
+        self._traced = False
+        self._ever_answered = bool(self._known.replies)
+
+    async def ask(self, request: Request) -> Reply:
+        """The reply to a request: a known one, or the model's, on disk before it is given.
+
+        Raises:
+            UserError: the model cannot be loaded, always fails, or a reply cannot be written.
+            BudgetSpent: the budget does not allow the request.
+        """
+        known = self._known.replies.get((request.id, store.request_key(request)))
+        if known is not None:
+            self._bar.skip()
+            return known
+        held = await self.account.hold(request)
+        try:
+            reply = await self._generate(request)
+            self._log.append(request, reply)
+        except BaseException:
+            self.account.release(held)
+            raise
+        self.account.settle(held, reply)
+        self._bar.step()
+        return reply
+
+    async def _generate(self, request: Request) -> Reply:
+        adapter = self._adapter()
+        try:
+            reply = _as_stored(await adapter.adapter.generate(request))
+        except UserError:
+            raise
+        except Exception as error:
+            # One bad sample never sinks a run: it is recorded as failed, and asked again by the next command.
+            # One traceback shows the fault; hundreds would hide it.
+            log.error("the adapter failed on request %s: %r", request.id, error, exc_info=not self._traced)
+            self._traced = True
+            reply = Reply("", error=f"{type(error).__name__}: {error}")
+        self._failed_in_a_row = self._failed_in_a_row + 1 if reply.error else 0
+        self._ever_answered = self._ever_answered or not reply.error
+        if not self._ever_answered and self._failed_in_a_row >= _GIVE_UP_AFTER:
+            raise UserError(f"the first {_GIVE_UP_AFTER} requests all failed; the last: {reply.error}")
+        return reply
+
+    def _adapter(self) -> LoadedAdapter:
+        """The loaded model. One that could not be loaded is not loaded again for every request in flight."""
+        if self._load_error is not None:
+            raise self._load_error
+        if self._loaded is None:
+            try:
+                with interruptible():
+                    self._loaded = self._load()
+            except BaseException as error:
+                self._load_error = error
+                raise
+        return self._loaded
+
+    def _load(self) -> LoadedAdapter:
+        before = store.read_engine(self._folder).facts
+        loaded = self._seat.kind.load(msgspec.structs.replace(self._seat.setting, before=before))
+        try:
+            self._log.engine = store.check_engine(self._folder, EngineRecord(dict(loaded.facts), loaded.notes))
+            meter = Meter(self._folder / store.SESSIONS, loaded.devices)
+        except BaseException:
+            loaded.adapter.close()  # its engine may be a process of its own
+            raise
+        return msgspec.structs.replace(loaded, adapter=Metered(loaded.adapter, meter))
+
+    async def leave(self) -> None:
+        """End what lives in the event loop, such as connections."""
+        if self._loaded is not None and self._loaded.leave is not None:
+            await self._loaded.leave()
+
+    def close(self) -> None:
+        """Free the model, and close the log."""
+        try:
+            if self._loaded is not None:
+                self._loaded.adapter.close()
+        finally:
+            self._log.close()
+
+
+def _as_stored(reply: object) -> Reply:
+    """The reply as its line on disk will give it back; raises where a third party's is none that can be stored."""
+    return msgspec.json.decode(msgspec.json.encode(reply), type=Reply)
+
+
+def paid_replies(folder: Path) -> tuple[Reply, ...]:
+    """Every reply that earlier commands paid for in a desk's folder: failed, lost and foreign ones too."""
+    return tuple(line.reply for line in store.read_lines(folder / store.REPLIES, StoredReply).values)
+
+
+def usage_and_cost(folder: Path, price: Price | None) -> tuple[Usage, Cost]:
+    """What the replies in a desk's folder come to, and what all sessions that asked for them took."""
+    key = store.engine_key(store.read_run(folder))
+    lines = store.read_lines(folder / store.REPLIES, StoredReply).values
+    replies = [line for line in lines if line.engine == key]
+    return usage_of(replies), cost_of(replies, store.read_lines(folder / store.SESSIONS, Session).values, price)

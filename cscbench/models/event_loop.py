@@ -1,0 +1,69 @@
+"""Event loops: one of its own for work that is started where another one runs already, as in a notebook."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# How long an impatient Ctrl-C waits for work in another thread to clean up.
+_CLEANUP_S = 10.0
+
+
+def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of `work`: by an event loop of this thread, or of another thread where one runs here already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    return run_in_thread_loop(work)
+
+
+def run_in_thread_loop(work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of `work`, run by an event loop in a thread of its own; an interrupt cancels it.
+
+    The thread is a daemon: a process that is interrupted again does not wait for it.
+    """
+    outcome: Future[T] = Future()
+    tasks: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    async def cancellable() -> T:
+        if (task := asyncio.current_task()) is not None:
+            tasks.append((asyncio.get_running_loop(), task))
+        return await work
+
+    def run() -> None:
+        try:
+            outcome.set_result(asyncio.run(cancellable()))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        with interruptible():
+            return outcome.result()
+    except KeyboardInterrupt:
+        for loop, task in tasks:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+        thread.join(_CLEANUP_S)
+        raise
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end work that blocks the event loop: asyncio.run would heed the first one when the loop goes on."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
