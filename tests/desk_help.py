@@ -18,9 +18,7 @@ from cscbench.asking.record import (
     TaskRecord,
 )
 from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
-from cscbench.values.asking import SUPPORTER, ModelCard
-from cscbench.values.condition import Condition, Context
-from cscbench.values.strategies import CSC
+from cscbench.values import CSC, SUPPORTER, Condition, Context, ModelCard
 
 RECORD = RunRecord(
     schema=RUN_SCHEMA,

@@ -7,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cscbench.asking.budget import Account, Budget, BudgetSpent, most_tokens
-from cscbench.values.asking import ChatRole, Message, Price, Reply, Request, Sampling, estimate_tokens
-from cscbench.values.condition import Step
-from cscbench.values.errors import UserError
+from cscbench.values import ChatRole, Message, Price, Reply, Request, Sampling, Step, UserError, estimate_tokens
 
 PRICE = Price(1.0, 4.0)
 

@@ -6,9 +6,7 @@ import pytest
 
 from cscbench.content.cards import card_files, read_card, resolve_card
 from cscbench.content.shipped import content_root, folders, inside
-from cscbench.values.asking import ModelCard, Sampling
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
+from cscbench.values import Language, ModelCard, Sampling, UserError
 
 HEAD = "name: mine\nadapter: hf\n"
 

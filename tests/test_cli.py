@@ -15,7 +15,7 @@ from cscbench.asking import progress as progress_module
 from cscbench.asking.progress import progress
 from cscbench.content.extras import need, versions
 from cscbench.content.plugins import load, names
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 SMALL = ("--limit", "2", "--encoder", "none")
 HEAVY = ("torch", "transformers", "peft", "pandas", "plotly", "numpy", "sacrebleu", "bert_score", "pyarrow", "sklearn")

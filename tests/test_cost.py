@@ -7,7 +7,7 @@ from msgspec import structs
 
 from cscbench.asking.cost import Cost, Session, Usage, cost_of, usage_of
 from cscbench.asking.store import StoredReply
-from cscbench.values.asking import Price, Reply
+from cscbench.values import Price, Reply
 
 
 def line(name: str, reply: Reply, key: str = "k") -> StoredReply:

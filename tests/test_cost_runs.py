@@ -15,7 +15,7 @@ from cscbench.runs.plan import prepare
 PLUGIN = """
 import asyncio, os, signal
 from cscbench.models.backend import AdapterKind, LoadedAdapter
-from cscbench.values.asking import Reply
+from cscbench.values import Reply
 
 class Counting:
     asked = 0

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cscbench.content.csconv import Fault, load_csconv
-from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
-from cscbench.values.errors import UserError
+from cscbench.values import Dialogue, Language, Speaker, Turn, UserError
 
 
 def record(number: int = 0, **fields):

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from cscbench.asking.budget import Budget, BudgetSpent, most_tokens
 from cscbench.asking.engine import play_all
 from cscbench.models.backend import LoadedAdapter
-from cscbench.values.asking import ChatRole, Message, Price, Reply, Request, Sampling
-from cscbench.values.condition import Step
-from cscbench.values.errors import UserError
+from cscbench.values import ChatRole, Message, Price, Reply, Request, Sampling, Step, UserError
 
 
 def request(name: str, role: str = "supporter", text: str = "hello") -> Request:
@@ -65,7 +63,7 @@ def test_a_load_that_fails_is_tried_and_reported_once(tmp_path, error):
 def test_a_load_that_failed_is_tried_again_by_the_next_command(tmp_path):
     with pytest.raises(UserError):
         play_at_desk(tmp_path, [asks(request("a"))], lambda: (_ for _ in ()).throw(UserError("no weights")))
-    assert play_at_desk(tmp_path, [asks(request("a"))], lambda: LoadedAdapter(Says())) == ("m",)
+    assert play_at_desk(tmp_path, [asks(request("a"))], lambda: LoadedAdapter(Says())) == (("m",),)
 
 
 def test_each_request_is_answered_at_the_desk_of_its_role_and_kept_in_its_folder(tmp_path):
@@ -75,7 +73,7 @@ def test_each_request_is_answered_at_the_desk_of_its_role_and_kept_in_its_folder
         "customer": desk(tmp_path / "customer", lambda: LoadedAdapter(customer)),
     }
     plays = [asks(request(f"{n}/0"), request(f"{n}/1", "customer"), request(f"{n}/2")) for n in range(5)]
-    assert play_all(plays, desks, 3) == ("supporter", "customer", "supporter") * 5
+    assert play_all(plays, desks, 3) == (("supporter", "customer", "supporter"),) * 5
     assert sorted(customer.asked) == [f"{n}/1" for n in range(5)]
     assert len((tmp_path / "run/replies.jsonl").read_bytes().splitlines()) == 10
     assert len((tmp_path / "customer/replies.jsonl").read_bytes().splitlines()) == 5
@@ -87,7 +85,7 @@ def test_it_works_where_an_event_loop_runs_already(tmp_path):
     async def notebook() -> tuple:
         return play_at_desk(tmp_path, [asks(request(f"d{n}")) for n in range(9)], lambda: LoadedAdapter(model))
 
-    assert asyncio.run(notebook()) == ("m",) * 9
+    assert asyncio.run(notebook()) == (("m",),) * 9
     assert threading.get_ident() not in model.threads
 
 
@@ -167,4 +165,4 @@ def test_a_desk_without_a_price_costs_nothing_and_need_not_count_tokens(tmp_path
     budget = Budget(0.0)
     model = Says(tokens_in=0, tokens_out=0)
     desks = {"supporter": desk(tmp_path, lambda: LoadedAdapter(model), budget.account("local"))}
-    assert play_all([asks(request(f"d{n}")) for n in range(3)], desks, 2) == ("m",) * 3
+    assert play_all([asks(request(f"d{n}")) for n in range(3)], desks, 2) == (("m",),) * 3

@@ -17,11 +17,7 @@ from cscbench.models.openai import options as server_options
 from cscbench.models.vllm import VLLM, VllmOptions
 from cscbench.scoring.scorer import ScorerSetting
 from cscbench.scoring.scorers.bertscore import BertScorer, EncoderOptions
-from cscbench.values.asking import ModelCard, Sampling
-from cscbench.values.condition import Condition, Context
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.strategies import CSC
+from cscbench.values import CSC, Condition, Context, Language, ModelCard, Sampling, UserError
 
 CARDS, TASKS = page("cards.md"), page("tasks.md")
 
@@ -161,7 +157,7 @@ def test_the_faults_are_told_in_the_words_of_the_page(shown, cscbench):
 
 @pytest.mark.parametrize("spelling", re.findall(r"`([^`]+)`", re.search(r"A label may be written (.*)", TASKS)[1]))
 def test_every_spelling_of_a_label_on_the_page_is_read(spelling):
-    from cscbench.values.strategies import normalise
+    from cscbench.values import normalise
 
     assert normalise(spelling) == ("GT",)
 

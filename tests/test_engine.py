@@ -6,28 +6,39 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
+from collections import Counter, namedtuple
 
 import pytest
 from desk_help import known_replies, play_at_desk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from cscbench.asking.plays import Protocol, play
 from cscbench.asking.progress import Progress
 from cscbench.content.prompts import NamedPrompt, Prompt, PromptStep
 from cscbench.models.backend import LoadedAdapter
-from cscbench.values.asking import Reply, Sampling
-from cscbench.values.condition import Context, Form, Step
-from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
-from cscbench.values.errors import UserError
-from cscbench.values.strategies import CSC
+from cscbench.values import (
+    CSC,
+    Condition,
+    Context,
+    Dialogue,
+    Form,
+    Language,
+    Reply,
+    Sampling,
+    Speaker,
+    SpokenTurn,
+    Step,
+    Turn,
+    UserError,
+)
 
 STEPS = (
     PromptStep(Step.STRATEGY, "{{ customer }}?", "{{ strategy.en }}"),
     PromptStep(Step.REPLY, "now write", "{{ reply }}"),
 )
-PROMPT = NamedPrompt("test", "0" * 64, Prompt("S", "(first)", STEPS), CSC)
+PROMPT = NamedPrompt("test", "0" * 64, Prompt("S", "(first)", STEPS), CSC, Condition.TWO_STEP)
 
 
 def dialogue(name: str, turns: int) -> Dialogue:
@@ -63,7 +74,16 @@ class Model:
 
 def run(folder, model, dialogues, context=Context.GENERATED, concurrency=3):
     plays = [play(one, PROMPT, Protocol(context, Sampling())) for one in dialogues]
-    return play_at_desk(folder, plays, lambda: LoadedAdapter(model), concurrency)
+    transcripts = play_at_desk(folder, plays, lambda: LoadedAdapter(model), concurrency)
+    return said(transcripts)
+
+
+Said = namedtuple("Said", ["dialogue", *SpokenTurn.__struct_fields__])
+
+
+def said(transcripts):
+    """Every spoken turn with its dialogue."""
+    return [Said(one.dialogue, *astuple(turn)) for one in transcripts for turn in one.turns]
 
 
 DIALOGUES = [dialogue("a", 5), dialogue("b", 2), dialogue("c", 7), dialogue("d", 1), dialogue("e", 3)]
@@ -140,7 +160,7 @@ def test_a_run_whose_replies_are_all_known_loads_no_adapter(tmp_path, whole):
     (tmp_path / "replies.jsonl").write_bytes(whole[0])
     (tmp_path / "run.json").write_bytes(whole[2])
     plays = [play(one, PROMPT, Protocol(Context.GENERATED, Sampling())) for one in DIALOGUES]
-    assert play_at_desk(tmp_path, plays, lambda: pytest.fail("loaded")) == whole[1]
+    assert said(play_at_desk(tmp_path, plays, lambda: pytest.fail("loaded"))) == whole[1]
 
 
 def test_one_failed_request_is_recorded_and_the_rest_go_on(tmp_path):

@@ -12,8 +12,7 @@ import pytest
 from cscbench.asking import meter, store
 from cscbench.asking.cost import Session
 from cscbench.asking.meter import Meter, Metered, joules, peak_device_memory, peak_memory
-from cscbench.values.asking import ChatRole, Message, Reply, Request, Sampling
-from cscbench.values.condition import Step
+from cscbench.values import ChatRole, Message, Reply, Request, Sampling, Step
 
 ASKED = Request("d/0/joint", "d", 0, Step.JOINT, (Message(ChatRole.USER, "hi"),), Sampling())
 

@@ -12,10 +12,7 @@ from cscbench.scoring.bootstrap import IntervalMethod, Resampling, expanded_tail
 from cscbench.scoring.paired import PERMUTATIONS, bootstrap_p, compare_sums, detectable, holm, permutation_test
 from cscbench.scoring.scorer import ScorerSetting, ratio
 from cscbench.scoring.scorers.bleu import BleuScorer
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair
 
 WORDS = ["your", "parcel", "left", "our", "warehouse", "today", "sorry", "for", "a", "delay", "refund", "soon"]
 

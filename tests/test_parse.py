@@ -10,9 +10,7 @@ from cscbench.asking.parse import Parsed, parse
 from cscbench.content.prompts import answer_message
 from cscbench.content.shipped import content_root
 from cscbench.content.tasks import find_task
-from cscbench.values.condition import Condition, Form, Step
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC
+from cscbench.values import CSC, Condition, Form, Language, Step
 
 PROMPT_FILES = sorted(content_root().glob("tasks/*/prompts/*/*/*.yaml"))
 CODES = [s.code for s in CSC.strategies]

@@ -8,10 +8,21 @@ from hypothesis import strategies as st
 
 from cscbench.asking.plays import Protocol, play, request_seed
 from cscbench.content.prompts import NamedPrompt, Prompt, PromptStep
-from cscbench.values.asking import ChatRole, Message, Reply, Sampling
-from cscbench.values.condition import Context, Form, Step
-from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
-from cscbench.values.strategies import CSC
+from cscbench.values import (
+    CSC,
+    ChatRole,
+    Condition,
+    Context,
+    Dialogue,
+    Form,
+    Language,
+    Message,
+    Reply,
+    Sampling,
+    Speaker,
+    Step,
+    Turn,
+)
 
 # Shapes that cannot be mistaken for one another: `<` asks, `>` answers.
 STEPS = {
@@ -49,7 +60,9 @@ def dialogues(draw) -> Dialogue:
 
 
 def prompt_of(condition: str) -> NamedPrompt:
-    return NamedPrompt(f"test/{condition}", "0" * 64, Prompt("You help.", "(first)", STEPS[condition]), CSC)
+    return NamedPrompt(
+        f"test/{condition}", "0" * 64, Prompt("You help.", "(first)", STEPS[condition]), CSC, Condition(condition)
+    )
 
 
 def walk(dialogue, condition, context, answer):
@@ -62,7 +75,7 @@ def walk(dialogue, condition, context, answer):
         try:
             request = going.send(answer(request))
         except StopIteration as done:
-            return asked, done.value
+            return asked, done.value.turns
 
 
 def gold_history(dialogue, upto, condition):

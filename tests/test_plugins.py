@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 
 from cscbench.content.cards import read_options
-from cscbench.values.asking import ModelCard
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, ModelCard, UserError
 
 MODULE = """
 import msgspec
 from cscbench.models.backend import AdapterKind, LoadedAdapter
-from cscbench.values.asking import Reply
+from cscbench.values import Reply
 from cscbench.scoring.scorers.bleu import BleuScorer
 from cscbench.content.tasks import find_task
 

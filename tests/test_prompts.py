@@ -5,13 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.content.prompts import answer_message, ask_message, read_prompt, system_message
+from cscbench.content.prompts import answer_message, ask_message, read_prompt, system_message, turn_words
 from cscbench.content.shipped import content_root
-from cscbench.values.asking import ChatRole, Message
-from cscbench.values.condition import Condition, Step
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.strategies import CSC
+from cscbench.values import CSC, ChatRole, Condition, Dialogue, Language, Message, Speaker, Step, Turn, UserError
 
 SHIPPED = content_root() / "tasks" / "csconv" / "prompts"
 GOOD = """\
@@ -35,6 +31,13 @@ def read(condition: Condition = Condition.JOINT, language: Language = Language.E
     return read_prompt(Path("task/prompts"), prompt_set, language, condition, CSC)
 
 
+def ask(prompt, step: int, customer: str, code: str) -> Message:
+    """What asks for a turn labelled `code` after the customer's words; at an opening where there are none."""
+    turns = [Turn(Speaker.SUPPORTER, "said", code)]
+    turns[:0] = [Turn(Speaker.CUSTOMER, customer)] if customer else []
+    return ask_message(prompt, step, turn_words(prompt, Dialogue("d", tuple(turns), Language.EN), len(turns) - 1))
+
+
 def refused(**wanted) -> str:
     with pytest.raises(UserError) as caught:
         read(**wanted)
@@ -46,8 +49,8 @@ def test_a_prompt_file_becomes_messages_with_its_name_and_hash():
     prompt = read()
     assert (prompt.name, prompt.sha256) == ("task/default/en/joint", hashlib.sha256(GOOD.encode()).hexdigest())
     assert system_message(prompt) == Message(ChatRole.SYSTEM, "1 2 3 4 5 6 7 8 9 10 11 12 5")
-    assert ask_message(prompt, 0, "My card!", "EM") == Message(ChatRole.USER, "Customer: My card!")
-    assert ask_message(prompt, 0, "", "GT").content == "Customer: (You speak first.)"
+    assert ask(prompt, 0, "My card!", "EM") == Message(ChatRole.USER, "Customer: My card!")
+    assert ask(prompt, 0, "", "GT").content == "Customer: (You speak first.)"
     assert answer_message(prompt, 0, "EM", "I see.") == Message(ChatRole.ASSISTANT, "[Emotional Management] I see.")
 
 
@@ -57,7 +60,7 @@ def test_a_prompt_file_becomes_messages_with_its_name_and_hash():
 def test_what_people_say_is_never_a_template_nor_escaped(words):
     prompt_file(GOOD)
     prompt = read()
-    assert ask_message(prompt, 0, words, "GT").content == f"Customer: {words}"
+    assert ask(prompt, 0, words, "GT").content == f"Customer: {words}"
     assert answer_message(prompt, 0, "GT", words).content == f"[Greeting] {words}"
 
 
@@ -70,28 +73,29 @@ def test_the_shipped_prompts_say_what_the_model_needs(language, condition):
         Condition.TWO_STEP: [Step.STRATEGY, Step.REPLY],
         Condition.RANKED: [Step.STRATEGY, Step.REPLY],
         Condition.GOLD_STRATEGY: [Step.REPLY],
+        Condition.REPLY_ONLY: [Step.REPLY],
     }
-    assert [step.step for step in prompt.prompt.steps] == steps[condition]
+    assert [step.step for step in prompt.prompt.steps] == steps[condition] == list(condition.steps)
     system = system_message(prompt).content
-    for strategy in CSC.strategies:
+    for strategy in CSC.strategies if condition.needs_labels else ():
         name, gloss = (strategy.zh, strategy.gloss_zh) if language is Language.ZH else (strategy.en, strategy.gloss_en)
         assert name in system
         assert gloss in system
     marker = "账单错了 bill 123"
-    assert marker in ask_message(prompt, 0, marker, "EM").content
+    assert marker in ask(prompt, 0, marker, "EM").content
     last = len(prompt.prompt.steps) - 1
     assert answer_message(prompt, last, "EM", marker).content.endswith(marker)
 
 
-@pytest.mark.parametrize("condition", [Condition.JOINT, Condition.TWO_STEP])
+@pytest.mark.parametrize("condition", [one for one in Condition if one is not Condition.GOLD_STRATEGY])
 @pytest.mark.parametrize("language", Language)
 def test_only_the_gold_strategy_condition_tells_the_reference(language, condition):
     """Nothing that asks may change with the label it asks for."""
     prompt = read_prompt(SHIPPED, "default", language, condition, CSC)
     for step in range(len(prompt.prompt.steps)):
-        assert len({ask_message(prompt, step, "喂", s.code).content for s in CSC.strategies}) == 1
+        assert len({ask(prompt, step, "喂", s.code).content for s in CSC.strategies}) == 1
     told = read_prompt(SHIPPED, "default", language, Condition.GOLD_STRATEGY, CSC)
-    assert len({ask_message(told, 0, "喂", s.code).content for s in CSC.strategies}) == 12
+    assert len({ask(told, 0, "喂", s.code).content for s in CSC.strategies}) == 12
 
 
 STEPS = GOOD.index("steps:")

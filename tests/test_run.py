@@ -17,8 +17,7 @@ from msgspec import structs
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare, run_record
 from cscbench.runs.run import run
-from cscbench.values.condition import Condition, Context
-from cscbench.values.dialogue import Language
+from cscbench.values import Condition, Context, Language
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--limit", "2", "--encoder", "none")
@@ -136,7 +135,7 @@ PLUGIN = """
 import os, time
 from cscbench.models.backend import AdapterKind, LoadedAdapter
 from cscbench.content.prompts import answer_message
-from cscbench.values.asking import Reply
+from cscbench.values import Reply
 
 class Flaky:
     async def generate(self, request):
@@ -328,7 +327,7 @@ def test_an_out_below_a_file_is_refused(cscbench, tmp_path):
 
 def test_scores_of_another_encoder_of_the_same_name_are_not_taken_for_these(tmp_path, monkeypatch):
     # Two folders called `enc`: the second's scores must not be read from the first's results.
-    from cscbench.runs import plan as module
+    from cscbench.scoring import plan as scoring_plan
     from cscbench.scoring.plan import ScoringPlan
 
     def fingerprint_in(folder: str) -> object:
@@ -336,9 +335,9 @@ def test_scores_of_another_encoder_of_the_same_name_are_not_taken_for_these(tmp_
         path.mkdir(parents=True)
         (path / "config.json").write_text(json.dumps({"from": folder}), encoding="utf-8")
         record = run_record(prepare(RunOptions(model="gold", limit=1)))
-        plan = module.plan_scoring(record, str(path), ())
+        plan = scoring_plan.plan_scoring(record, str(path), ())
         assert isinstance(plan, ScoringPlan)
-        return module.scoring_record(plan)
+        return scoring_plan.scoring_record(plan)
 
     one, two = fingerprint_in("a"), fingerprint_in("b")
     assert one.encoder.startswith("enc@")
@@ -347,12 +346,13 @@ def test_scores_of_another_encoder_of_the_same_name_are_not_taken_for_these(tmp_
 
 def test_a_finished_run_is_only_read_and_a_lost_results_file_is_written_anew(tmp_path):
     options = {"model": "gold", "limit": 2, "encoder": "none"}
-    folder, first = run(prepare(RunOptions(**options)))
+    finished = run(prepare(RunOptions(**options)))
+    folder, first = finished.folder, finished.results
     stamp = (folder / "results.json").stat().st_mtime_ns
-    assert run(prepare(RunOptions(**options)))[1] == first  # its times too
+    assert run(prepare(RunOptions(**options))).results == first  # its times too
     assert (folder / "results.json").stat().st_mtime_ns == stamp
     (folder / "results.json").unlink()
-    again, second = run(prepare(RunOptions(**options)))
-    assert again == folder
-    assert structs.replace(second, timing=first.timing) == first
+    again = run(prepare(RunOptions(**options)))
+    assert again.folder == folder
+    assert structs.replace(again.results, timing=first.timing) == first
     assert len(ids(folder)) == len(set(ids(folder)))

@@ -11,12 +11,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.scoring.plan import ScoringPlan
 from cscbench.scoring.score import Scored, build_scorers, score
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.metrics import Metric
-from cscbench.values.strategies import CSC, stage_of
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Metric, Pair, UserError, stage_of
 
 CODES = [strategy.code for strategy in CSC.strategies]
 ZH, EN = Language.ZH, Language.EN

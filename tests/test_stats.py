@@ -12,11 +12,11 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from cscbench.scoring.bootstrap import (
     Resampling,
-    dialogue_numbers,
+    cluster_numbers,
     expanded_tail,
     percentile_interval,
     resample_weights,
-    sum_by_dialogue,
+    sum_by_cluster,
 )
 from cscbench.scoring.plan import ScoringPlan
 from cscbench.scoring.score import build_scorers, score
@@ -24,10 +24,7 @@ from cscbench.scoring.scorer import ScorerSetting, ratio
 from cscbench.scoring.scorers.bleu import BleuScorer
 from cscbench.scoring.scorers.rouge import RougeScorer
 from cscbench.scoring.scorers.strategy import StrategyScorer
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair
 
 SETTING = ScorerSetting((Language.EN,), Condition.JOINT, CSC)
 WORDS = ["your", "parcel", "left", "our", "warehouse", "today", "sorry", "refund"]
@@ -50,8 +47,8 @@ def turns(draw: st.DrawFn) -> list[Pair]:
 def test_summing_over_dialogues_first_changes_no_value(pairs, scorer):
     own = scorer(SETTING)
     rows = own.measure(pairs)
-    numbers = dialogue_numbers([pair.dialogue for pair in pairs])
-    sums = sum_by_dialogue(rows, numbers, int(numbers.max()) + 1)
+    numbers = cluster_numbers([pair.dialogue for pair in pairs])
+    sums = sum_by_cluster(rows, numbers, int(numbers.max()) + 1)
     whole = own.summarise(rows.sum(axis=0, keepdims=True))
     assert own.summarise(sums.sum(axis=0, keepdims=True)) == pytest.approx(whole, abs=1e-9)
     assert len(sums) == len({pair.dialogue for pair in pairs})
@@ -66,10 +63,10 @@ def test_shards_measured_apart_add_up(pairs, cut, scorer):
 
 
 def test_dialogues_are_numbered_by_first_appearance_and_summed_under_that_number():
-    numbers = dialogue_numbers(["b", "a", "b", "c"])
+    numbers = cluster_numbers(["b", "a", "b", "c"])
     assert numbers.tolist() == [0, 1, 0, 2]
     rows = np.array([[1.0, 10], [2, 20], [4, 40], [8, 80]])
-    assert sum_by_dialogue(rows, numbers, 3).tolist() == [[5, 50], [2, 20], [8, 80]]
+    assert sum_by_cluster(rows, numbers, 3).tolist() == [[5, 50], [2, 20], [8, 80]]
 
 
 def test_a_resample_draws_as_many_dialogues_as_there_are_with_replacement():
@@ -165,8 +162,8 @@ def test_intervals_over_dialogues_cover_the_truth_where_intervals_over_turns_do_
             ("dialogue", [str(number // length) for number in range(len(rows))]),
             ("turn", [str(number) for number in range(len(rows))]),
         ):
-            numbers = dialogue_numbers(names)
-            sums = sum_by_dialogue(rows, numbers, len(set(names)))
+            numbers = cluster_numbers(names)
+            sums = sum_by_cluster(rows, numbers, len(set(names)))
             weighted = resample_weights(len(sums), Resampling(resamples=200, seed=trial)) @ sums
             interval = percentile_interval(ratio(weighted[:, :1], weighted[:, 1:]), len(sums))[0]
             covered[unit] += interval is not None and interval[0] <= truth <= interval[1]

@@ -17,9 +17,7 @@ from cscbench.asking import store
 from cscbench.asking.record import EngineRecord
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare, run_record
-from cscbench.values.asking import ChatRole, Message, Reply, Request, Sampling
-from cscbench.values.condition import Step
-from cscbench.values.errors import UserError
+from cscbench.values import ChatRole, Message, Reply, Request, Sampling, Step, UserError
 
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

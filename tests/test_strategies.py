@@ -4,16 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cscbench.values.strategies import (
-    CSC,
-    Stage,
-    Strategy,
-    StrategySet,
-    UnknownStrategyError,
-    by_code,
-    normalise,
-    stage_of,
-)
+from cscbench.values import CSC, Stage, Strategy, StrategySet, UnknownStrategyError, by_code, normalise, stage_of
 
 # The paper's table (arXiv:2508.04423): number, Chinese, English, abbreviation, stage.
 PAPER = [

@@ -11,9 +11,7 @@ import pytest
 
 from cscbench.content.shipped import content_root
 from cscbench.content.tasks import Task, find_task, task_names
-from cscbench.values.condition import Condition
-from cscbench.values.dialogue import Language, Speaker
-from cscbench.values.errors import UserError
+from cscbench.values import Condition, Language, Speaker, UserError
 
 SAMPLE = content_root() / "tasks" / "csconv_sample" / "data"
 RECORD = {

@@ -39,7 +39,7 @@ def test_a_wheel_has_no_importable_folder_but_the_package(unpacked):
 
 
 def test_a_wheel_has_the_templates_styles_and_words_of_the_site(unpacked):
-    site = Path("cscbench/leaderboard/site")
+    site = Path("cscbench/publishing/site")
     here = {path.relative_to(ROOT) for path in (ROOT / site).rglob("*.*") if "__pycache__" not in path.parts}
     assert {path.suffix for path in here} == {".py", ".j2", ".css", ".js", ".yaml"}
     assert here <= {path.relative_to(unpacked) for path in (unpacked / site).rglob("*.*")}

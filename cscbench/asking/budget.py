@@ -5,9 +5,7 @@ import math
 from collections.abc import Iterable
 
 from cscbench.asking.cost import charge
-from cscbench.values.asking import Price, Reply, Request
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Price, Reply, Request, UserError
 
 # What chat templates write around messages: role marks, and a system prompt of their own (Llama 3.1's has a date).
 _TOKENS_AROUND_A_MESSAGE = 16

@@ -4,8 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from cscbench.asking.store import StoredReply, counted
-from cscbench.values.asking import Price, Reply
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Price, Reply
 
 
 class Usage(Frozen, frozen=True):

@@ -14,9 +14,7 @@ from cscbench.asking.record import EngineRecord
 from cscbench.asking.store import StoredReply
 from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
 from cscbench.models.event_loop import interruptible
-from cscbench.values.asking import Price, Reply, Request
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Price, Reply, Request, UserError
 
 log = logging.getLogger("cscbench")
 

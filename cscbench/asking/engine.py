@@ -7,16 +7,15 @@ from typing import TypeVar
 from cscbench.asking.budget import BudgetSpent
 from cscbench.asking.desk import Desk
 from cscbench.models.event_loop import run_in_loop
-from cscbench.values.asking import Reply, Request
-from cscbench.values.errors import UserError
+from cscbench.values import Reply, Request, UserError
 
 T = TypeVar("T")
-# Yields a request, is sent its reply, and returns what it made of them: predictions, or a judge's ratings.
-Play = Generator[Request, Reply, tuple[T, ...]]
+# Yields a request, is sent its reply, and returns what it made of them: a transcript, or a judge's ratings.
+Play = Generator[Request, Reply, T]
 
 
 def play_all(plays: Sequence[Play[T]], desks: Mapping[str, Desk], concurrency: int) -> tuple[T, ...]:
-    """Play every dialogue, `concurrency` at a time, in order. Returns what the plays return, in their order.
+    """Play every dialogue, `concurrency` at a time, in order. Gives what each play returns, in their order.
 
     `desks` are by role; they are closed at the end. Each play waits for its own replies only. A known reply comes
     without waiting, so after a kill every dialogue that was in flight is back at the same request before anything new
@@ -27,7 +26,7 @@ def play_all(plays: Sequence[Play[T]], desks: Mapping[str, Desk], concurrency: i
         UserError: a model cannot be loaded, always fails, or a reply cannot be written.
         BudgetSpent: the budget does not allow a request; those that it allowed were answered.
     """
-    done: dict[int, tuple[T, ...]] = {}
+    done: dict[int, T] = {}
     try:
         run_in_loop(_play_in_loop(plays, desks, concurrency, done))
     except BaseExceptionGroup as group:
@@ -37,11 +36,11 @@ def play_all(plays: Sequence[Play[T]], desks: Mapping[str, Desk], concurrency: i
             desk.close()
     for desk in desks.values():
         desk.account.budget.check()
-    return tuple(value for number in sorted(done) for value in done[number])
+    return tuple(done[number] for number in sorted(done))
 
 
 async def _play_in_loop(
-    plays: Sequence[Play[T]], desks: Mapping[str, Desk], concurrency: int, done: dict[int, tuple[T, ...]]
+    plays: Sequence[Play[T]], desks: Mapping[str, Desk], concurrency: int, done: dict[int, T]
 ) -> None:
     queue = iter(enumerate(plays))
     try:
@@ -53,9 +52,7 @@ async def _play_in_loop(
             await desk.leave()
 
 
-async def _worker(
-    plays: Iterator[tuple[int, Play[T]]], desks: Mapping[str, Desk], done: dict[int, tuple[T, ...]]
-) -> None:
+async def _worker(plays: Iterator[tuple[int, Play[T]]], desks: Mapping[str, Desk], done: dict[int, T]) -> None:
     for number, play in plays:
         try:
             done[number] = await _drive(play, desks)
@@ -63,15 +60,15 @@ async def _worker(
             return  # quietly: what others have in flight is paid for and comes back
 
 
-async def _drive(play: Play[T], desks: Mapping[str, Desk]) -> tuple[T, ...]:
+async def _drive(play: Play[T], desks: Mapping[str, Desk]) -> T:
     """One play, from its first request to what it returns."""
     try:
         request = next(play)
         while True:
             request = play.send(await desks[request.role].ask(request))
     except StopIteration as done:  # at once, where a dialogue has nothing to ask
-        values: tuple[T, ...] = done.value
-        return values
+        outcome: T = done.value
+        return outcome
 
 
 def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

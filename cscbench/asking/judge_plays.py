@@ -8,11 +8,23 @@ import msgspec
 
 from cscbench.asking.plays import request_seed
 from cscbench.content.rubrics import Rubric, Stars, ask, read_stars, retry
-from cscbench.values.asking import JUDGE, ChatRole, Message, Reply, Request, Sampling
-from cscbench.values.condition import Step
-from cscbench.values.dialogue import Language
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import HIGHEST, LOWEST, TRIES, Item, Level, Rating
+from cscbench.values import (
+    HIGHEST,
+    JUDGE,
+    LOWEST,
+    TRIES,
+    ChatRole,
+    Frozen,
+    Item,
+    Language,
+    Level,
+    Message,
+    Rating,
+    Reply,
+    Request,
+    Sampling,
+    Step,
+)
 
 Walk = Generator[Request, Reply, tuple[Rating, ...]]
 

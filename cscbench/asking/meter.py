@@ -13,7 +13,7 @@ from pathlib import Path
 from cscbench.asking import store
 from cscbench.asking.cost import Session
 from cscbench.models.backend import Adapter
-from cscbench.values.asking import Reply, Request
+from cscbench.values import Reply, Request
 
 # A kill loses what was measured since the last line: this long, or the batch in flight, whose replies it loses as well.
 EVERY_S = 30.0

@@ -9,9 +9,7 @@ import json
 import re
 from typing import Any
 
-from cscbench.values.condition import Form, Step
-from cscbench.values.frozen import Frozen
-from cscbench.values.strategies import StrategySet, UnknownStrategyError, by_code, normalise
+from cscbench.values import Form, Frozen, Step, StrategySet, UnknownStrategyError, by_code, normalise
 
 
 class Parsed(Frozen, frozen=True):

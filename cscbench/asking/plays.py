@@ -1,4 +1,4 @@
-"""Plays: one generator a dialogue, which yields a `Request`, is sent its `Reply`, and returns the `Prediction`s.
+"""Plays: one generator a dialogue, which yields a `Request`, is sent its `Reply`, and returns a `Transcript`.
 
 A play does no I/O. Gold and generated context, one call or two, differ only in which messages it appends after a turn.
 """
@@ -6,15 +6,34 @@ A play does no I/O. Gold and generated context, one call or two, differ only in 
 import hashlib
 from collections.abc import Generator, Iterator
 
-from cscbench.asking.parse import Parsed, parse
-from cscbench.content.prompts import NamedPrompt, answer_message, ask_message, strategy_choices, system_message
-from cscbench.values.asking import Message, Reply, Request, Sampling
-from cscbench.values.condition import Context, Form, Step
-from cscbench.values.dialogue import Dialogue, Speaker, Turn
-from cscbench.values.frozen import Frozen
-from cscbench.values.transcript import Prediction
+import msgspec
 
-Play = Generator[Request, Reply, tuple[Prediction, ...]]
+from cscbench.asking.parse import Parsed, parse
+from cscbench.content.prompts import (
+    NamedPrompt,
+    answer_message,
+    ask_message,
+    customer_line,
+    strategy_choices,
+    system_message,
+    turn_words,
+)
+from cscbench.values import (
+    Context,
+    Dialogue,
+    Form,
+    Frozen,
+    Message,
+    Reply,
+    Request,
+    Sampling,
+    Speaker,
+    SpokenTurn,
+    Step,
+    Transcript,
+)
+
+Play = Generator[Request, Reply, Transcript]
 
 
 class Protocol(Frozen, frozen=True):
@@ -27,7 +46,7 @@ class Protocol(Frozen, frozen=True):
 class _Answer(Frozen, frozen=True):
     """What a turn's requests came to. `messages` hold the turn in the model's own words."""
 
-    prediction: Prediction
+    spoken: SpokenTurn
     messages: tuple[Message, ...]
 
 
@@ -44,57 +63,53 @@ def play(dialogue: Dialogue, prompt: NamedPrompt, protocol: Protocol) -> Play:
     failed, unasked.
     """
     if protocol.context is Context.GOLD:
-        return _in_turn(play_turns(dialogue, prompt, protocol.sampling))
+        return _in_turn(dialogue, play_turns(dialogue, prompt, protocol.sampling))
     return _play_generated(dialogue, prompt, protocol.sampling)
 
 
 def play_turns(dialogue: Dialogue, prompt: NamedPrompt, sampling: Sampling) -> tuple[Play, ...]:
     """A play for each supporter turn in gold context, where no turn waits for another's reply."""
     thread: tuple[Message, ...] = (system_message(prompt),)
-    found: list[Play] = []
-    for index, heard in _supporter_turns(dialogue):
-        found.append(_play_turn(dialogue, index, heard, thread, prompt, sampling))
-        thread = (*thread, *_gold_messages(dialogue.turns[index], heard, prompt))
-    return tuple(found)
+    plays: list[Play] = []
+    for turn in supporter_turns(dialogue):
+        plays.append(_play_turn(dialogue, turn, thread, prompt, sampling))
+        thread = (*thread, *_gold_messages(dialogue, turn, prompt))
+    return tuple(plays)
 
 
-def _supporter_turns(dialogue: Dialogue) -> Iterator[tuple[int, str]]:
-    """The index of every supporter turn, and what the customer said just before it."""
-    heard = ""
-    for index, turn in enumerate(dialogue.turns):
-        if turn.speaker is Speaker.SUPPORTER:
-            yield index, heard
-        heard = turn.text if turn.speaker is Speaker.CUSTOMER else ""
+def supporter_turns(dialogue: Dialogue) -> tuple[int, ...]:
+    """The index of every supporter turn."""
+    return tuple(number for number, turn in enumerate(dialogue.turns) if turn.speaker is Speaker.SUPPORTER)
 
 
-def _in_turn(plays: tuple[Play, ...]) -> Play:
-    predictions: list[Prediction] = []
-    for one in plays:
-        predictions += yield from one
-    return tuple(predictions)
+def _in_turn(dialogue: Dialogue, plays: tuple[Play, ...]) -> Play:
+    turns: list[SpokenTurn] = []
+    for turn_play in plays:
+        turns += (yield from turn_play).turns
+    return Transcript(dialogue.id, dialogue.language, tuple(turns))
 
 
 def _play_turn(
-    dialogue: Dialogue, index: int, heard: str, thread: tuple[Message, ...], prompt: NamedPrompt, sampling: Sampling
+    dialogue: Dialogue, turn: int, thread: tuple[Message, ...], prompt: NamedPrompt, sampling: Sampling
 ) -> Play:
-    answer = yield from _ask_turn(dialogue, index, heard, thread, prompt, sampling)
-    return (answer.prediction,)
+    answer = yield from _ask_turn(dialogue, turn, thread, prompt, sampling)
+    return Transcript(dialogue.id, dialogue.language, (answer.spoken,))
 
 
 def _play_generated(dialogue: Dialogue, prompt: NamedPrompt, sampling: Sampling) -> Play:
     thread: tuple[Message, ...] = (system_message(prompt),)
-    predictions: list[Prediction] = []
+    turns: list[SpokenTurn] = []
     broken = ""
-    for index, heard in _supporter_turns(dialogue):
+    for turn in supporter_turns(dialogue):
         if broken:
-            predictions.append(Prediction(dialogue.id, index, None, "", Form.FAILED, broken))
+            turns.append(SpokenTurn(turn, None, "", Form.FAILED, broken))
             continue
-        answer = yield from _ask_turn(dialogue, index, heard, thread, prompt, sampling)
-        predictions.append(answer.prediction)
+        answer = yield from _ask_turn(dialogue, turn, thread, prompt, sampling)
+        turns.append(answer.spoken)
         thread = (*thread, *answer.messages)
-        if answer.prediction.error:
-            broken = f"not asked: turn {index} of this dialogue failed"
-    return tuple(predictions)
+        if answer.spoken.error:
+            broken = f"not asked: turn {turn} of this dialogue failed"
+    return Transcript(dialogue.id, dialogue.language, tuple(turns))
 
 
 def play_gold(dialogue: Dialogue, prompt: NamedPrompt) -> Iterator[tuple[Request, str]]:
@@ -113,32 +128,27 @@ def play_gold(dialogue: Dialogue, prompt: NamedPrompt) -> Iterator[tuple[Request
 
 
 def _ask_turn(
-    dialogue: Dialogue, index: int, heard: str, thread: tuple[Message, ...], prompt: NamedPrompt, sampling: Sampling
+    dialogue: Dialogue, turn: int, thread: tuple[Message, ...], prompt: NamedPrompt, sampling: Sampling
 ) -> Generator[Request, Reply, _Answer]:
-    gold = dialogue.turns[index].strategy or ""
+    words, heard = turn_words(prompt, dialogue, turn), customer_line(dialogue, turn)
     messages: tuple[Message, ...] = ()
     strategy: str | None = None
     parsed = Parsed(None, "", Form.UNPARSED)
     form = Form.GIVEN
     for number, step in enumerate(prompt.prompt.steps):
-        messages = (*messages, ask_message(prompt, number, heard, gold))
-        request_id = f"{dialogue.id}/{index}/{step.step}"
-        own = Sampling(
-            sampling.max_tokens,
-            sampling.temperature,
-            sampling.top_p,
-            sampling.stop,
-            request_seed(sampling.seed, request_id),
-        )
-        choices = strategy_choices(prompt, number) if prompt.ranked and step.step is Step.STRATEGY else ()
-        reply = yield Request(request_id, dialogue.id, index, step.step, (*thread, *messages), own, heard, choices)
+        messages = (*messages, ask_message(prompt, number, words))
+        request_id = f"{dialogue.id}/{turn}/{step.step}"
+        seeded = msgspec.structs.replace(sampling, seed=request_seed(sampling.seed, request_id))
+        ranks = prompt.condition.ranks_strategies and step.step is Step.STRATEGY
+        choices = strategy_choices(prompt, number) if ranks else ()
+        reply = yield Request(request_id, dialogue.id, turn, step.step, (*thread, *messages), seeded, heard, choices)
         if reply.error:
-            return _Answer(Prediction(dialogue.id, index, None, "", Form.FAILED, reply.error), ())
+            return _Answer(SpokenTurn(turn, None, "", Form.FAILED, reply.error), ())
         parsed = parse(reply.text, step.step, prompt.strategies)
         if step.step is not Step.REPLY:
             strategy, form = parsed.strategy, parsed.form
         messages = (*messages, _own_message(prompt, number, parsed, reply))
-    return _Answer(Prediction(dialogue.id, index, strategy, parsed.text, form), messages)
+    return _Answer(SpokenTurn(turn, strategy, parsed.text, form), messages)
 
 
 def _own_message(prompt: NamedPrompt, number: int, parsed: Parsed, reply: Reply) -> Message:
@@ -149,10 +159,13 @@ def _own_message(prompt: NamedPrompt, number: int, parsed: Parsed, reply: Reply)
     return shaped
 
 
-def _gold_messages(turn: Turn, heard: str, prompt: NamedPrompt) -> tuple[Message, ...]:
-    code = turn.strategy or ""
+def _gold_messages(dialogue: Dialogue, turn: int, prompt: NamedPrompt) -> tuple[Message, ...]:
+    words, said = turn_words(prompt, dialogue, turn), dialogue.turns[turn]
     return tuple(
         message
         for number in range(len(prompt.prompt.steps))
-        for message in (ask_message(prompt, number, heard, code), answer_message(prompt, number, code, turn.text))
+        for message in (
+            ask_message(prompt, number, words),
+            answer_message(prompt, number, said.strategy or "", said.text),
+        )
     )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen
 
 log = logging.getLogger("cscbench")
 

@@ -9,11 +9,7 @@ from typing import Any
 
 from cscbench.content.csconv import Fault, SourceFile
 from cscbench.content.extras import versions
-from cscbench.values.asking import ModelCard
-from cscbench.values.condition import Condition, Context
-from cscbench.values.dialogue import Language
-from cscbench.values.frozen import Frozen
-from cscbench.values.strategies import StrategySet
+from cscbench.values import Condition, Context, Frozen, Language, ModelCard, StrategySet
 
 RUN_SCHEMA = "cscbench/run/1"
 
@@ -37,11 +33,15 @@ class TaskRecord(Frozen, frozen=True):
 
 
 class DataRecord(Frozen, frozen=True):
-    """The data files by content, the records that could not be read, and what a reader must know of them."""
+    """The data files by content, the records that could not be read, and what a reader must know of them.
+
+    `clusters` counts the clusters of the dialogues played, where the data name any; 0: each dialogue is one by itself.
+    """
 
     files: tuple[SourceFile, ...]
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
+    clusters: int = 0
 
 
 class ProtocolRecord(Frozen, frozen=True):

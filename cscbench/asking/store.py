@@ -22,9 +22,7 @@ import msgspec
 
 from cscbench.asking.record import RUN_SCHEMA, EngineRecord, RunRecord
 from cscbench.content.hashes import digest
-from cscbench.values.asking import Reply, Request
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Reply, Request, UserError
 
 RUN, REPLIES, SESSIONS, RESULTS = "run.json", "replies.jsonl", "sessions.jsonl", "results.json"
 PREDICTIONS, SCORES, RATINGS = "predictions.parquet", "scores.parquet", "ratings.jsonl"

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cscbench import __version__
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 _COMMANDS = {
     "agree": ("cscbench.cli.agree:agree", "Compare two runs: texts and metrics."),

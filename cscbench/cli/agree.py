@@ -17,13 +17,8 @@ import click
 )
 @click.option("--first", default=16, show_default=True, type=click.IntRange(min=1), help="So many tokens alike count.")
 @click.option("--examples", default=3, show_default=True, type=click.IntRange(min=0), help="Partings to show.")
-@click.option(
-    "--encoder", default="", metavar="CARD|PATH", help="BERTScore's encoder, where the runs took one from a folder."
-)
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write everything here too.")
-def agree(
-    run_a: Path, run_b: Path, tokenizer: str, first: int, examples: int, encoder: str, json_file: Path | None
-) -> None:
+def agree(run_a: Path, run_b: Path, tokenizer: str, first: int, examples: int, json_file: Path | None) -> None:
     """Compare the runs in folders RUN_A and RUN_B over the turns that both have.
 
     Says what differs beside the engine, where the texts first part and how often, and what it does to each metric.
@@ -33,11 +28,11 @@ def agree(
     from cscbench.asking import store
     from cscbench.cli.show.agreement import show_agreement
     from cscbench.comparing.agree.agree import agree as compare
-    from cscbench.comparing.agree.sides import read_side
     from cscbench.comparing.agree.units import find_unit
+    from cscbench.runs.finished import load
 
-    a, b = read_side(run_a), read_side(run_b)
-    found = compare(a, b, find_unit(tokenizer, a.run, b.run), first, examples, encoder)
+    a, b = load(run_a), load(run_b)
+    found = compare(a, b, find_unit(tokenizer, a.record, b.record), first, examples)
     if json_file is not None:
         store.write_json(json_file, msgspec.to_builtins(found))
     show_agreement(found)

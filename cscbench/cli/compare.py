@@ -23,9 +23,6 @@ class _Format(StrEnum):
 @click.option("--interval", type=EnumChoice(IntervalMethod), default=IntervalMethod.PERCENTILE, show_default=True)
 @click.option("--resamples", type=click.IntRange(min=100), default=1000, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--encoder", default="", metavar="CARD|PATH", help="BERTScore's encoder, where the runs took one from a folder."
-)
 @click.option("--format", "form", type=EnumChoice(_Format), default=_Format.TABLE, show_default=True)
 def compare(
     runs: tuple[Path, ...],
@@ -33,7 +30,6 @@ def compare(
     interval: IntervalMethod,
     resamples: int,
     seed: int,
-    encoder: str,
     form: _Format,
 ) -> None:
     """Compare the runs in folders RUNS with a baseline, over the turns that all of them answered.
@@ -47,15 +43,14 @@ def compare(
     import msgspec
 
     from cscbench.cli.show.comparison import show_comparison
-    from cscbench.comparing.agree.sides import read_side
     from cscbench.comparing.compare import compare as compared
     from cscbench.publishing import formats
+    from cscbench.runs.finished import load
     from cscbench.scoring.bootstrap import Resampling
 
     first = baseline or runs[0]
     folders = [first, *(run for run in runs if run.resolve() != first.resolve())] if baseline else runs
-    how = Resampling(resamples, seed, interval)
-    found = compared([read_side(folder) for folder in folders], how, encoder)
+    found = compared([load(folder) for folder in folders], Resampling(resamples, seed, interval))
     lines = formats.rows(found)
     match form:
         case _Format.TABLE:

@@ -16,8 +16,8 @@ from cscbench.publishing.export import Target
 def export(runs: tuple[Path, ...], target: Target, out: Path, dataset: str) -> None:
     """Write the finished runs in RUNS, run folders or folders of them, in the form of another tool."""
     from cscbench.publishing import export as exports
-    from cscbench.runs.results import find_runs
+    from cscbench.runs.finished import find_runs
 
-    found = [exports.read_finished(run) for given in runs for run in find_runs(given)]
+    found = [exports.exported(run) for given in runs for run in find_runs(given)]
     for path in exports.write(exports.export(found, target, dataset), out):
         click.echo(str(path))

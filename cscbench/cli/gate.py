@@ -8,7 +8,7 @@ import click
 if TYPE_CHECKING:
     from cscbench.comparing.gate.evidence import Baseline
     from cscbench.comparing.gate.rules import Rules
-    from cscbench.comparing.gate.verdict import Verdict
+    from cscbench.comparing.gate.verdict import GateVerdict
 
 Gate = tuple["Rules", "Baseline | None"]
 
@@ -19,9 +19,6 @@ Gate = tuple["Rules", "Baseline | None"]
 @click.option(
     "--baseline", type=click.Path(path_type=Path), help="A run folder, or a results.json.  [default: the rules']"
 )
-@click.option(
-    "--encoder", default="", metavar="CARD|PATH", help="BERTScore's encoder, where the runs took one from a folder."
-)
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary here.")
 @click.pass_context
@@ -30,7 +27,6 @@ def gate(
     run: Path,
     rules: Path,
     baseline: Path | None,
-    encoder: str,
     junit_file: Path | None,
     summary: Path | None,
 ) -> None:
@@ -41,7 +37,7 @@ def gate(
     """
     from cscbench.publishing import gate_report as report
 
-    verdict = judge_run(run, read_gate(rules, baseline), encoder)
+    verdict = judge_run(run, read_gate(rules, baseline))
     if junit_file is not None:
         _write(junit_file, report.junit(verdict), "w")
     if summary is not None:
@@ -57,7 +53,7 @@ def read_gate(rules: Path, baseline: Path | None) -> Gate:
     """
     from cscbench.comparing.gate.evidence import read_baseline
     from cscbench.comparing.gate.rules import read_rules
-    from cscbench.values.errors import UserError
+    from cscbench.values import UserError
 
     read = read_rules(rules)
     where = baseline or read.baseline
@@ -66,19 +62,19 @@ def read_gate(rules: Path, baseline: Path | None) -> Gate:
     return read, read_baseline(where) if where is not None and read.needs_baseline else None
 
 
-def judge_run(run: Path, read: Gate, encoder: str) -> "Verdict":
+def judge_run(run: Path, read: Gate) -> "GateVerdict":
     """Judge a run, and print a line a rule."""
     from cscbench.comparing.gate.evidence import check_run
     from cscbench.publishing import gate_report as report
     from cscbench.scoring.bootstrap import Resampling
 
-    verdict = check_run(run, *read, encoder, Resampling())
+    verdict = check_run(run, *read, Resampling())
     click.echo("\n".join(report.lines(verdict)))
     return verdict
 
 
 def _write(path: Path, text: str, mode: str) -> None:
-    from cscbench.values.errors import UserError
+    from cscbench.values import UserError
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

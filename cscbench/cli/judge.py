@@ -8,7 +8,7 @@ import click
 if TYPE_CHECKING:
     from cscbench.content.tasks import Task
     from cscbench.judging.calibrate import Calibration
-    from cscbench.judging.panel import Judge, Judged
+    from cscbench.judging.panel import Judge, JudgeRun
     from cscbench.judging.ratings import Ratings
 
 
@@ -44,8 +44,7 @@ def calibrate(
     from cscbench.content.tasks import find_task
     from cscbench.judging.panel import resolve_judges
     from cscbench.judging.ratings import read_csv
-    from cscbench.values.dialogue import Language
-    from cscbench.values.judging import JudgeOptions, Level
+    from cscbench.values import JudgeOptions, Language, Level
 
     task = find_task(task_name)
     rows = read_csv(ratings or _anchors(task))
@@ -61,7 +60,7 @@ def calibrate(
 
 
 def _anchors(task: "Task") -> Path:
-    from cscbench.values.errors import UserError
+    from cscbench.values import UserError
 
     if task.anchors is None:
         raise UserError(f"{task.name}: the task has no anchors: give a file of ratings")
@@ -82,14 +81,14 @@ def _calibrate(
     from cscbench.judging.panel import ratings_record, run_judge
     from cscbench.judging.ratings import items_of_ratings
     from cscbench.scoring.bootstrap import Resampling
-    from cscbench.values.errors import UserError
+    from cscbench.values import UserError
 
     place = _folder(one, out) / calibration.FILE
     before = calibration.read(against) if against is not None else None
     if against is not None and against.resolve() == place.resolve():
         raise UserError(f"{against}: its replies would be read from disk again: choose another --out")
     items = items_of_ratings(rows, one.rubrics)
-    judged: Judged = run_judge(
+    judged: JudgeRun = run_judge(
         one, items, out, ratings_record(task, rows), trust_remote_code, Budget().account(one.record.label)
     )
     found = calibration.calibrate(rows, judged, before, Resampling())

@@ -18,7 +18,7 @@ def add(runs: tuple[Path, ...], board: str, replace: bool) -> None:
     """Add the finished runs in RUNS, run folders or folders of them, to a board in the working directory."""
     from cscbench.publishing.board.add import add as add_run
     from cscbench.publishing.board.boards import find_board
-    from cscbench.runs.results import find_runs
+    from cscbench.runs.finished import find_runs
 
     found, folder = find_board(board)
     for run in [run for given in runs for run in find_runs(given)]:
@@ -35,7 +35,7 @@ def check(ctx: click.Context, board: str | None) -> None:
     """
     from cscbench.publishing.board.boards import board_folders, find_board
     from cscbench.publishing.board.check import check as check_board
-    from cscbench.values.errors import UserError
+    from cscbench.values import UserError
 
     names = [board] if board else list(board_folders())
     if not names:
@@ -62,7 +62,7 @@ def build(board: str, runs: tuple[Path, ...], out: Path) -> None:
     from cscbench.publishing.board.boards import find_board, read_entries
     from cscbench.publishing.board.rank import rank
     from cscbench.publishing.site import build_site
-    from cscbench.runs.results import find_runs
+    from cscbench.runs.finished import find_runs
     from cscbench.scoring.bootstrap import Resampling
 
     found, folder = find_board(board)

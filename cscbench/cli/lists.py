@@ -8,7 +8,7 @@ def models() -> None:
     """List the model cards: the working directory's, then the shipped ones."""
     from cscbench.cli.show import results as show
     from cscbench.content.cards import card_files, read_card
-    from cscbench.values.errors import UserError
+    from cscbench.values import UserError
 
     cards, broken = [], []
     for path in card_files().values():
@@ -24,7 +24,7 @@ def tasks() -> None:
     """List the tasks: the working directory's, the shipped ones, and those of installed packages."""
     from cscbench.cli.show import results as show
     from cscbench.content.tasks import find_task, task_names
-    from cscbench.values.errors import UserError
+    from cscbench.values import UserError
 
     found, broken = [], []
     for name in task_names():

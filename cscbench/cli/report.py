@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cscbench.cli.choices import EnumChoice
-from cscbench.publishing.report import Form
-from cscbench.values.errors import UserError
+from cscbench.publishing.report import ReportFormat
+from cscbench.values import UserError
 
 if TYPE_CHECKING:
     from cscbench.publishing.report.study import Study
@@ -19,20 +19,18 @@ if TYPE_CHECKING:
 @click.option("--ladder", type=click.Path(path_type=Path), metavar="YAML", help="Steps, each against the one before.")
 @click.option("--sizes", type=click.Path(path_type=Path), metavar="YAML", help="Base and tuned models by size.")
 @click.option("--trend", is_flag=True, help="RUNS are of one model: show them by date.")
-@click.option("--form", "forms", multiple=True, type=EnumChoice(Form), help="Only this one.  [default: all three]")
-@click.option("--out", default="report", show_default=True, type=click.Path(path_type=Path), help="The folder.")
 @click.option(
-    "--encoder", default="", metavar="CARD|PATH", help="BERTScore's encoder, where the runs took one from a folder."
+    "--form", "forms", multiple=True, type=EnumChoice(ReportFormat), help="Only this one.  [default: all three]"
 )
+@click.option("--out", default="report", show_default=True, type=click.Path(path_type=Path), help="The folder.")
 def report(
     runs: tuple[Path, ...],
     baseline: Path | None,
     ladder: Path | None,
     sizes: Path | None,
     trend: bool,
-    forms: tuple[Form, ...],
+    forms: tuple[ReportFormat, ...],
     out: Path,
-    encoder: str,
 ) -> None:
     """Write a report on the runs in folders RUNS: one run by itself, or several against a baseline.
 
@@ -43,8 +41,8 @@ def report(
     from cscbench.scoring.bootstrap import Resampling
 
     study = _study(runs, baseline, ladder, sizes, trend)
-    found = reports.report(study, Resampling(), encoder)
-    for path in reports.write(found, forms or tuple(Form), out):
+    found = reports.report(study, Resampling())
+    for path in reports.write(found, forms or tuple(ReportFormat), out):
         click.echo(str(path))
 
 

@@ -7,9 +7,7 @@ import click
 
 from cscbench.cli.choices import EnumChoice
 from cscbench.cli.gate import Gate, judge_run, read_gate
-from cscbench.values.condition import Condition, Context
-from cscbench.values.dialogue import Language
-from cscbench.values.judging import JudgeOptions, Level
+from cscbench.values import Condition, Context, JudgeOptions, Language, Level
 
 if TYPE_CHECKING:
     from cscbench.runs.plan import Plan
@@ -125,13 +123,13 @@ def run(
         _show_dry_run(plan)
         return
     folder, code = _run(plan)
-    ctx.exit(code if read is None else _judge(folder, read, encoder))
+    ctx.exit(code if read is None else _judge(folder, read))
 
 
 def _show_dry_run(plan: "Plan") -> None:
     from cscbench.cli.show import results as show
     from cscbench.runs.plan import check_scoring
-    from cscbench.values.errors import UserError
+    from cscbench.values import UserError
 
     check_scoring(plan)
     try:
@@ -149,21 +147,22 @@ def _run(plan: "Plan") -> tuple[Path | None, int]:
     from cscbench.runs.run import run as run_plan
 
     try:
-        folder, results = run_plan(plan)
+        finished = run_plan(plan)
     except BudgetSpent as stop:
         click.echo(f"cscbench: {stop}", err=True)
         return None, 4
+    results = finished.scored()
     show.show_results(results)
-    click.echo(str(folder))
+    click.echo(str(finished.folder))
     if results.run.complete and not failed_ratings(results):
-        return folder, 0
+        return finished.folder, 0
     what = "some replies" if not results.run.complete else "some ratings"
     click.echo(f"{what} failed: the same command asks for them again", err=True)
-    return folder, 3
+    return finished.folder, 3
 
 
-def _judge(folder: Path | None, read: "Gate", encoder: str) -> int:
+def _judge(folder: Path | None, read: "Gate") -> int:
     """The gate's exit code; a run without results is a partial one."""
     from cscbench.comparing.gate.verdict import ExitCode
 
-    return judge_run(folder, read, encoder).code if folder is not None else ExitCode.BROKEN
+    return judge_run(folder, read).code if folder is not None else ExitCode.BROKEN

@@ -22,6 +22,6 @@ def score(run: Path, encoder: str, scorers: tuple[str, ...]) -> None:
 def show(runs: tuple[Path, ...]) -> None:
     """Show finished runs side by side, a column a run. A folder that holds runs stands for all of them."""
     from cscbench.cli.show.results import show_comparison
-    from cscbench.runs.results import find_runs, read
+    from cscbench.runs.finished import find_runs, load
 
-    show_comparison([read(folder) for given in runs for folder in find_runs(given)])
+    show_comparison([load(folder).scored() for given in runs for folder in find_runs(given)])

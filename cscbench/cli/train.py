@@ -4,8 +4,7 @@ import click
 
 from cscbench.cli.choices import EnumChoice
 from cscbench.train.options import ALL_LINEAR, MOST_TOKENS, Recipe, TrainOptions
-from cscbench.values.condition import Condition
-from cscbench.values.dialogue import Language
+from cscbench.values import Condition, Language
 
 _POSITIVE, _SEED = click.IntRange(min=1), click.IntRange(0, 2**32 - 1)
 _RECIPE = Recipe()

@@ -9,10 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from cscbench.content import yaml_file as yamlfile
 from cscbench.content.shipped import folders, inside
-from cscbench.values.asking import ModelCard, Price
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Language, ModelCard, Price, UserError
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -1,5 +1,6 @@
 """Readers of the CSConv format: a JSON list, JSONL, or the Hub's parquet of
-`{"dialogue": [{"speaker", "strategy", "text"}, ...], "source": ...}`, optionally with `id`, `language` and `topic`.
+`{"dialogue": [{"speaker", "strategy", "text"}, ...], "source": ...}`, optionally with `id`, `language`, `topic` and
+`cluster`, which dialogues share that are not independent of each other.
 
 A record that cannot be read becomes a `Fault`, and the rest go on; nothing is dropped in silence.
 """
@@ -13,10 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from cscbench.content.extras import need
-from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.strategies import CSC, StrategySet, UnknownStrategyError, normalise
+from cscbench.values import (
+    CSC,
+    Dialogue,
+    Frozen,
+    Language,
+    Speaker,
+    StrategySet,
+    Turn,
+    UnknownStrategyError,
+    UserError,
+    normalise,
+)
 
 _SPEAKERS = {
     "客服": Speaker.SUPPORTER,
@@ -62,8 +71,8 @@ class _BadRecordError(Exception):
         self.field, self.reason = field, reason
 
 
-def load_csconv(path: Path, strategies: StrategySet = CSC) -> Loaded:
-    """Every readable dialogue of a CSConv file (.json, .jsonl or .parquet).
+def load_csconv(path: Path, strategies: StrategySet = CSC, *, labels: bool = True) -> Loaded:
+    """Every readable dialogue of a CSConv file (.json, .jsonl or .parquet); without `labels` a turn may lack its own.
 
     Raises:
         UserError: the file is not there, not of these formats, cut short, or holds no readable dialogue at all.
@@ -77,7 +86,7 @@ def load_csconv(path: Path, strategies: StrategySet = CSC) -> Loaded:
     for index, record in _records(path, content):
         count += 1
         try:
-            dialogue = _dialogue(record, index, strategies)
+            dialogue = _dialogue(record, index, strategies, labels)
             if dialogue.id in ids:
                 raise _BadRecordError("id", f"{dialogue.id!r} is also the id of record {ids[dialogue.id]}")
         except _BadRecordError as bad:
@@ -168,7 +177,7 @@ def _json_lines(content: bytes) -> Iterator[tuple[int, Any]]:
         index += 1
 
 
-def _dialogue(record: Any, index: int, strategies: StrategySet) -> Dialogue:
+def _dialogue(record: Any, index: int, strategies: StrategySet, labels: bool) -> Dialogue:
     if isinstance(record, _BrokenLine):
         raise _BadRecordError("(record)", record.reason)
     if not isinstance(record, Mapping):
@@ -178,7 +187,7 @@ def _dialogue(record: Any, index: int, strategies: StrategySet) -> Dialogue:
         raise _BadRecordError("dialogue", f"a list of turns is expected, this is {_kind(turns_data)}")
     if not turns_data:
         raise _BadRecordError("dialogue", "no turns")
-    turns = tuple(_turn(turn, position, strategies) for position, turn in enumerate(turns_data))
+    turns = tuple(_turn(turn, position, strategies, labels) for position, turn in enumerate(turns_data))
     for position, (one, two) in enumerate(pairwise(turns)):
         if one.speaker == two.speaker:
             reason = f"two {one.speaker} turns running ({position} and {position + 1}); speakers must alternate"
@@ -191,10 +200,11 @@ def _dialogue(record: Any, index: int, strategies: StrategySet) -> Dialogue:
         language=_language(record, turns),
         topic=_optional(record, "topic"),
         source=_optional(record, "source"),
+        cluster=_optional(record, "cluster"),
     )
 
 
-def _turn(data: Any, position: int, strategies: StrategySet) -> Turn:
+def _turn(data: Any, position: int, strategies: StrategySet, labels: bool) -> Turn:
     at = f"dialogue[{position}]"
     if not isinstance(data, Mapping):
         raise _BadRecordError(at, f"an object is expected, this is {_kind(data)}")
@@ -209,8 +219,11 @@ def _turn(data: Any, position: int, strategies: StrategySet) -> Turn:
         if label and str(label).strip():
             raise _BadRecordError(f"{at}.strategy", f"a customer turn has none, this one has {label!r}")
         return Turn(speaker, _whole(text.strip(), f"{at}.text"))
+    if not labels and (label is None or label == ""):
+        return Turn(speaker, _whole(text.strip(), f"{at}.text"))
     if not isinstance(label, str) or not label.strip():
-        raise _BadRecordError(f"{at}.strategy", f"a supporter turn needs one, this is {_kind(label)}")
+        cure = "; data without labels: --condition reply-only" if label is None else ""
+        raise _BadRecordError(f"{at}.strategy", f"a supporter turn needs one, this is {_kind(label)}{cure}")
     try:
         codes = normalise(label, strategies)
     except UnknownStrategyError as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 
 def need(extra: str, modules: Iterable[str], purpose: str) -> None:

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cscbench.content.shipped import cache_root
-from cscbench.values.errors import UserError
+from cscbench.values import Dialogue, UserError
 
 # Weights are hashed once and remembered by path, size, times and inode: 140 GB are not read again for every run.
 _REMEMBER_FROM_BYTES = 16 * 1024 * 1024
@@ -19,6 +21,12 @@ def digest(value: Any) -> str:
     """sha256 of a JSON value in canonical form (sorted keys, no spaces, UTF-8)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain_dialogues(dialogues: Sequence[Dialogue]) -> list[dict[str, Any]]:
+    """Dialogues as JSON values, for a `digest`. A cluster that is not named is left out, as before there were any."""
+    plain: list[dict[str, Any]] = msgspec.to_builtins(dialogues)
+    return [{name: value for name, value in fields.items() if name != "cluster" or value} for fields in plain]
 
 
 def file_sha256(path: Path) -> str:

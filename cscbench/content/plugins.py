@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from cscbench.content.yaml_file import did_you_mean
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 
 def names(group: str) -> dict[str, EntryPoint]:

@@ -12,22 +12,32 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cscbench.content import yaml_file as yamlfile
-from cscbench.values.asking import ChatRole, Message
-from cscbench.values.condition import Condition, Step
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.strategies import StrategySet, by_code
+from cscbench.content import yaml_file
+from cscbench.values import (
+    ChatRole,
+    Condition,
+    Dialogue,
+    Frozen,
+    Language,
+    Message,
+    Speaker,
+    Step,
+    StrategySet,
+    Turn,
+    UserError,
+    by_code,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 
+# What a template knows, by name.
+Words = Mapping[str, object]
+
+
 class PromptStep(Frozen, frozen=True):
-    """One request of a turn: `user` knows `customer` (and `strategy`, where it is given), `assistant` knows `reply`
-    and `strategy`, a `Strategy`.
-    """
+    """One request of a turn: `user` knows the words of `turn_words`, `assistant` knows `reply` and `strategy`."""
 
     step: Step
     user: str
@@ -43,24 +53,13 @@ class Prompt(Frozen, frozen=True):
 
 
 class NamedPrompt(Frozen, frozen=True):
-    """A prompt with the name and hash that signatures carry; its templates were tried when it was read.
-
-    `ranked`: its strategy step is answered by the likeliest of `strategy_choices`.
-    """
+    """A prompt with the name and hash that signatures carry; its templates were tried when it was read."""
 
     name: str
     sha256: str
     prompt: Prompt
     strategies: StrategySet
-    ranked: bool = False
-
-
-_STEPS = {
-    Condition.JOINT: (Step.JOINT,),
-    Condition.TWO_STEP: (Step.STRATEGY, Step.REPLY),
-    Condition.RANKED: (Step.STRATEGY, Step.REPLY),
-    Condition.GOLD_STRATEGY: (Step.REPLY,),
-}
+    condition: Condition
 
 
 @cache
@@ -82,10 +81,11 @@ def render(template: str, words: Mapping[str, object]) -> str:
     return _compiled(template).render(words).strip()
 
 
-def _render(template: str, customer: str, code: str, reply: str, strategies: StrategySet) -> str:
-    known = {"strategy": by_code(code, strategies)} if code else {}
-    words = {"customer": customer, "reply": reply, "strategies": strategies.strategies, "stages": strategies.stages}
-    return render(template, {**words, **known})
+def _render(template: str, words: Words, prompt: NamedPrompt) -> str:
+    """A template of a prompt with its words, and those that all of its templates know."""
+    strategies = prompt.strategies
+    known = {"customer": "", "reply": "", "strategies": strategies.strategies, "stages": strategies.stages}
+    return render(template, {**known, **words})
 
 
 def read_prompt(
@@ -97,60 +97,68 @@ def read_prompt(
         UserError: no such set or file, broken YAML, the wrong steps, or a template that does not render.
     """
     if prompt_set not in (known := [p.name for p in sorted(root.iterdir()) if p.is_dir()]):
-        raise UserError(f"{root}: no prompt set {prompt_set!r}{yamlfile.did_you_mean(prompt_set, known)}")
-    # Ranked asks in the words of two-step, so that the two compare.
-    file = Condition.TWO_STEP if condition is Condition.RANKED else condition
+        raise UserError(f"{root}: no prompt set {prompt_set!r}{yaml_file.did_you_mean(prompt_set, known)}")
+    file = condition.prompt_file
     path = root / prompt_set / language / f"{file}.yaml"
-    text = yamlfile.read_text(path, "prompt")
-    data, lines = yamlfile.parse(path, text)
-    prompt = yamlfile.convert(path, data, lines, Prompt)
-    steps = tuple(step.step for step in prompt.steps)
-    if steps != _STEPS[condition]:
-        wanted = ", ".join(_STEPS[condition])
+    text = yaml_file.read_text(path, "prompt")
+    data, lines = yaml_file.parse(path, text)
+    prompt = yaml_file.convert(path, data, lines, Prompt)
+    if tuple(step.step for step in prompt.steps) != condition.steps:
+        wanted = ", ".join(condition.steps)
         raise UserError(f"{path}:{lines[('steps',)]}: field `steps`: {condition} needs the steps {wanted}")
-    named = NamedPrompt(
-        f"{root.parent.name}/{prompt_set}/{language}/{file}",
-        hashlib.sha256(text.encode()).hexdigest(),
-        prompt,
-        strategies,
-        condition is Condition.RANKED,
-    )
-    _try(path, named)
+    name = f"{root.parent.name}/{prompt_set}/{language}/{file}"
+    named = NamedPrompt(name, hashlib.sha256(text.encode()).hexdigest(), prompt, strategies, condition)
+    _try(path, named, language)
     return named
 
 
-def _try(path: Path, prompt: NamedPrompt) -> None:
+def _try(path: Path, prompt: NamedPrompt, language: Language) -> None:
+    """Render every template, after a customer's line and at an opening."""
     code = prompt.strategies.strategies[0].code
+    customer, supporter = Turn(Speaker.CUSTOMER, "text"), Turn(Speaker.SUPPORTER, "text", code)
+    dialogue = Dialogue("sample", (supporter, customer, supporter), language)
     try:
         system_message(prompt)
         for step in range(len(prompt.prompt.steps)):
-            ask_message(prompt, step, "text", code)
-            ask_message(prompt, step, "", code)  # renders the opening
+            for turn in (0, 2):
+                ask_message(prompt, step, turn_words(prompt, dialogue, turn))
             answer_message(prompt, step, code, "text")
     except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
         raise UserError(f"{path}: a template of this prompt does not render: {error}") from None
 
 
+def customer_line(dialogue: Dialogue, turn: int) -> str:
+    """What the customer said just before a turn; empty where the supporter speaks first."""
+    before = dialogue.turns[turn - 1] if turn else None
+    return before.text if before is not None and before.speaker is Speaker.CUSTOMER else ""
+
+
+def turn_words(prompt: NamedPrompt, dialogue: Dialogue, turn: int) -> Words:
+    """What the templates that ask for a turn know: `customer`, and `strategy` where the condition gives it.
+
+    A new word for templates is added here, and nowhere else.
+    """
+    opening = _render(prompt.prompt.opening, {}, prompt)
+    words: dict[str, object] = {"customer": customer_line(dialogue, turn) or opening}
+    if prompt.condition.gives_strategy:
+        words["strategy"] = by_code(dialogue.turns[turn].strategy or "", prompt.strategies)
+    return words
+
+
 def system_message(prompt: NamedPrompt) -> Message:
     """What stands at the head of every request of a dialogue."""
-    return Message(ChatRole.SYSTEM, _render(prompt.prompt.system, "", "", "", prompt.strategies))
+    return Message(ChatRole.SYSTEM, _render(prompt.prompt.system, {}, prompt))
 
 
-def ask_message(prompt: NamedPrompt, step: int, customer: str, gold_strategy: str) -> Message:
-    """The message that asks for step number `step` of a turn, after the customer's line (empty when there is none).
-
-    Its template knows the reference strategy only where no step asks for a strategy: else it would tell the answer.
-    """
-    heard = customer or _render(prompt.prompt.opening, "", "", "", prompt.strategies)
-    code = gold_strategy if all(one.step is Step.REPLY for one in prompt.prompt.steps) else ""
-    return Message(ChatRole.USER, _render(prompt.prompt.steps[step].user, heard, code, "", prompt.strategies))
+def ask_message(prompt: NamedPrompt, step: int, words: Words) -> Message:
+    """The message that asks for step number `step` of a turn."""
+    return Message(ChatRole.USER, _render(prompt.prompt.steps[step].user, words, prompt))
 
 
 def answer_message(prompt: NamedPrompt, step: int, strategy: str, reply: str) -> Message:
-    """A turn's answer to step number `step`, in the shape in which the history shows it."""
-    return Message(
-        ChatRole.ASSISTANT, _render(prompt.prompt.steps[step].assistant, "", strategy, reply, prompt.strategies)
-    )
+    """A turn's answer to step number `step`, in the shape in which the history shows it; `strategy` may be empty."""
+    words: Words = {"reply": reply} | ({"strategy": by_code(strategy, prompt.strategies)} if strategy else {})
+    return Message(ChatRole.ASSISTANT, _render(prompt.prompt.steps[step].assistant, words, prompt))
 
 
 def strategy_choices(prompt: NamedPrompt, step: int) -> tuple[str, ...]:

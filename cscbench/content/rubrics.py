@@ -14,14 +14,10 @@ from typing import Any
 
 from cscbench.content import yaml_file as yamlfile
 from cscbench.content.prompts import render
-from cscbench.values.asking import ChatRole, Message
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import HIGHEST, LOWEST, Item, Line
+from cscbench.values import HIGHEST, LOWEST, ChatRole, Frozen, Item, Language, Message, TranscriptLine, UserError
 
 
-class Answer(StrEnum):
+class AnswerForm(StrEnum):
     """The form of a judge's answer: a JSON object with every dimension, or a text that ends in `[RESULT] 4`."""
 
     JSON = "json"
@@ -38,7 +34,7 @@ class Dimension(Frozen, frozen=True):
 class RubricFile(Frozen, frozen=True):
     """A rubric as it is written."""
 
-    answer: Answer
+    answer: AnswerForm
     dimensions: tuple[Dimension, ...]
     system: str
     customer: str
@@ -79,12 +75,12 @@ def read_rubric(root: Path, rubric_set: str, language: Language) -> Rubric:
     text = yamlfile.read_text(path, "rubric")
     data, lines = yamlfile.parse(path, text)
     file = yamlfile.convert(path, data, lines, RubricFile)
-    if file.answer is Answer.RESULT and file.dimensions:
+    if file.answer is AnswerForm.RESULT and file.dimensions:
         raise UserError(f"{path}:{lines['dimensions',]}: field `dimensions`: an answer [RESULT] has one score only")
     rubric = Rubric(f"{root.parent.name}/{rubric_set}/{language}", hashlib.sha256(text.encode()).hexdigest(), file)
     try:
         for reply in ("text", None):
-            ask(rubric, Item("d", 0, language, (Line(file.customer, "text"),), reply))
+            ask(rubric, Item("d", 0, language, (TranscriptLine(file.customer, "text"),), reply))
         retry(rubric)
     except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
         raise UserError(f"{path}: a template of this rubric does not render: {error}") from None
@@ -94,7 +90,7 @@ def read_rubric(root: Path, rubric_set: str, language: Language) -> Rubric:
 def ask(rubric: Rubric, item: Item) -> tuple[Message, ...]:
     """The messages that ask for an item's stars."""
     template = rubric.file.dialogue if item.reply is None else rubric.file.turn
-    lines = [Line(line.speaker, _inert(line.text)) for line in item.lines]
+    lines = [TranscriptLine(line.speaker, _inert(line.text)) for line in item.lines]
     words = {"lines": lines, "reply": _inert(item.reply or ""), "dimensions": rubric.file.dimensions}
     return (
         Message(ChatRole.SYSTEM, render(rubric.file.system, {"dimensions": rubric.file.dimensions})),
@@ -114,7 +110,7 @@ def retry(rubric: Rubric) -> Message:
 
 def read_stars(rubric: Rubric, text: str) -> Stars | None:
     """The stars in an answer; None where they cannot be read, one is missing, or one is no whole star from 1 to 5."""
-    if rubric.file.answer is Answer.RESULT:
+    if rubric.file.answer is AnswerForm.RESULT:
         return _read_result(text)
     decoder = json.JSONDecoder()
     for start in re.finditer(r"\{", text):

@@ -20,11 +20,7 @@ from cscbench.content.extras import need
 from cscbench.content.prompts import NamedPrompt, read_prompt
 from cscbench.content.rubrics import Rubric, read_rubric
 from cscbench.content.shipped import folders, inside
-from cscbench.values.condition import Condition
-from cscbench.values.dialogue import Dialogue, Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.strategies import CSC, StrategySet
+from cscbench.values import CSC, Condition, Dialogue, Frozen, Language, StrategySet, UserError
 
 
 class TaskData(Frozen, frozen=True):
@@ -40,7 +36,8 @@ class TaskData(Frozen, frozen=True):
 class Task(Frozen, frozen=True):
     """All that a run needs to know of a task.
 
-    `load` takes the `--data` path or None; `prompt` takes a prompt set's name, a language and a condition. `files` maps
+    `load` takes the `--data` path or None; `load_unlabelled` does the same where turns need no labels (None: `load`
+    serves there too); `prompt` takes a prompt set's name, a language and a condition. `files` maps
     the name of each file that shapes the task to its sha256: a run's identity. `rubric`, where replies can be judged,
     takes a rubric set's name and a language; `anchors` is a file of rated conversations, to try judges on.
     """
@@ -56,6 +53,17 @@ class Task(Frozen, frozen=True):
     files: Mapping[str, str] = {}
     rubric: Callable[[str, Language], Rubric] | None = None
     anchors: Path | None = None
+    load_unlabelled: Callable[[Path | None], TaskData] | None = None
+
+    def dialogues(self, data: Path | None, condition: Condition) -> TaskData:
+        """The task's dialogues, or those of a `--data` path, for a condition.
+
+        Raises:
+            UserError: a file is not there, or holds no readable dialogue.
+        """
+        if condition.needs_labels or self.load_unlabelled is None:
+            return self.load(data)
+        return self.load_unlabelled(data)
 
 
 class HubFile(Frozen, frozen=True):
@@ -147,6 +155,7 @@ def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
         title=spec.title,
         description=spec.description.strip(),
         load=partial(_load, spec, folder, strategies),
+        load_unlabelled=partial(_load, spec, folder, strategies, labels=False),
         prompt=base.prompt if base and not prompts.is_dir() else own_prompt,
         scorers=spec.scorers or (base.scorers if base else ()),
         encoder=spec.encoder or (base.encoder if base else ""),
@@ -198,16 +207,17 @@ def task_data(test: Loaded, train: Loaded | None = None) -> TaskData:
     )
 
 
-def _load(spec: TaskFile, folder: Path, strategies: StrategySet, data: Path | None) -> TaskData:
+def _load(spec: TaskFile, folder: Path, strategies: StrategySet, data: Path | None, *, labels: bool = True) -> TaskData:
     if data is not None:
-        test = load_csconv(data, strategies)
+        test = load_csconv(data, strategies, labels=labels)
     elif spec.data.test:
-        test = load_csconv(folder / spec.data.test, strategies)
+        test = load_csconv(folder / spec.data.test, strategies, labels=labels)
     elif spec.data.hub is not None:
-        test = load_csconv(_download(spec.name, spec.data.hub), strategies)
+        test = load_csconv(_download(spec.name, spec.data.hub), strategies, labels=labels)
     else:
         raise UserError(f"{spec.name}: the task names no data of its own: give --data PATH")
-    return task_data(test, load_csconv(folder / spec.data.train, strategies) if spec.data.train else None)
+    train = load_csconv(folder / spec.data.train, strategies, labels=labels) if spec.data.train else None
+    return task_data(test, train)
 
 
 def _download(name: str, hub: HubFile) -> Path:

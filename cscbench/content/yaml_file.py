@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 import yaml
 
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 T = TypeVar("T", bound=msgspec.Struct)
 Lines = dict[tuple[str, ...], int]

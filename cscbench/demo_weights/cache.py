@@ -21,7 +21,7 @@ import msgspec
 from cscbench.content.shipped import cache_root
 from cscbench.demo_weights import e5, smollm2
 from cscbench.demo_weights.catalog import Converter, ShippedWeights, pip_line, shipped
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 log = logging.getLogger("cscbench")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 Converter = Literal["smollm2-gguf", "minilm-folder", "e5-q4"]
 

@@ -1,19 +1,16 @@
 """What stars depend on besides quality: each judge's taste for length and its own family; and a panel's agreement."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import fmean, stdev
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from cscbench.scoring.bootstrap import Resampling, percentile_interval, resample_weights
-from cscbench.values.judging import HIGHEST, LOWEST, JudgeRecord, JudgingRecord, Level, Rating
-from cscbench.values.metrics import Estimate
-from cscbench.values.transcript import Pair
+from cscbench.scoring.bootstrap import Resampling, estimate_by_cluster
+from cscbench.values import HIGHEST, LOWEST, JudgeRecord, JudgingRecord, Level, Pair, Rating, cluster_of
 
-T = TypeVar("T")
 Score = tuple[float, float]
 
 
@@ -24,13 +21,15 @@ def judge_tables(
 
     `family` is that of the judged model.
     """
-    own = {judge.label: [one for one in ratings if one.judge == judge.label] for judge in judging.judges}
-    lengths = _lengths(pairs, judging.level)
+    ratings_of = {
+        judge.label: [rating for rating in ratings if rating.judge == judge.label] for judge in judging.judges
+    }
+    lengths, clusters = _lengths(pairs, judging.level), {pair.dialogue: cluster_of(pair) for pair in pairs}
     tables: dict[str, Any] = {
-        "judges": [_judge(judge, own[judge.label], lengths, family, how) for judge in judging.judges]
+        "judges": [_judge(judge, ratings_of[judge.label], lengths, clusters, family, how) for judge in judging.judges]
     }
     if len(judging.judges) > 1:
-        tables["judge_agreement"] = _agreement(own, how)
+        tables["judge_agreement"] = _agreement(ratings_of, clusters, how)
     return tables
 
 
@@ -55,15 +54,20 @@ def _lengths(pairs: Sequence[Pair], level: Level) -> dict[tuple[str, int], int]:
 
 
 def _judge(
-    judge: JudgeRecord, own: Sequence[Rating], lengths: Mapping[tuple[str, int], int], family: str, how: Resampling
+    judge: JudgeRecord,
+    own: Sequence[Rating],
+    lengths: Mapping[tuple[str, int], int],
+    clusters: Mapping[str, str],
+    family: str,
+    how: Resampling,
 ) -> dict[str, Any]:
     rated = [rating for rating in own if rating.score is not None]
 
     def length(rating: Rating) -> int:
         return lengths[rating.dialogue, rating.turn if (rating.dialogue, rating.turn) in lengths else -1]
 
-    points = [(rating.dialogue, (float(length(rating)), rating.score or 0.0)) for rating in rated]
-    means = by_dialogue(points, lambda found: fmean(score for _, score in found), how)
+    points = [(clusters[rating.dialogue], (float(length(rating)), rating.score or 0.0)) for rating in rated]
+    means = estimate_by_cluster(points, lambda found: fmean(score for _, score in found), how)
     spread = [stdev(rating.samples) for rating in rated if len(rating.samples) > 1]
     return {
         "judge": judge.label,
@@ -72,7 +76,7 @@ def _judge(
         "failed": sum(1 for rating in own if rating.error),
         "tries": sum(rating.tries for rating in own),
         "stars": msgspec.to_builtins(means),
-        "length_correlation": msgspec.to_builtins(by_dialogue(points, spearman, how)),
+        "length_correlation": msgspec.to_builtins(estimate_by_cluster(points, spearman, how)),
         "repeat_deviation": fmean(spread) if spread else None,
         "same_family": bool(_root(family)) and _root(judge.family) == _root(family),
     }
@@ -83,45 +87,24 @@ def _root(family: str) -> str:
     return (re.match(r"[a-z]*", family.lower()) or [""])[0]
 
 
-def _agreement(own: Mapping[str, Sequence[Rating]], how: Resampling) -> dict[str, Any]:
+def _agreement(own: Mapping[str, Sequence[Rating]], clusters: Mapping[str, str], how: Resampling) -> dict[str, Any]:
     """Ordinal Krippendorff alpha over all judges, and the quadratic weighted kappa of each two, on rounded stars."""
     scores = {
         label: {(rating.dialogue, rating.turn): rating.score for rating in ratings} for label, ratings in own.items()
     }
     places = list(dict.fromkeys(place for found in scores.values() for place in found))
-    units = [(place[0], tuple(found.get(place) for found in scores.values())) for place in places]
+    units = [(clusters[place[0]], tuple(found.get(place) for found in scores.values())) for place in places]
     kappas = []
     for a, b in combinations(scores, 2):
         both = [
-            (place[0], (left, right))
+            (clusters[place[0]], (left, right))
             for place in places
             if (left := scores[a].get(place)) is not None and (right := scores[b].get(place)) is not None
         ]
-        kappas.append({"a": a, "b": b, "n": len(both), "kappa": msgspec.to_builtins(by_dialogue(both, kappa, how))})
-    return {"alpha": msgspec.to_builtins(by_dialogue(units, alpha, how)), "kappas": kappas}
-
-
-def by_dialogue(
-    points: Sequence[tuple[str, T]], statistic: Callable[[Sequence[T]], float | None], how: Resampling
-) -> Estimate | None:
-    """A statistic of points, each with its dialogue's name, and its interval over dialogues; None without a value."""
-    import numpy as np
-
-    value = statistic([point for _, point in points]) if points else None
-    if value is None:
-        return None
-    groups: dict[str, list[T]] = {}
-    for name, point in points:
-        groups.setdefault(name, []).append(point)
-    if len(groups) < 2:
-        return Estimate(value, None, None)
-    drawn = []
-    for counts in resample_weights(len(groups), how):
-        copies = zip(groups.values(), counts.astype(int), strict=True)
-        found = statistic([point for group, count in copies for _ in range(count) for point in group])
-        drawn.append(np.nan if found is None else found)
-    low, high = percentile_interval(np.array(drawn)[:, None], len(groups))[0] or (None, None)
-    return Estimate(value, low, high)
+        kappas.append(
+            {"a": a, "b": b, "n": len(both), "kappa": msgspec.to_builtins(estimate_by_cluster(both, kappa, how))}
+        )
+    return {"alpha": msgspec.to_builtins(estimate_by_cluster(units, alpha, how)), "kappas": kappas}
 
 
 def spearman(points: Sequence[Score]) -> float | None:

@@ -10,14 +10,11 @@ import msgspec
 from cscbench import __version__
 from cscbench.asking import store
 from cscbench.asking.cost import Cost
-from cscbench.judging.bias import Score, by_dialogue, kappa, kendall, spearman
-from cscbench.judging.panel import Judged
+from cscbench.judging.bias import Score, kappa, kendall, spearman
+from cscbench.judging.panel import JudgeRun
 from cscbench.judging.ratings import Ratings
-from cscbench.scoring.bootstrap import Resampling
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import JudgeRecord
-from cscbench.values.metrics import Estimate
+from cscbench.scoring.bootstrap import Resampling, estimate_by_cluster
+from cscbench.values import Estimate, Frozen, JudgeRecord, UserError
 
 SCHEMA = "cscbench/calibration/1"
 FILE = "calibration.json"
@@ -44,7 +41,7 @@ class Map(Frozen, frozen=True):
     human: tuple[float, ...]
 
 
-class Drift(Frozen, frozen=True):
+class JudgeDrift(Frozen, frozen=True):
     """Now less then, over the rows that were rated both times, in stars; `alarms` are reasons, none: no drift.
 
     `same_judge`: card, weights, rubric and way of asking are those of then.
@@ -81,12 +78,12 @@ class Calibration(Frozen, frozen=True):
     repeat_deviation: float | None
     map: Map | None
     unfit: tuple[str, ...]
-    drift: Drift | None
+    drift: JudgeDrift | None
     rows: tuple[Rated, ...]
     cost: Cost
 
 
-def calibrate(ratings: Ratings, judged: Judged, before: Calibration | None, how: Resampling) -> Calibration:
+def calibrate(ratings: Ratings, judged: JudgeRun, before: Calibration | None, how: Resampling) -> Calibration:
     """Compare a judge's ratings of people's rows with theirs, and with an earlier calibration of the same rows.
 
     Raises:
@@ -97,7 +94,7 @@ def calibrate(ratings: Ratings, judged: Judged, before: Calibration | None, how:
         for row, one in zip(ratings.rows, judged.ratings, strict=True)
     )
     points = [(row.dialogue, (row.score, row.rating)) for row in rows if row.score is not None]
-    order = by_dialogue(points, ordered, how)
+    order = estimate_by_cluster(points, ordered, how)
     missing = len(rows) - len(points)
     spread = [stdev(rating.samples) for rating in judged.ratings if len(rating.samples) > 1]
     return Calibration(
@@ -110,10 +107,10 @@ def calibrate(ratings: Ratings, judged: Judged, before: Calibration | None, how:
         missing=missing,
         failed=sum(1 for rating in judged.ratings if rating.error),
         order=order,
-        spearman=by_dialogue(points, spearman, how),
-        kendall=by_dialogue(points, kendall, how),
-        kappa=by_dialogue(points, kappa, how),
-        mae=by_dialogue(points, lambda found: fmean(abs(score - rating) for score, rating in found), how),
+        spearman=estimate_by_cluster(points, spearman, how),
+        kendall=estimate_by_cluster(points, kendall, how),
+        kappa=estimate_by_cluster(points, kappa, how),
+        mae=estimate_by_cluster(points, lambda found: fmean(abs(score - rating) for score, rating in found), how),
         repeat_deviation=fmean(spread) if spread else None,
         map=_isotonic([point for _, point in points]),
         unfit=_unfit(order, missing, len(rows)),
@@ -156,7 +153,9 @@ def _isotonic(points: Sequence[Score]) -> Map | None:
     return Map(tuple(map(float, found.X_thresholds_)), tuple(map(float, found.y_thresholds_)))
 
 
-def _drift(ratings: Ratings, judged: Judged, rows: Sequence[Rated], before: Calibration, how: Resampling) -> Drift:
+def _drift(
+    ratings: Ratings, judged: JudgeRun, rows: Sequence[Rated], before: Calibration, how: Resampling
+) -> JudgeDrift:
     if before.sha256 != ratings.sha256:
         raise UserError(f"the earlier calibration is of other ratings ({before.ratings}): drift needs the same ones")
     if before.judge.label != judged.judge.label:
@@ -166,8 +165,8 @@ def _drift(ratings: Ratings, judged: Judged, rows: Sequence[Rated], before: Cali
         for now, then in zip(rows, before.rows, strict=True)
         if now.score is not None and then.score is not None
     ]
-    shift = by_dialogue(both, fmean, how)
-    change = by_dialogue(both, lambda found: fmean(map(abs, found)), how)
+    shift = estimate_by_cluster(both, fmean, how)
+    change = estimate_by_cluster(both, lambda found: fmean(map(abs, found)), how)
     alarms = []
     if shift and abs(shift.value) >= SHIFT and _beyond_chance(shift):
         alarms.append(f"the mean moved by {shift.value:+.2f} stars")
@@ -176,7 +175,7 @@ def _drift(ratings: Ratings, judged: Judged, rows: Sequence[Rated], before: Cali
     missing = sum(row.score is None for row in rows) - before.missing
     if 100 * missing > MISSING * len(rows):
         alarms.append(f"{missing} more ratings are missing")
-    return Drift(before.judge.hash == judged.judge.hash, len(both), shift, change, tuple(alarms))
+    return JudgeDrift(before.judge.hash == judged.judge.hash, len(both), shift, change, tuple(alarms))
 
 
 def _beyond_chance(found: Estimate) -> bool:

@@ -3,10 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cscbench.content.rubrics import Rubric
-from cscbench.values.condition import Context, Form
-from cscbench.values.dialogue import Dialogue, Language, Speaker
-from cscbench.values.judging import Item, Level, Line
-from cscbench.values.transcript import Pair
+from cscbench.values import Context, Dialogue, Form, Item, Language, Level, Pair, Speaker, TranscriptLine
 
 
 def items_of(
@@ -25,9 +22,9 @@ def items_of(
     for dialogue in dialogues:
         file = rubrics[dialogue.language].file
         names = {Speaker.CUSTOMER: file.customer, Speaker.SUPPORTER: file.supporter}
-        reference = tuple(Line(names[turn.speaker], turn.text) for turn in dialogue.turns)
+        reference = tuple(TranscriptLine(names[turn.speaker], turn.text) for turn in dialogue.turns)
         own = tuple(
-            Line(line.speaker, said[dialogue.id, number].text) if (dialogue.id, number) in said else line
+            TranscriptLine(line.speaker, said[dialogue.id, number].text) if (dialogue.id, number) in said else line
             for number, line in enumerate(reference)
         )
         turns = [number for number, turn in enumerate(dialogue.turns) if turn.speaker is Speaker.SUPPORTER]

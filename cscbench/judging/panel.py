@@ -1,7 +1,7 @@
 """A panel of judges: each is resolved before anything runs, and leaves its replies in a folder of its own."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,20 @@ from cscbench.content.rubrics import Rubric
 from cscbench.content.tasks import Task
 from cscbench.judging.ratings import Ratings
 from cscbench.models.backend import AdapterKind, Setting, find_adapter, identifying_fields, published_fields
-from cscbench.values.asking import JUDGE, ModelCard
-from cscbench.values.condition import Condition, Context
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import Item, JudgeOptions, JudgeRecord, JudgingRecord, Rating
+from cscbench.values import (
+    JUDGE,
+    Condition,
+    Context,
+    Frozen,
+    Item,
+    JudgeOptions,
+    JudgeRecord,
+    JudgingRecord,
+    Language,
+    ModelCard,
+    Rating,
+    UserError,
+)
 
 FOLDER = "judges"
 
@@ -58,7 +66,7 @@ class Judge(Frozen, frozen=True):
         return f"{self.record.label}--{self.record.hash}"
 
 
-class Judged(Frozen, frozen=True):
+class JudgeRun(Frozen, frozen=True):
     """What a judge left: a rating an item, in order, what it took, and its adapter's notes."""
 
     judge: JudgeRecord
@@ -137,7 +145,7 @@ def run_judge(
     base: RunRecord,
     trust_remote_code: bool,
     account: Account,
-) -> Judged:
+) -> JudgeRun:
     """Rate items, going on where an earlier command stopped; `base` is the record of the run that is judged.
 
     Raises:
@@ -152,9 +160,9 @@ def run_judge(
         seat = Seat(judge.kind, Setting(judge.card, {}, trust_remote_code=trust_remote_code))
         with progress(f"judge {judge.record.label}", len(items) * _requests(judge)) as bar:
             desks = {JUDGE: Desk(seat, folder, bar, account)}
-            ratings = play_all(plays, desks, judge.kind.concurrency(judge.card))
+            ratings = tuple(chain.from_iterable(play_all(plays, desks, judge.kind.concurrency(judge.card))))
         _, cost = usage_and_cost(folder, judge.card.price)
-        return Judged(judge.record, ratings, cost, store.read_engine(folder).notes)
+        return JudgeRun(judge.record, ratings, cost, store.read_engine(folder).notes)
 
 
 def ratings_record(task: Task, ratings: Ratings) -> RunRecord:

@@ -14,10 +14,7 @@ from pathlib import Path
 
 from cscbench.content import yaml_file as yamlfile
 from cscbench.content.rubrics import Rubric
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import HIGHEST, LOWEST, Item, Line
+from cscbench.values import HIGHEST, LOWEST, Frozen, Item, Language, TranscriptLine, UserError
 
 _NEEDED = ("dialogue", "language", "conversation", "rating")
 _KNOWN = (*_NEEDED, "reply", "version")
@@ -98,6 +95,8 @@ def items_of_ratings(ratings: Ratings, rubrics: Mapping[Language, Rubric]) -> tu
     found = []
     for number, row in enumerate(ratings.rows):
         file = rubrics[row.language].file
-        lines = tuple(Line(file.customer if customer else file.supporter, text) for customer, text in row.lines)
+        lines = tuple(
+            TranscriptLine(file.customer if customer else file.supporter, text) for customer, text in row.lines
+        )
         found.append(Item(row.dialogue, number, row.language, lines, row.reply or None))
     return tuple(found)

@@ -11,10 +11,7 @@ import msgspec
 
 from cscbench.content import plugins
 from cscbench.content.prompts import NamedPrompt
-from cscbench.values.asking import ModelCard, Reply, Request
-from cscbench.values.dialogue import Dialogue, Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Dialogue, Frozen, Language, ModelCard, Reply, Request, UserError
 
 
 class Adapter(Protocol):

@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from cscbench.content.extras import need
 from cscbench.content.prompts import NamedPrompt, answer_message
 from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
-from cscbench.values.asking import ModelCard, Reply, Request
-from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Dialogue, Frozen, Language, ModelCard, Reply, Request, Speaker, Turn, UserError
 
 
 class _Line(Frozen, frozen=True):

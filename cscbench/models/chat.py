@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from cscbench.values.asking import ChatRole, Message
-from cscbench.values.frozen import Frozen
+from cscbench.values import ChatRole, Frozen, Message
 
 # For base models: a plain transcript. Their end of turn is the start of the next speaker's line.
 _PLAIN = (

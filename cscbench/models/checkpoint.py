@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 
 def check_trust(name: str, asks: bool, allowed: bool) -> None:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from cscbench.content.hashes import digest, file_sha256
-from cscbench.values.asking import ModelCard
-from cscbench.values.errors import UserError
+from cscbench.values import ModelCard, UserError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

@@ -12,8 +12,7 @@ from cscbench.content import plugins
 from cscbench.content.extras import need
 from cscbench.content.hashes import file_sha256, folder_sha256
 from cscbench.content.yaml_file import did_you_mean
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, UserError
 
 _PACKAGE = "package:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from cscbench.comparing.compare import Comparison, MetricTable, Row
+from cscbench.comparing.compare import Comparison, ComparisonRow, MetricTable
 from cscbench.scoring.bootstrap import Interval
 
 HEAD = (
@@ -42,7 +42,7 @@ def rows(found: Comparison) -> list[tuple[str, ...]]:
     return [_row(metric, row) for metric in found.metrics for row in metric.rows]
 
 
-def _row(metric: MetricTable, row: Row) -> tuple[str, ...]:
+def _row(metric: MetricTable, row: ComparisonRow) -> tuple[str, ...]:
     name = metric.name if metric.higher_is_better else f"{metric.name} (lower is better)"
     paired = row.paired
     return (

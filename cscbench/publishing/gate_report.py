@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from cscbench.comparing.gate.decide import caught, dialogues_needed
-from cscbench.comparing.gate.verdict import ExitCode, Judged, Kind, Outcome, Verdict
+from cscbench.comparing.gate.verdict import ExitCode, GateVerdict, Outcome, RuleKind, RuleResult
 from cscbench.publishing.formats import markdown
 
 _IN_WORDS = {
@@ -15,7 +15,7 @@ _IN_WORDS = {
 }
 
 
-def lines(verdict: Verdict) -> list[str]:
+def lines(verdict: GateVerdict) -> list[str]:
     """One line a rule, aligned; then what is broken, the notes, and the outcome of all."""
     width = max((len(one.rule.metric) for one in verdict.judged), default=0)
     found = [f"{one.outcome:<12}{one.rule.metric:<{width}}  {sentence(one)}" for one in verdict.judged]
@@ -25,12 +25,12 @@ def lines(verdict: Verdict) -> list[str]:
     return [*found, f"gate: {_IN_WORDS[verdict.code]}: {verdict.run}{against}"]
 
 
-def sentence(one: Judged) -> str:
+def sentence(one: RuleResult) -> str:
     """What was measured and what the rule asks, in words."""
     return f"{_measured(one)}; {_wanted(one)}{_more(one)}"
 
 
-def _measured(one: Judged) -> str:
+def _measured(one: RuleResult) -> str:
     evidence = one.evidence
     if evidence.baseline is None:
         return f"{evidence.value:.2f}{_bounds(one, '.2f')}"
@@ -38,25 +38,25 @@ def _measured(one: Judged) -> str:
     return f"{evidence.value:.2f}, baseline {evidence.baseline:.2f}, difference {difference:+.2f}{_bounds(one, '+.2f')}"
 
 
-def _bounds(one: Judged, form: str) -> str:
+def _bounds(one: RuleResult, form: str) -> str:
     evidence = one.evidence
     if evidence.low is None or evidence.high is None:
         return ""
     return f" (at {one.rule.confidence:g} % from {evidence.low:{form}}, up to {evidence.high:{form}})"
 
 
-def _wanted(one: Judged) -> str:
+def _wanted(one: RuleResult) -> str:
     rule = one.rule
     match rule.kind:
-        case Kind.MARGIN:
+        case RuleKind.MARGIN:
             return f"may lose {rule.limit:g}"
-        case Kind.FLOOR:
+        case RuleKind.FLOOR:
             return f"at least {rule.limit:g}"
-        case Kind.CEILING:
+        case RuleKind.CEILING:
             return f"at most {rule.limit:g}"
 
 
-def _more(one: Judged) -> str:
+def _more(one: RuleResult) -> str:
     """How many dialogues there were, and how many would tell."""
     rule, evidence = one.rule, one.evidence
     count = f"; {evidence.dialogues} dialogues"
@@ -69,7 +69,7 @@ def _more(one: Judged) -> str:
     return count + (f", a loss of {loss:.2f} would be caught 80 times in 100" if loss is not None else "")
 
 
-def junit(verdict: Verdict) -> str:
+def junit(verdict: GateVerdict) -> str:
     """JUnit XML: a test case a rule; a regression is a failure, what cannot be told or is broken an error."""
     broken = int(bool(verdict.broken))
     outcomes = [one.outcome for one in verdict.judged]
@@ -95,7 +95,7 @@ def junit(verdict: Verdict) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(one: Judged) -> str:
+def _case(one: RuleResult) -> str:
     return f"{one.rule.metric} {one.rule.kind} {one.rule.limit:g}"
 
 
@@ -104,7 +104,7 @@ def _printable(text: str) -> str:
     return "".join(char for char in text if char.isprintable() or char in "\n\t")
 
 
-def summary(verdict: Verdict) -> str:
+def summary(verdict: GateVerdict) -> str:
     """Markdown for a CI step."""
     head = ("", "metric", "value", "baseline", "difference", "bounds", "rule", "dialogues")
     parts = [f"### cscbench gate: {_IN_WORDS[verdict.code]}\n"]
@@ -115,7 +115,7 @@ def summary(verdict: Verdict) -> str:
     return "\n".join(parts)
 
 
-def _cells(one: Judged) -> tuple[str, ...]:
+def _cells(one: RuleResult) -> tuple[str, ...]:
     evidence = one.evidence
     form = ".2f" if evidence.baseline is None else "+.2f"
     bounds = "" if evidence.low is None else f"{evidence.low:{form}} to {evidence.high:{form}}"

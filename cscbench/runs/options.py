@@ -1,9 +1,6 @@
 """What a run is asked for, before anything is resolved."""
 
-from cscbench.values.condition import Condition, Context
-from cscbench.values.dialogue import Language
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import JudgeOptions
+from cscbench.values import Condition, Context, Frozen, JudgeOptions, Language
 
 
 class RunOptions(Frozen, frozen=True):

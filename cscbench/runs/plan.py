@@ -1,6 +1,6 @@
 """A run with everything resolved before anything is loaded or written, what identifies it, and how it is scored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,14 @@ from cscbench.asking.record import (
 )
 from cscbench.content.cards import full_path, resolve_card
 from cscbench.content.extras import versions
-from cscbench.content.hashes import digest, short
+from cscbench.content.hashes import digest, plain_dialogues, short
 from cscbench.content.prompts import NamedPrompt
 from cscbench.content.tasks import Task, TaskData, find_task
 from cscbench.models.backend import AdapterKind, check_price, find_adapter, identifying_fields, published_fields
 from cscbench.runs.options import RunOptions
 from cscbench.scoring.plan import NO_ENCODER, encoder_card
 from cscbench.scoring.registry import find_scorer
-from cscbench.values.asking import ModelCard, Sampling
-from cscbench.values.condition import Condition
-from cscbench.values.dialogue import Dialogue, Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Dialogue, Frozen, Language, ModelCard, Sampling, UserError
 
 
 class Plan(Frozen, frozen=True):
@@ -54,7 +50,7 @@ def prepare(options: RunOptions) -> Plan:
     """
     card = resolve_card(options.model, full_path(options.lora))
     kind = find_adapter(card.adapter)
-    if options.condition is Condition.RANKED and not kind.ranks:
+    if options.condition.ranks_strategies and not kind.ranks:
         raise UserError(
             f"{card.name}: the {card.adapter} adapter cannot rank: --condition ranked reads a model's likelihoods; "
             "use --condition two-step, or an hf or vllm card"
@@ -62,7 +58,7 @@ def prepare(options: RunOptions) -> Plan:
     if options.max_cost is not None:
         check_price(card, kind)
     task = find_task(options.task)
-    data = task.load(Path(options.data).expanduser() if options.data else None)
+    data = task.dialogues(Path(options.data).expanduser() if options.data else None, options.condition)
     chosen = tuple(d for d in data.test if options.language in (None, d.language))
     if not chosen:
         raise UserError(f"{task.name}: none of its {len(data.test)} dialogues is in language {options.language}")
@@ -87,7 +83,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "task": {"name": plan.task.name, "files": dict(plan.task.files)},
         "data": [source.sha256 for source in plan.data.sources],
         # The dialogues as they were read, too: a task written in Python may read more than its files say.
-        "dialogues": digest(msgspec.to_builtins([plan.dialogues, plan.data.train])),
+        "dialogues": digest([plain_dialogues(plan.dialogues), plain_dialogues(plan.data.train)]),
         "prompts": {prompt.name: prompt.sha256 for prompt in plan.prompts.values()},
         "context": plan.options.context,
         "condition": plan.options.condition,
@@ -115,7 +111,7 @@ def run_record(plan: Plan) -> RunRecord:
             scorers=plan.task.scorers,
             encoder=plan.task.encoder,
         ),
-        data=DataRecord(files=plan.data.sources, faults=plan.data.faults, notes=plan.data.notes),
+        data=DataRecord(plan.data.sources, plan.data.faults, plan.data.notes, _clusters(plan.dialogues)),
         dialogues=tuple(dialogue.id for dialogue in plan.dialogues),
         protocol=ProtocolRecord(
             context=plan.options.context,
@@ -141,3 +137,10 @@ def check_scoring(plan: Plan) -> None:
     encoder = plan.options.encoder or plan.task.encoder
     if encoder not in ("", NO_ENCODER):
         encoder_card(encoder)
+
+
+def _clusters(dialogues: Sequence[Dialogue]) -> int:
+    """How many clusters the dialogues form; 0 where the data name none."""
+    if not any(dialogue.cluster for dialogue in dialogues):
+        return 0
+    return len({dialogue.cluster or dialogue.id for dialogue in dialogues})

@@ -26,13 +26,7 @@ from cscbench.asking.store import (
 from cscbench.content.extras import need
 from cscbench.scoring.plan import ScoringPlan, ScoringRecord
 from cscbench.scoring.score import Measured, Scored
-from cscbench.values.condition import Form
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import Rating
-from cscbench.values.metrics import Metric
-from cscbench.values.transcript import Pair
+from cscbench.values import Form, Frozen, Language, Metric, Pair, Rating, UserError
 
 SCHEMA = "cscbench/results/1"
 
@@ -319,17 +313,3 @@ def read_file(path: Path) -> Results:
 def failed_ratings(results: Results) -> int:
     """For how many ratings an answer did not come."""
     return sum(row["failed"] for row in results.tables.get("judges", ()))
-
-
-def find_runs(given: Path) -> list[Path]:
-    """The run folder itself, or the finished runs in a folder of runs, by name.
-
-    Raises:
-        UserError: neither.
-    """
-    if (given / RESULTS).exists():
-        return [given]
-    found = sorted(path.parent for path in given.glob(f"*/{RESULTS}"))
-    if not found:
-        raise UserError(f"{given}: neither a finished run nor a folder with finished runs (no {RESULTS})")
-    return found

@@ -13,7 +13,7 @@ from cscbench.asking.budget import Account, Budget
 from cscbench.asking.cost import Cost, Usage
 from cscbench.asking.desk import Desk, Seat, paid_replies, usage_and_cost
 from cscbench.asking.engine import play_all
-from cscbench.asking.plays import Play, Protocol, play, play_turns
+from cscbench.asking.plays import Play, Protocol, play, play_turns, supporter_turns
 from cscbench.asking.progress import progress
 from cscbench.asking.record import RunRecord
 from cscbench.judging.bias import judge_notes, judge_tables
@@ -21,17 +21,13 @@ from cscbench.judging.items import items_of
 from cscbench.judging.panel import Judge, judge_account, judging_record, resolve_judges, run_judge
 from cscbench.models.backend import Setting, check_price
 from cscbench.runs import results
+from cscbench.runs.finished import FinishedRun, load
 from cscbench.runs.plan import Plan, check_scoring, run_record
 from cscbench.runs.results import Results, Timing
 from cscbench.scoring import score as scoring
 from cscbench.scoring.plan import ScoringPlan, plan_scoring, scoring_record
 from cscbench.scoring.scorer import Scorer
-from cscbench.values.asking import SUPPORTER
-from cscbench.values.condition import Context
-from cscbench.values.dialogue import Dialogue, Speaker
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import Level, Rating
-from cscbench.values.transcript import Pair, Prediction
+from cscbench.values import SUPPORTER, Context, Dialogue, Frozen, Level, Pair, Rating, SpokenTurn, Transcript
 
 log = logging.getLogger("cscbench")
 
@@ -46,10 +42,8 @@ class Judging(Frozen, frozen=True):
 NOBODY = Judging()
 
 
-def run(plan: Plan) -> tuple[Path, Results]:
+def run(plan: Plan) -> FinishedRun:
     """Play what is missing, score, and write results.json; a finished run is read and not done again.
-
-    Returns the run folder and the results.
 
     Raises:
         UserError: what cannot be loaded, asked or written; replies on disk stay good.
@@ -67,13 +61,14 @@ def run(plan: Plan) -> tuple[Path, Results]:
         store.begin(folder, record)
         finished = _finished(folder, scoring_plan)
         if finished is not None:
-            return folder, finished
+            return finished
         scorers = scoring.build_scorers(scoring_plan)  # before the hours of a run: what is missing is told now
         supporter, *judge_accounts = _open_accounts(plan, judges, folder)
         pairs = _pairs(plan.dialogues, _play(plan, folder, supporter))
         results.write_pairs(folder, pairs)
         judged = _ask_judges(plan, zip(judges, judge_accounts, strict=True), folder, pairs)
-        return folder, _score(folder, pairs, scorers, scoring_plan, judged)
+        _score(folder, pairs, scorers, scoring_plan, judged)
+        return load(folder)
 
 
 def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
@@ -92,13 +87,12 @@ def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
         return _score(folder, pairs, scoring.build_scorers(scoring_plan), scoring_plan, judged)
 
 
-def _finished(folder: Path, plan: ScoringPlan) -> Results | None:
-    """The results that are there, if they are complete and scored as wanted."""
-    if not (folder / store.RESULTS).exists():
+def _finished(folder: Path, plan: ScoringPlan) -> FinishedRun | None:
+    """The run as it is there, if its results are complete and scored as wanted."""
+    run = load(folder)
+    if run.results is None or not run.results.run.complete or results.failed_ratings(run.results):
         return None
-    found = results.read(folder)
-    whole = found.run.complete and not results.failed_ratings(found)
-    return found if whole and found.scoring == scoring_record(plan) else None
+    return run if run.results.scoring == scoring_record(plan) else None
 
 
 def _open_accounts(plan: Plan, judges: Sequence[Judge], folder: Path) -> list[Account]:
@@ -114,14 +108,14 @@ def _open_accounts(plan: Plan, judges: Sequence[Judge], folder: Path) -> list[Ac
 
 
 def _supporter_turns(plan: Plan) -> int:
-    return sum(1 for d in plan.dialogues for turn in d.turns if turn.speaker is Speaker.SUPPORTER)
+    return sum(len(supporter_turns(dialogue)) for dialogue in plan.dialogues)
 
 
 def _requests(plan: Plan) -> int:
     return _supporter_turns(plan) * len(next(iter(plan.prompts.values())).prompt.steps)
 
 
-def _play(plan: Plan, folder: Path, account: Account) -> tuple[Prediction, ...]:
+def _play(plan: Plan, folder: Path, account: Account) -> tuple[Transcript, ...]:
     setting = Setting(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code)
     with progress(plan.card.name, _requests(plan)) as bar:
         desks = {SUPPORTER: Desk(Seat(plan.kind, setting), folder, bar, account)}
@@ -148,27 +142,27 @@ def _ask_judges(plan: Plan, judges: Iterable[tuple[Judge, Account]], folder: Pat
     return Judging(ratings, {ratings_of.judge.label: ratings_of.cost for ratings_of in judged})
 
 
-def _pairs(dialogues: tuple[Dialogue, ...], predictions: tuple[Prediction, ...]) -> list[Pair]:
+def _pairs(dialogues: Sequence[Dialogue], transcripts: Iterable[Transcript]) -> list[Pair]:
+    """Each spoken turn beside its reference."""
     by_id = {dialogue.id: dialogue for dialogue in dialogues}
-    pairs = []
-    for said in predictions:
-        dialogue = by_id[said.dialogue]
-        gold = dialogue.turns[said.turn]
-        pairs.append(
-            Pair(
-                dialogue=dialogue.id,
-                turn=said.turn,
-                language=dialogue.language,
-                topic=dialogue.topic,
-                reference_strategy=gold.strategy or "",
-                reference=gold.text,
-                strategy=said.strategy,
-                text=said.text,
-                form=said.form,
-                error=said.error,
-            )
-        )
-    return pairs
+    return [_pair(by_id[transcript.dialogue], turn) for transcript in transcripts for turn in transcript.turns]
+
+
+def _pair(dialogue: Dialogue, spoken: SpokenTurn) -> Pair:
+    reference = dialogue.turns[spoken.turn]
+    return Pair(
+        dialogue=dialogue.id,
+        turn=spoken.turn,
+        language=dialogue.language,
+        topic=dialogue.topic,
+        reference_strategy=reference.strategy or "",
+        reference=reference.text,
+        strategy=spoken.strategy,
+        text=spoken.text,
+        form=spoken.form,
+        error=spoken.error,
+        cluster=dialogue.cluster or dialogue.id,
+    )
 
 
 def _took(folder: Path, record: RunRecord) -> tuple[Usage | None, Cost | None]:

@@ -2,27 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from cscbench.content.tasks import find_task
-from cscbench.runs.results import read_pairs, read_scores
-from cscbench.scoring.bootstrap import (
-    Matrix,
-    Resampling,
-    dialogue_numbers,
-    percentile_interval,
-    resample_weights,
-    sum_by_dialogue,
-)
-from cscbench.values.condition import Form
-from cscbench.values.dialogue import Dialogue
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.metrics import Estimate
-from cscbench.values.strategies import CSC, StrategySet
-from cscbench.values.transcript import Pair
+from cscbench.runs.finished import FinishedRun
+from cscbench.scoring.bootstrap import Matrix, Resampling, cluster_numbers, sum_by_cluster
+from cscbench.scoring.metric_sums import estimates
+from cscbench.scoring.scorer import ratio
+from cscbench.values import CSC, Dialogue, Estimate, Form, Frozen, Pair, StrategySet, UserError, cluster_of
 
 SCORES = ("rouge_l", "bertscore_f1", "stars")
 # The supporter's turns of a dialogue, counted from 1: first and last of each group.
@@ -31,7 +18,7 @@ EXTREMES = 5
 STARS = SCORES.index("stars")
 
 
-class Turn(Frozen, frozen=True):
+class ScoredTurn(Frozen, frozen=True):
     """A pair with what its scorers gave, in the order of `SCORES`; None where one was not asked."""
 
     pair: Pair
@@ -68,16 +55,16 @@ def read_source(task: str, with_dialogues: bool) -> Source:
     return Source(found.strategies, {own.id: own for own in data.test}, tuple(s.sha256 for s in data.sources), "")
 
 
-def read_turns(folder: Path) -> list[Turn]:
+def scored_turns(run: FinishedRun) -> list[ScoredTurn]:
     """A run's turns with their scores.
 
     Raises:
-        UserError: a file of the entry is missing or damaged.
+        UserError: a file of the run is missing or damaged.
     """
-    pairs, table = read_pairs(folder), read_scores(folder)
-    rows = {place: number for number, place in enumerate(table.turns)}
+    table = run.statistics
+    rows = {turn: number for number, turn in enumerate(table.turns)}
     columns = [_column(table.columns, name) for name in SCORES]
-    return [Turn(pair, _scores(columns, rows.get((pair.dialogue, pair.turn)))) for pair in pairs]
+    return [ScoredTurn(pair, _scores(columns, rows.get(turn))) for turn, pair in run.pairs.items()]
 
 
 def _column(columns: Mapping[str, Any], name: str) -> list[float | None]:
@@ -113,12 +100,12 @@ class Reduced(Frozen, frozen=True):
     """What pages need of a run's turns. `stars` counts rated turns from 1 to 5 by halves; empty where none was."""
 
     positions: tuple[Position, ...]
-    best: tuple[Turn, ...]
-    worst: tuple[Turn, ...]
+    best: tuple[ScoredTurn, ...]
+    worst: tuple[ScoredTurn, ...]
     stars: tuple[int, ...]
 
 
-def reduce(turns: Sequence[Turn], strategies_count: bool) -> Reduced:
+def reduce(turns: Sequence[ScoredTurn], strategies_count: bool) -> Reduced:
     """`strategies_count` is false where the reference strategy was given."""
     answered = [(place, turn) for place, turn in _numbered(turns) if turn.pair.form is not Form.FAILED]
     scored = [turn for _, turn in answered if turn.scores[0] is not None]
@@ -131,7 +118,7 @@ def reduce(turns: Sequence[Turn], strategies_count: bool) -> Reduced:
     )
 
 
-def _numbered(turns: Sequence[Turn]) -> list[tuple[int, Turn]]:
+def _numbered(turns: Sequence[ScoredTurn]) -> list[tuple[int, ScoredTurn]]:
     seen: dict[str, int] = {}
     found = []
     for turn in sorted(turns, key=lambda own: (own.pair.dialogue, own.pair.turn)):
@@ -140,50 +127,38 @@ def _numbered(turns: Sequence[Turn]) -> list[tuple[int, Turn]]:
     return found
 
 
-@lru_cache(maxsize=4)
-def _weights(dialogues: int) -> Matrix:
-    return resample_weights(dialogues, Resampling())
-
-
-def _positions(answered: Sequence[tuple[int, Turn]], strategies_count: bool) -> tuple[Position, ...]:
-    """Accuracy and ROUGE-L by place, with intervals over dialogues as all other numbers have them."""
+def _positions(answered: Sequence[tuple[int, ScoredTurn]], strategies_count: bool) -> tuple[Position, ...]:
+    """Accuracy and ROUGE-L by place, with intervals over clusters as all other numbers have them."""
     import numpy as np
 
-    numbers = dialogue_numbers([turn.pair.dialogue for _, turn in answered])
-    count = int(numbers.max()) + 1
-    rows = np.zeros((len(answered), 4 * len(POSITIONS)))
-    for row, (place, turn) in zip(rows, answered, strict=True):
-        group = next(number for number, (_, last) in enumerate(POSITIONS) if place <= last)
-        rouge = turn.scores[0]
-        hit = turn.pair.strategy == turn.pair.reference_strategy
-        row[4 * group : 4 * group + 4] = [hit, strategies_count, rouge or 0, rouge is not None]
-    sums = sum_by_dialogue(rows, numbers, count)
-    drawn = _weights(count) @ sums if count > 1 else None
-    found = []
-    for group, (first, last) in enumerate(POSITIONS):
-        own = slice(4 * group, 4 * group + 4)
-        n = sum(first <= place <= last for place, _ in answered)
-        share = _estimate(sums[:, own][:, :2], None if drawn is None else drawn[:, own][:, :2], 100)
-        rouge_f1 = _estimate(sums[:, own][:, 2:], None if drawn is None else drawn[:, own][:, 2:], 1)
-        found.append(Position(first, last, n, share, rouge_f1))
-    return tuple(found)
+    numbers = cluster_numbers([cluster_of(turn.pair) for _, turn in answered])
+    rows = np.array([_counts(turn, strategies_count) for _, turn in answered])
+    places = np.array([place for place, _ in answered])
+    positions = []
+    for first, last in POSITIONS:
+        here = (first <= places) & (places <= last)
+        sums = sum_by_cluster(np.where(here[:, None], rows, 0), numbers, int(numbers.max()) + 1)
+        accuracy, rouge = (_share(sums[:, part], scale) for part, scale in ((slice(2), 100), (slice(2, 4), 1)))
+        positions.append(Position(first, last, int(here.sum()), accuracy, rouge))
+    return tuple(positions)
 
 
-def _estimate(sums: Matrix, drawn: Matrix | None, scale: float) -> Estimate | None:
-    """The ratio of two columns, with its interval where two dialogues or more have such turns."""
-    import numpy as np
+def _counts(turn: ScoredTurn, strategies_count: bool) -> tuple[float, ...]:
+    """A right strategy and 1, ROUGE-L and 1; zeros for what was not measured."""
+    labelled = strategies_count and bool(turn.pair.reference_strategy)
+    rouge = turn.scores[0]
+    return (
+        labelled and turn.pair.strategy == turn.pair.reference_strategy,
+        labelled,
+        rouge or 0,
+        rouge is not None,
+    )
 
-    above, below = sums.sum(axis=0)
-    relevant = int((sums[:, 1] > 0).sum())
-    if not below:
-        return None
-    value = float(scale * above / below)
-    if drawn is None or relevant < 2:
-        return Estimate(value, None, None)
-    with np.errstate(invalid="ignore"):
-        ratios = scale * drawn[:, :1] / drawn[:, 1:]
-    low, high = percentile_interval(ratios, relevant)[0] or (None, None)
-    return Estimate(value, low, high)
+
+def _share(sums: Matrix, scale: float) -> Estimate | None:
+    """The ratio of two columns, with its interval where two clusters or more have such turns."""
+    clusters = int((sums[:, 1] > 0).sum())
+    return estimates(sums, lambda part: ratio(part[:, :1], part[:, 1:]) * scale / 100, Resampling(), clusters)[0]
 
 
 def _stars(values: Sequence[float | None]) -> tuple[int, ...]:

@@ -1,16 +1,18 @@
-"""Intervals by dialogue: turns of one conversation are not independent, so whole dialogues are resampled.
+"""Intervals by cluster: turns of one conversation are not independent, so whole dialogues are resampled.
 
-Per-turn sufficient statistics are summed over each dialogue first. A resample is then a row of weights, and the sums of
-all resamples are one matrix product, for corpus BLEU as for accuracy.
+Dialogues that are not independent of each other (rewordings of one question, repeats of one case) share a cluster, and
+go together. Per-turn sufficient statistics are summed over each cluster first. A resample is then a row of weights, and
+the sums of all resamples are one matrix product, for corpus BLEU as for accuracy.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cscbench.values.frozen import Frozen
+from cscbench.values import Estimate, Frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 else:
     Matrix = Any
 
+T = TypeVar("T")
+
 LEVEL = 95.0
 
 Interval = tuple[float, float]
@@ -28,7 +32,7 @@ Interval = tuple[float, float]
 class IntervalMethod(StrEnum):
     """How resamples become an interval (Efron and Tibshirani 1993, chapters 13 and 14).
 
-    BCa corrects for bias and skewness; it needs each dialogue's influence as well.
+    BCa corrects for bias and skewness; it needs each cluster's influence as well.
     """
 
     PERCENTILE = "percentile"
@@ -36,40 +40,75 @@ class IntervalMethod(StrEnum):
 
 
 class Resampling(Frozen, frozen=True):
-    """How intervals are made: a bootstrap over dialogues."""
+    """How intervals are made: a bootstrap over what is independent.
+
+    `unit` says what that is: dialogues, or clusters of them where the data name some.
+    """
 
     resamples: int = 1000
     seed: int = 0
     method: IntervalMethod = IntervalMethod.PERCENTILE
+    unit: str = "dialogue"
 
     def signature(self) -> str:
         """The part of a metric's signature that says how its interval was made."""
-        return f"ci:{LEVEL:g}%,{self.method},expanded,by:dialogue,resamples:{self.resamples},seed:{self.seed}"
+        return f"ci:{LEVEL:g}%,{self.method},expanded,by:{self.unit},resamples:{self.resamples},seed:{self.seed}"
 
 
-def dialogue_numbers(dialogues: Sequence[str]) -> "NDArray[np.int64]":
-    """For each turn the number of its dialogue, in order of first appearance."""
+def cluster_numbers(clusters: Sequence[str]) -> "NDArray[np.int64]":
+    """For each turn the number of its cluster, in order of first appearance."""
     import numpy as np
 
-    order = {name: number for number, name in enumerate(dict.fromkeys(dialogues))}
-    return np.array([order[name] for name in dialogues], dtype=np.int64)
+    order = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    return np.array([order[name] for name in clusters], dtype=np.int64)
 
 
-def sum_by_dialogue(rows: Matrix, numbers: "NDArray[np.int64]", count: int) -> Matrix:
-    """(turns, k) statistics to (dialogues, k) sums."""
+def sum_by_cluster(rows: Matrix, numbers: "NDArray[np.int64]", count: int) -> Matrix:
+    """(turns, k) statistics to (clusters, k) sums. What could not be measured is NaN, and counts for nothing."""
     import numpy as np
 
     sums = np.zeros((count, rows.shape[1]))
-    np.add.at(sums, numbers, rows)
+    unmeasured = np.isnan(rows).any(axis=1, keepdims=True)
+    np.add.at(sums, numbers, np.where(unmeasured, 0, rows))
     return sums
 
 
-def resample_weights(count: int, how: Resampling) -> Matrix:
-    """(resamples, dialogues) how often each dialogue is drawn, with replacement, in each resample."""
+def resample_weights(count: int, resampling: Resampling) -> Matrix:
+    """(resamples, clusters) how often each cluster is drawn, with replacement, in each resample; read only."""
+    return _weights(count, resampling.resamples, resampling.seed)
+
+
+@lru_cache(maxsize=4)
+def _weights(count: int, resamples: int, seed: int) -> Matrix:
     import numpy as np
 
-    generator = np.random.default_rng(how.seed)
-    return generator.multinomial(count, np.full(count, 1 / count), size=how.resamples).astype(np.float64)
+    generator = np.random.default_rng(seed)
+    weights = generator.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
+    weights.setflags(write=False)
+    return weights
+
+
+def estimate_by_cluster(
+    points: Sequence[tuple[str, T]], statistic: Callable[[Sequence[T]], float | None], resampling: Resampling
+) -> Estimate | None:
+    """Any statistic of points, each with its cluster's name, and its interval over clusters; None without a value."""
+    import numpy as np
+
+    value = statistic([point for _, point in points]) if points else None
+    if value is None:
+        return None
+    groups: dict[str, list[T]] = {}
+    for name, point in points:
+        groups.setdefault(name, []).append(point)
+    if len(groups) < 2:
+        return Estimate(value, None, None)
+    drawn = []
+    for counts in resample_weights(len(groups), resampling):
+        copies = zip(groups.values(), counts.astype(int), strict=True)
+        again = statistic([point for group, count in copies for _ in range(count) for point in group])
+        drawn.append(np.nan if again is None else again)
+    low, high = percentile_interval(np.array(drawn)[:, None], len(groups))[0] or (None, None)
+    return Estimate(value, low, high)
 
 
 def cohen_kappa(left: Sequence[str], right: Sequence[str]) -> float | None:
@@ -91,7 +130,7 @@ def intervals(
 ) -> list[Interval | None]:
     """Intervals of m values from (resamples, m) draws; None where no resample gave a number.
 
-    `jackknife` has (dialogues, m) values, each without one dialogue; of its values only BCa asks.
+    `jackknife` has (clusters, m) values, each without one cluster; of its values only BCa asks.
     """
     if method is IntervalMethod.PERCENTILE:
         return percentile_interval(drawn, len(jackknife), level)
@@ -99,30 +138,30 @@ def intervals(
     return [_bca(float(own), values, without, level) for own, values, without in columns]
 
 
-def student(share: float, dialogues: int) -> float:
-    """That quantile of Student's t for statistics of so many dialogues, two or more."""
+def student(share: float, clusters: int) -> float:
+    """That quantile of Student's t for statistics of so many clusters, two or more."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(dialogues - 1, share))
+    return float(stdtrit(clusters - 1, share))
 
 
-def expanded_tail(dialogues: int, level: float = LEVEL) -> float:
-    """The share of resamples to leave out on each side, for an interval of that level over two dialogues or more.
+def expanded_tail(clusters: int, level: float = LEVEL) -> float:
+    """The share of resamples to leave out on each side, for an interval of that level over two clusters or more.
 
     A bootstrap distribution is too narrow by the root of (n - 1) / n, and takes the spread for known, as a normal
     quantile does in place of Student's t. The expanded percentile interval (Hesterberg 2015, "What Teachers Should
-    Know About the Bootstrap", section 5.3) mends both: 0.025 becomes 0.019 for 30 dialogues.
+    Know About the Bootstrap", section 5.3) mends both: 0.025 becomes 0.019 for 30 clusters.
     """
-    reach = student(0.5 + level / 200, dialogues)
-    return NormalDist().cdf(-reach * (dialogues / (dialogues - 1)) ** 0.5)
+    reach = student(0.5 + level / 200, clusters)
+    return NormalDist().cdf(-reach * (clusters / (clusters - 1)) ** 0.5)
 
 
-def percentile_interval(values: Matrix, dialogues: int, level: float = LEVEL) -> list[Interval | None]:
-    """(resamples, m) values over some dialogues to m intervals; None where no resample gave a number.
+def percentile_interval(values: Matrix, clusters: int, level: float = LEVEL) -> list[Interval | None]:
+    """(resamples, m) values over some clusters to m intervals; None where no resample gave a number.
 
     Resamples without a single relevant turn have no value and are left out.
     """
-    tail = expanded_tail(dialogues, level)
+    tail = expanded_tail(clusters, level)
     return [_quantiles(column, tail, 1 - tail) for column in values.T]
 
 

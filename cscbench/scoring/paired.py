@@ -1,6 +1,7 @@
-"""Two systems over the same dialogues: paired intervals and tests, for any metric that is made of sums.
+"""Two systems over the same clusters: paired intervals and tests, for any metric that is made of sums.
 
-Whole dialogues are drawn (bootstrap) or swapped between the systems (permutation): turns of one dialogue go together.
+Whole clusters (dialogues, unless the data name clusters of them) are drawn (bootstrap) or swapped between the systems
+(permutation): what is not independent goes together.
 All resamples of a metric are one matrix product.
 """
 
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cscbench.scoring.bootstrap import Interval, Matrix, Resampling, intervals, resample_weights, student
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,7 @@ Summarise = Callable[[Matrix], Matrix]
 
 PERMUTATIONS = 10_000
 SIGNIFICANCE, POWER = 0.05, 0.8
-# Rows of swaps made at a time: 1,855 dialogues take 15 MB.
+# Rows of swaps made at a time: 1,855 clusters take 15 MB.
 _CHUNK = 1000
 # Two values that differ by rounding alone are the same value.
 _ROUNDING = 1e-9
@@ -28,8 +29,8 @@ class Paired(Frozen, frozen=True):
     """One metric of two systems, and B less A.
 
     `interval` is paired, `error` the bootstrap's standard error. `p` is of the permutation test, `p_bootstrap` of
-    sacrebleu's paired bootstrap; both are two-sided. `wins` is the share of dialogues in which B alone is better, a tie
-    counting half (the common-language effect size, McGraw and Wong 1992). All four are null for a single dialogue.
+    sacrebleu's paired bootstrap; both are two-sided. `wins` is the share of clusters in which B alone is better, a tie
+    counting half (the common-language effect size, McGraw and Wong 1992). All four are null for a single cluster.
     """
 
     a: float
@@ -43,7 +44,7 @@ class Paired(Frozen, frozen=True):
 
 
 def compare_sums(a: Matrix, b: Matrix, summarise: Summarise, how: Resampling) -> list[Paired | None]:
-    """Each metric of two systems whose (dialogues, columns) sums are given; None for one that has no value."""
+    """Each metric of two systems whose (clusters, columns) sums are given; None for one that has no value."""
     import numpy as np
 
     left, right = (summarise(sums.sum(axis=0, keepdims=True))[0] for sums in (a, b))
@@ -81,9 +82,9 @@ def compare_sums(a: Matrix, b: Matrix, summarise: Summarise, how: Resampling) ->
     return found
 
 
-def standard_error(draws: Matrix, dialogues: int) -> float | None:
+def standard_error(draws: Matrix, clusters: int) -> float | None:
     """Of a statistic, from its values in resamples; None for fewer than two. Resamples spread by (n - 1) / n less."""
-    return float(draws.std(ddof=1) * (dialogues / (dialogues - 1)) ** 0.5) if len(draws) > 1 else None
+    return float(draws.std(ddof=1) * (clusters / (clusters - 1)) ** 0.5) if len(draws) > 1 else None
 
 
 def bootstrap_p(differences: Matrix, difference: float) -> float:
@@ -95,9 +96,9 @@ def bootstrap_p(differences: Matrix, difference: float) -> float:
 
 
 def permutation_test(a: Matrix, b: Matrix, summarise: Summarise, seed: int) -> list[float | None]:
-    """Two-sided p of each metric's difference, where each dialogue's two systems are exchangeable (Noreen 1989).
+    """Two-sided p of each metric's difference, where each cluster's two systems are exchangeable (Noreen 1989).
 
-    Exact where there are at most `PERMUTATIONS` ways to swap whole dialogues, else over that many random ones. None
+    Exact where there are at most `PERMUTATIONS` ways to swap whole clusters, else over that many random ones. None
     where a metric has no value.
     """
     import numpy as np
@@ -116,24 +117,29 @@ def permutation_test(a: Matrix, b: Matrix, summarise: Summarise, seed: int) -> l
     return [None if np.isnan(value) else float(own) for value, own in zip(seen, p, strict=True)]
 
 
-def _is_exact(dialogues: int) -> bool:
-    return 1 << dialogues <= PERMUTATIONS
+def _is_exact(clusters: int) -> bool:
+    return 1 << clusters <= PERMUTATIONS
 
 
-def _swaps(dialogues: int, seed: int) -> "Iterator[NDArray[np.float64]]":
-    """Rows of 0 and 1: which dialogues change sides; all of them where they are few."""
+def smallest_p(clusters: int) -> float:
+    """The smallest p of the permutation test over so many clusters: a swap and its mirror image look alike."""
+    return 2 / 2**clusters if _is_exact(clusters) else 1 / (PERMUTATIONS + 1)
+
+
+def _swaps(clusters: int, seed: int) -> "Iterator[NDArray[np.float64]]":
+    """Rows of 0 and 1: which clusters change sides; all of them where they are few."""
     import numpy as np
 
-    if _is_exact(dialogues):
-        yield ((np.arange(1 << dialogues)[:, None] >> np.arange(dialogues)) & 1).astype(np.float64)
+    if _is_exact(clusters):
+        yield ((np.arange(1 << clusters)[:, None] >> np.arange(clusters)) & 1).astype(np.float64)
         return
     generator = np.random.default_rng(seed)
     for _ in range(PERMUTATIONS // _CHUNK):
-        yield generator.integers(0, 2, size=(_CHUNK, dialogues)).astype(np.float64)
+        yield generator.integers(0, 2, size=(_CHUNK, clusters)).astype(np.float64)
 
 
 def _wins(a: Matrix, b: Matrix) -> list[float | None]:
-    """Share of dialogues with the higher value in `b`, ties half; dialogues without a value are left out."""
+    """Share of clusters with the higher value in `b`, ties half; clusters without a value are left out."""
     import numpy as np
 
     found: list[float | None] = []
@@ -154,9 +160,9 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable(error: float, dialogues: int, significance: float = SIGNIFICANCE, power: float = POWER) -> float:
+def detectable(error: float, clusters: int, significance: float = SIGNIFICANCE, power: float = POWER) -> float:
     """The smallest true difference that a two-sided test finds with that power, from a difference's standard error.
 
-    (t of 1 - significance/2 plus t of power) times the error (Bloom 1995); 2.8 errors where dialogues are many.
+    (t of 1 - significance/2 plus t of power) times the error (Bloom 1995); 2.8 errors where clusters are many.
     """
-    return (student(1 - significance / 2, dialogues) + student(power, dialogues)) * error
+    return (student(1 - significance / 2, clusters) + student(power, clusters)) * error

@@ -9,13 +9,7 @@ from cscbench.content.cards import full_path, resolve_card
 from cscbench.content.hashes import digest
 from cscbench.models.weights import identify
 from cscbench.scoring.bootstrap import Resampling
-from cscbench.values.asking import ModelCard
-from cscbench.values.condition import Condition
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import JudgingRecord
-from cscbench.values.strategies import StrategySet
+from cscbench.values import Condition, Frozen, JudgingRecord, Language, ModelCard, StrategySet, UserError
 
 NO_ENCODER = "none"
 # The scorer of what judges gave.
@@ -93,7 +87,7 @@ def plan_scoring(
         condition=protocol.condition,
         strategies=task.strategies,
         encoder=encoder_card(encoder) if encoder and "bertscore" in scorers else None,
-        resampling=Resampling(),
+        resampling=Resampling(unit="cluster" if record.data.clusters else "dialogue"),
         base_signature=(
             f"task:{task.name}|data:{files}|lang:{'+'.join(task.languages)}|limit:{protocol.limit or 'all'}|"
             f"ctx:{protocol.context}|cond:{protocol.condition}|prompts:{prompts}|"

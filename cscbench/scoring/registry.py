@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from cscbench.content import plugins
-from cscbench.scoring.scorer import Scorer, ScorerSetting
-from cscbench.values.errors import UserError
+from cscbench.scoring.scorer import Reducer, Scorer, ScorerSetting
+from cscbench.values import UserError
 
 ScorerFactory = Callable[[ScorerSetting], Scorer]
 
@@ -34,7 +34,25 @@ def find_scorer(name: str) -> ScorerFactory:
         from cscbench.scoring.scorers.evaluate_library import EvaluateScorer
 
         return partial(EvaluateScorer, name.removeprefix(EVALUATE))
-    found: ScorerFactory = plugins.find("scorer", name, _BUILT_IN)
-    if not callable(found):
-        raise UserError(f"scorer {name!r}: its entry point names a {type(found).__name__}, not a factory of scorers")
-    return found
+    factory: ScorerFactory = plugins.find("scorer", name, _BUILT_IN)
+    if not callable(factory):
+        raise UserError(f"scorer {name!r}: its entry point names a {type(factory).__name__}, not a factory of scorers")
+    return factory
+
+
+def find_reducer(name: str, setting: ScorerSetting, columns: tuple[str, ...]) -> Reducer:
+    """What reduces a scorer's stored statistics, whose columns are given: no encoder, no weights, no network.
+
+    A factory whose scorers need those to be made has an attribute `reducer`, which takes the setting and the columns;
+    any other factory's scorers reduce what they measure.
+
+    Raises:
+        UserError: there is no such scorer, or it cannot be made here.
+    """
+    if name.startswith(EVALUATE):
+        from cscbench.scoring.scorers.evaluate_library import EvaluateMeans
+
+        return EvaluateMeans(name.removeprefix(EVALUATE), columns)
+    factory = find_scorer(name)
+    make: Callable[[ScorerSetting, tuple[str, ...]], Reducer] | None = getattr(factory, "reducer", None)
+    return make(setting, columns) if make is not None else factory(setting)

@@ -5,25 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cscbench.scoring.bootstrap import (
-    Matrix,
-    Resampling,
-    dialogue_numbers,
-    percentile_interval,
-    resample_weights,
-    sum_by_dialogue,
-)
+from cscbench.scoring.bootstrap import Matrix, Resampling, cluster_numbers, sum_by_cluster
+from cscbench.scoring.metric_sums import estimates
 from cscbench.scoring.plan import ScoringPlan
 from cscbench.scoring.registry import find_scorer
-from cscbench.scoring.scorer import OF_STRATEGIES, Scorer, ScorerSetting
+from cscbench.scoring.scorer import OF_STRATEGIES, Scorer, ScorerSetting, can_measure
 from cscbench.scoring.scorers.stars import StarsScorer
-from cscbench.values.condition import Condition, Form
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import Rating
-from cscbench.values.metrics import Estimate, Metric
-from cscbench.values.strategies import StrategySet, stage_of
-from cscbench.values.transcript import Pair
+from cscbench.values import Estimate, Form, Frozen, Metric, Pair, Rating, StrategySet, UserError, cluster_of, stage_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,15 +35,13 @@ class Scored(Frozen, frozen=True):
 
 
 def build_scorers(plan: ScoringPlan) -> tuple[tuple[str, Scorer], ...]:
-    """The plan's scorers, ready. Strategies are not scored where the reference strategy was given.
+    """The plan's scorers, ready. Strategies are not scored where the model chooses none.
 
     Raises:
         UserError: an unknown scorer, a missing package, an encoder that is not there, or two metrics of one name.
     """
     setting = ScorerSetting(plan.languages, plan.condition, plan.strategies, plan.encoder, plan.judging)
-    names = [
-        name for name in plan.scorers if name not in OF_STRATEGIES or plan.condition is not Condition.GOLD_STRATEGY
-    ]
+    names = [name for name in plan.scorers if name not in OF_STRATEGIES or plan.condition.predicts_strategy]
     built = tuple((name, find_scorer(name)(setting)) for name in names)
     owners: dict[str, str] = {}
     for name, scorer in built:
@@ -80,54 +66,61 @@ def score(pairs: Sequence[Pair], scorers: Sequence[tuple[str, Scorer]], plan: Sc
     A failed reply is no pair: it is counted in the results and never scored.
     """
     answered = [pair for pair in pairs if pair.form is not Form.FAILED]
-    measured = tuple(Measured(name, scorer, scorer.measure(answered)) for name, scorer in scorers)
+    measured = tuple(Measured(name, scorer, _rows(scorer, answered)) for name, scorer in scorers)
     reducer = _Reducer(answered, measured, plan.resampling)
     metrics = tuple(
         Metric(
             name=spec.name,
-            value=found.value,
-            low=found.low,
-            high=found.high,
-            n=len(answered),
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            n=n,
             signature=f"{spec.signature}|{plan.base_signature}|{plan.resampling.signature()}",
             higher_is_better=spec.higher_is_better,
         )
-        for spec, found in zip(reducer.specs, reducer.reduce(None), strict=True)
-        if found is not None
+        for spec, n, estimate in zip(reducer.specs, reducer.turns, reducer.reduce(None), strict=True)
+        if estimate is not None
     )
-    return Scored(metrics, _tables(answered, reducer, measured, plan), measured)
+    return Scored(metrics, _tables(answered, reducer, plan), measured)
+
+
+def _rows(scorer: Scorer, pairs: Sequence[Pair]) -> Matrix:
+    """(turns, columns) statistics; NaN for turns that lack what the scorer needs: there was nothing to measure."""
+    import numpy as np
+
+    measurable = np.array([can_measure(scorer, pair) for pair in pairs], dtype=bool)
+    rows = np.full((len(pairs), len(scorer.columns)), np.nan)
+    rows[measurable] = scorer.measure([pair for pair, can in zip(pairs, measurable, strict=True) if can])
+    return rows
 
 
 class _Reducer:
-    """Reduces any subset of turns; all subsets share the same resamples of dialogues."""
+    """Reduces any subset of turns; all subsets share the same resamples of clusters."""
 
-    def __init__(self, pairs: Sequence[Pair], measured: Sequence[Measured], how: Resampling) -> None:
-        self._measured = measured
-        self._numbers = dialogue_numbers([pair.dialogue for pair in pairs])
+    def __init__(self, pairs: Sequence[Pair], measured: Sequence[Measured], resampling: Resampling) -> None:
+        import numpy as np
+
+        self._measured, self._resampling = measured, resampling
+        self._numbers = cluster_numbers([cluster_of(pair) for pair in pairs])
         self._count = int(self._numbers.max()) + 1 if len(pairs) else 0
-        self._weights = resample_weights(self._count, how) if self._count else None
-        self.specs = [spec for one in measured for spec in one.scorer.metrics]
+        self._known = [~np.isnan(part.rows).any(axis=1) for part in measured]
+        self.specs = [spec for part in measured for spec in part.scorer.metrics]
+        self.turns = [
+            int(known.sum()) for part, known in zip(measured, self._known, strict=True) for _ in part.scorer.metrics
+        ]
 
     def reduce(self, chosen: "NDArray[np.bool_] | None") -> list[Estimate | None]:
         """Value and interval of each metric over the chosen turns (None: all); None for a metric without a value."""
         import numpy as np
 
-        found: list[Estimate | None] = []
-        for one in self._measured:
-            rows = one.rows if chosen is None else one.rows * chosen[:, None]
-            sums = sum_by_dialogue(rows, self._numbers, self._count)
-            values = one.scorer.summarise(sums.sum(axis=0, keepdims=True))[0]
-            # One dialogue alone says nothing about others: no interval.
-            relevant = self._count if chosen is None else len(np.unique(self._numbers[chosen]))
-            if self._weights is None or relevant < 2:
-                intervals: list[tuple[float, float] | None] = [None] * len(values)
-            else:
-                intervals = percentile_interval(one.scorer.summarise(self._weights @ sums), relevant)
-            for value, interval in zip(values, intervals, strict=True):
-                low, high = interval or (None, None)
-                known = not np.isnan(value)
-                found.append(Estimate(float(value), low, high) if known else None)
-        return found
+        values: list[Estimate | None] = []
+        for part, known in zip(self._measured, self._known, strict=True):
+            counted = np.flatnonzero(known if chosen is None else known & chosen)
+            numbers = self._numbers[counted]
+            sums = sum_by_cluster(part.rows[counted], numbers, self._count)
+            clusters = len(np.unique(numbers))
+            values += estimates(sums, part.scorer.summarise, self._resampling, clusters)
+        return values
 
 
 def _group(
@@ -144,9 +137,7 @@ def _group(
     }
 
 
-def _tables(
-    pairs: Sequence[Pair], reducer: _Reducer, measured: Sequence[Measured], plan: ScoringPlan
-) -> dict[str, Any]:
+def _tables(pairs: Sequence[Pair], reducer: _Reducer, plan: ScoringPlan) -> dict[str, Any]:
     if not pairs:
         return {}
     stages = stage_of(plan.strategies)
@@ -163,15 +154,22 @@ def _tables(
     tables: dict[str, Any] = {
         "by_language": groups("language", [language.value for language in plan.languages], lambda p: p.language.value),
         "by_strategy": groups("strategy", list(stages), lambda p: p.reference_strategy),
-        "by_stage": groups("stage", [s.code for s in plan.strategies.stages], lambda p: stages[p.reference_strategy]),
+        "by_stage": groups(
+            "stage", [s.code for s in plan.strategies.stages], lambda p: stages.get(p.reference_strategy, "")
+        ),
         "by_topic": groups("topic", topics, lambda p: p.topic),
     }
-    if plan.condition is not Condition.GOLD_STRATEGY:
-        tables["given_strategy"] = groups(
-            "strategy_was", ["right", "wrong"], lambda p: "right" if p.strategy == p.reference_strategy else "wrong"
-        )
+    if plan.condition.predicts_strategy:
+        tables["given_strategy"] = groups("strategy_was", ["right", "wrong"], _strategy_was)
         tables["confusion"] = _confusion(pairs, plan.strategies)
     return tables
+
+
+def _strategy_was(pair: Pair) -> str:
+    """Empty where no label says what is right."""
+    if not pair.reference_strategy:
+        return ""
+    return "right" if pair.strategy == pair.reference_strategy else "wrong"
 
 
 def _confusion(pairs: Sequence[Pair], strategies: StrategySet) -> dict[str, Any]:
@@ -180,6 +178,8 @@ def _confusion(pairs: Sequence[Pair], strategies: StrategySet) -> dict[str, Any]
     columns = [*codes, "unparsed"]
     counts = [[0] * len(columns) for _ in codes]
     for pair in pairs:
+        if not pair.reference_strategy:
+            continue
         column = columns.index(pair.strategy) if pair.strategy is not None else len(codes)
         counts[codes.index(pair.reference_strategy)][column] += 1
     per_label = []

@@ -1,19 +1,23 @@
-"""Scorers: pairs to rows of sufficient statistics, and sums of rows to values.
+"""What a scorer is: pairs to rows of sufficient statistics, and sums of rows to values.
 
-Statistics are summed over dialogues between the two, so every metric gets the same interval and shards add up exactly.
+Statistics are summed over clusters of dialogues between the two, so every metric gets the same interval and shards add
+up exactly.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.values.asking import ModelCard
-from cscbench.values.condition import Condition
-from cscbench.values.dialogue import Language
-from cscbench.values.frozen import Frozen
-from cscbench.values.judging import JudgingRecord, Rating
-from cscbench.values.strategies import StrategySet
-from cscbench.values.transcript import Pair
+from cscbench.values import Condition, Frozen, JudgingRecord, Language, ModelCard, Pair, Rating, StrategySet
+
+
+class Need(StrEnum):
+    """What a scorer must know of a turn beside the reply; no task has facts yet."""
+
+    REFERENCE = "reference"
+    LABEL = "label"
+    FACTS = "facts"
 
 
 class MetricSpec(Frozen, frozen=True):
@@ -24,18 +28,26 @@ class MetricSpec(Frozen, frozen=True):
     higher_is_better: bool = True
 
 
-class Scorer(Protocol):
-    """Measures turns. `metrics` name the columns of `summarise`, `columns` those of `measure`."""
+class Reducer(Protocol):
+    """Makes values of statistics. `metrics` name the columns of `summarise`, `columns` those of the statistics."""
 
     metrics: tuple[MetricSpec, ...]
     columns: tuple[str, ...]
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
-        """(turns, columns) sufficient statistics, one row a pair; they may be summed over any set of turns."""
-        ...
-
     def summarise(self, sums: Matrix) -> Matrix:
         """(n, columns) sums to (n, metrics) values; NaN where a sum holds no turn."""
+        ...
+
+
+class Scorer(Reducer, Protocol):
+    """Measures turns, and reduces what it measured.
+
+    Its attribute `needs`, a tuple of `Need`, says what a turn must have for it to measure anything; without the
+    attribute that is a reference. Turns that lack it are left out, and count for nothing.
+    """
+
+    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+        """(turns, columns) sufficient statistics, one row a pair; they may be summed over any set of turns."""
         ...
 
 
@@ -50,8 +62,15 @@ class ScorerSetting(Frozen, frozen=True):
     ratings: tuple[Rating, ...] = ()
 
 
-# They have nothing to say where the reference strategy was given.
+# They have nothing to say where the model chose no strategy.
 OF_STRATEGIES = ("strategy", "transitions")
+
+
+def can_measure(scorer: Scorer, pair: Pair) -> bool:
+    """Whether a turn has what a scorer needs."""
+    needs: tuple[Need, ...] = getattr(scorer, "needs", (Need.REFERENCE,))
+    has = {Need.REFERENCE: bool(pair.reference), Need.LABEL: bool(pair.reference_strategy)}
+    return all(has.get(need, False) for need in needs)
 
 
 def ratio(numerator: Matrix, denominator: Matrix) -> Matrix:

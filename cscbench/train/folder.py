@@ -20,9 +20,8 @@ from cscbench.asking.record import DataRecord, Environment, ModelRecord
 from cscbench.asking.store import read_value, write_atomic, write_json
 from cscbench.content.hashes import digest, file_sha256
 from cscbench.models.lora import CONFIG, WEIGHTS
-from cscbench.train.sequences import Counts, LeftOut
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.train.sequences import LeftOut, SequenceCounts
+from cscbench.values import Frozen, UserError
 
 log = logging.getLogger("cscbench")
 
@@ -64,8 +63,8 @@ class TrainingRecord(Frozen, frozen=True):
     facts: dict[str, str]
     data: DataRecord
     held_out_dialogues: tuple[str, ...]
-    train: Counts
-    held_out: Counts
+    train: SequenceCounts
+    held_out: SequenceCounts
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     losses: tuple[EpochLoss, ...]

@@ -1,8 +1,6 @@
 """What a training is told: the recipe that shapes the weights, and what else the command line gives."""
 
-from cscbench.values.condition import Condition
-from cscbench.values.dialogue import Language
-from cscbench.values.frozen import Frozen
+from cscbench.values import Condition, Frozen, Language
 
 # A RoleCS dialogue has at most 50 turns of some 50 characters: it fits, with the system message.
 MOST_TOKENS = 4096

@@ -11,16 +11,13 @@ from cscbench import __version__
 from cscbench.content.cards import resolve_card
 from cscbench.content.csconv import load_csconv
 from cscbench.content.extras import versions
-from cscbench.content.hashes import digest
+from cscbench.content.hashes import digest, plain_dialogues
 from cscbench.content.prompts import NamedPrompt
 from cscbench.content.tasks import Task, TaskData, find_task, task_data
 from cscbench.models.backend import find_adapter
 from cscbench.models.hf import HF, options
 from cscbench.train.options import Recipe, TrainOptions
-from cscbench.values.asking import ModelCard
-from cscbench.values.dialogue import Dialogue, Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Dialogue, Frozen, Language, ModelCard, UserError
 
 PACKAGES = (*HF.packages, "accelerate")
 
@@ -116,7 +113,7 @@ def identity(plan: TrainPlan) -> dict[str, Any]:
         "packages": versions(PACKAGES),
         "prompts": {prompt.name: prompt.sha256 for prompt in plan.prompts.values()},
         "condition": plan.options.condition.value,
-        "train": digest(msgspec.to_builtins(plan.train)),
-        "held_out": digest(msgspec.to_builtins(plan.held_out)),
+        "train": digest(plain_dialogues(plan.train)),
+        "held_out": digest(plain_dialogues(plan.held_out)),
         "recipe": msgspec.to_builtins(plan.options.recipe),
     }

@@ -11,9 +11,7 @@ from contextlib import suppress
 from cscbench.asking.plays import play_gold
 from cscbench.content.prompts import NamedPrompt
 from cscbench.models.chat import Chat, EncodedAnswer, SeamError, WindowError
-from cscbench.values.asking import Message
-from cscbench.values.dialogue import Dialogue, Language
-from cscbench.values.frozen import Frozen
+from cscbench.values import Dialogue, Frozen, Language, Message
 
 
 class Example(Frozen, frozen=True):
@@ -31,7 +29,7 @@ class LeftOut(Frozen, frozen=True):
     reason: str
 
 
-class Counts(Frozen, frozen=True):
+class SequenceCounts(Frozen, frozen=True):
     """What dialogues came to. `split` counts those that needed more than one sequence."""
 
     dialogues: int
@@ -47,7 +45,7 @@ class Material(Frozen, frozen=True):
     """The training sequences of some dialogues, in their order."""
 
     examples: tuple[Example, ...]
-    counts: Counts
+    counts: SequenceCounts
     left_out: tuple[LeftOut, ...]
 
 
@@ -70,7 +68,7 @@ def material(
         done()
     examples = tuple(example for one in encoded for example in one.examples)
     left_out = tuple(left for one in encoded for left in one.left_out)
-    counts = Counts(
+    counts = SequenceCounts(
         dialogues=len(dialogues),
         split=sum(1 for one in encoded if len(one.examples) > 1),
         sequences=len(examples),

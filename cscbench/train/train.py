@@ -22,8 +22,7 @@ from cscbench.train.folder import SCHEMA, EpochLoss, TrainingRecord
 from cscbench.train.options import MOST_TOKENS
 from cscbench.train.plan import PACKAGES, TrainPlan, identity
 from cscbench.train.sequences import Material, material
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, UserError
 
 log = logging.getLogger("cscbench")
 

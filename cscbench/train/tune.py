@@ -22,7 +22,7 @@ from cscbench.train import folder
 from cscbench.train.folder import EpochLoss
 from cscbench.train.options import ALL_LINEAR, Recipe, TrainOptions
 from cscbench.train.sequences import Example
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 log = logging.getLogger("cscbench")
 

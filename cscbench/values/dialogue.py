@@ -20,7 +20,7 @@ class Speaker(StrEnum):
 
 
 class Turn(Frozen, frozen=True):
-    """One utterance. `strategy` is a code of the task's `StrategySet`, and None on customer turns."""
+    """One utterance. `strategy` is a code of the task's `StrategySet`, None on customer turns and without a label."""
 
     speaker: Speaker
     text: str
@@ -28,10 +28,15 @@ class Turn(Frozen, frozen=True):
 
 
 class Dialogue(Frozen, frozen=True):
-    """One conversation, in order. `source` and `topic` are the data's own words, or empty."""
+    """One conversation, in order. `source` and `topic` are the data's own words, or empty.
+
+    Dialogues of one `cluster` are not independent of each other (rewordings of one question, repeats of one case):
+    evidence counts clusters. Empty: the dialogue is a cluster by itself.
+    """
 
     id: str
     turns: tuple[Turn, ...]
     language: Language
     topic: str = ""
     source: str = ""
+    cluster: str = ""

@@ -21,7 +21,7 @@ class Level(StrEnum):
     DIALOGUE = "dialogue"
 
 
-class Line(Frozen, frozen=True):
+class TranscriptLine(Frozen, frozen=True):
     """One line of a conversation as a judge reads it: who speaks, in the rubric's words, and what."""
 
     speaker: str
@@ -37,7 +37,7 @@ class Item(Frozen, frozen=True):
     dialogue: str
     turn: int
     language: Language
-    lines: tuple[Line, ...]
+    lines: tuple[TranscriptLine, ...]
     reply: str | None
 
 

@@ -1,23 +1,36 @@
-"""What a model made of supporter turns, alone and beside the reference."""
+"""What was said: a dialogue as a model played it, and each of its turns beside the reference."""
 
+from cscbench.values.asking import SUPPORTER
 from cscbench.values.condition import Form
 from cscbench.values.dialogue import Language
 from cscbench.values.frozen import Frozen
 
 
-class Prediction(Frozen, frozen=True):
-    """What a model made of one supporter turn. `strategy` is None where none could be read."""
+class SpokenTurn(Frozen, frozen=True):
+    """What a model made of one turn. `strategy` is None where none could be read; `role` says whose turn it is."""
 
-    dialogue: str
     turn: int
     strategy: str | None
     text: str
     form: Form
     error: str = ""
+    role: str = SUPPORTER
+
+
+class Transcript(Frozen, frozen=True):
+    """What a play returns: turns of one dialogue, in order. A reference is no part of it."""
+
+    dialogue: str
+    language: Language
+    turns: tuple[SpokenTurn, ...]
 
 
 class Pair(Frozen, frozen=True):
-    """A prediction beside its reference: the row that scorers read, and a row of predictions.parquet."""
+    """A spoken turn beside its reference: the row that scorers read, and a row of predictions.parquet.
+
+    `reference` is empty where nobody has said what to say, `reference_strategy` where the reference has no label.
+    `cluster` is empty in files that are older than clusters: see `cluster_of`.
+    """
 
     dialogue: str
     turn: int
@@ -29,3 +42,9 @@ class Pair(Frozen, frozen=True):
     text: str
     form: Form
     error: str = ""
+    cluster: str = ""
+
+
+def cluster_of(pair: Pair) -> str:
+    """What the turn's evidence counts for: the cluster of its dialogue, by default the dialogue itself."""
+    return pair.cluster or pair.dialogue

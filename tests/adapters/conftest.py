@@ -9,8 +9,7 @@ import pytest
 
 from cscbench.models.backend import Adapter, LoadedAdapter, Setting
 from cscbench.models.hf import HF
-from cscbench.values.asking import ChatRole, Message, ModelCard, Reply, Request, Sampling
-from cscbench.values.condition import Step
+from cscbench.values import ChatRole, Message, ModelCard, Reply, Request, Sampling, Step
 
 CHATML = (
     "{% for m in messages %}{{ '<s> ' + m['role'] + ' ' + m['content'] + ' <end> ' }}{% endfor %}"

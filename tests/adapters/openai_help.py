@@ -6,7 +6,7 @@ from typing import Any
 
 from cscbench.models.backend import LoadedAdapter, Setting
 from cscbench.models.openai import OPENAI
-from cscbench.values.asking import ModelCard, Reply, Request, Sampling
+from cscbench.values import ModelCard, Reply, Request, Sampling
 
 
 def server_card(url: str, lora: str = "", weights: str = "", **options: Any) -> ModelCard:

@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from cscbench.asking.plays import Protocol, play
 from cscbench.content.tasks import find_task
 from cscbench.models.backend import Setting, find_adapter
-from cscbench.values.asking import ModelCard, Sampling
-from cscbench.values.condition import Condition, Context
-from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
-from cscbench.values.errors import UserError
+from cscbench.values import Condition, Context, Dialogue, Language, ModelCard, Sampling, Speaker, Turn, UserError
 
 ZH, EN = Language.ZH, Language.EN
 

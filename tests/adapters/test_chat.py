@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cscbench.models.chat import Chat, WindowError
-from cscbench.values.asking import ChatRole, Message
+from cscbench.values import ChatRole, Message
 
 WORDS = ["sys", "x", "y", "user", "assistant", "system", "Customer:", "Supporter:", "<end>", "<eos>"]
 SYSTEM, USER, ASSISTANT = ChatRole

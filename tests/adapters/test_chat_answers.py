@@ -3,7 +3,7 @@
 import pytest
 
 from cscbench.models.chat import Chat, SeamError, WindowError
-from cscbench.values.asking import ChatRole, Message
+from cscbench.values import ChatRole, Message
 
 SYSTEM, USER, ASSISTANT = ChatRole
 WORDS = ["sys", "x", "y", "user", "assistant", "system", "Customer:", "Supporter:", "<end>", "<eos>", "<think>"]

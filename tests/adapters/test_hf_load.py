@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cscbench.models.backend import find_adapter
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 RUN = ("run", "--task", "csconv_sample", "--limit", "1", "--encoder", "none")
 NO_NETWORK = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}
@@ -257,7 +257,7 @@ class TestGguf:
 
 SHOUT = """\
 from cscbench.models.backend import AdapterKind, LoadedAdapter
-from cscbench.values.asking import Reply
+from cscbench.values import Reply
 
 class Shout:
     async def generate(self, request):

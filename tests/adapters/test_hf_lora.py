@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from cscbench.content.hashes import folder_sha256
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 TRAIN = "Supporter: Thank you for waiting, your refund is on its way. 您的退款已经在路上了。"
 

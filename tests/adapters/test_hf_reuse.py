@@ -16,8 +16,7 @@ from cscbench.models.chat import Chat
 from cscbench.models.hf import HF
 from cscbench.models.hf.cache import PrefixCache, Snapshot, read_first
 from cscbench.models.hf.size import sizes, state_bytes
-from cscbench.values.asking import ModelCard, Sampling
-from cscbench.values.condition import Condition, Context
+from cscbench.values import Condition, Context, ModelCard, Sampling
 
 LIMIT = 1 << 30
 

@@ -10,9 +10,7 @@ from cscbench.models.backend import Setting
 from cscbench.models.openai import OPENAI, OpenAiOptions, options
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare, run_record
-from cscbench.values.asking import ModelCard
-from cscbench.values.condition import Condition
-from cscbench.values.errors import UserError
+from cscbench.values import Condition, ModelCard, UserError
 
 SECRET = "sk-proj-4711-secret"
 

@@ -12,7 +12,7 @@ import pytest
 from openai_help import ask, leave, loaded, server_card
 
 from cscbench.runs import results
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 KEY = "sk-llama-do-not-tell"
 

@@ -6,7 +6,7 @@ import pytest
 from fault_server import Call, Does, FaultServer, completion, error
 from openai_help import ask, leave, loaded, server_card
 
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 MODELS = ({"id": "echo"}, {"id": "tuned"})
 

@@ -16,8 +16,7 @@ from cscbench.asking.plays import Protocol, play
 from cscbench.runs import results
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare
-from cscbench.values.asking import Reply
-from cscbench.values.condition import Context
+from cscbench.values import Context, Reply
 
 KEY = "sk-do-not-tell-4711"
 

@@ -7,7 +7,7 @@ import pytest
 
 from cscbench.models.openai import OpenAiOptions
 from cscbench.models.openai.wire import Asking, Completion, body, reply_of, split_reasoning
-from cscbench.values.asking import ChatRole, Message, Sampling
+from cscbench.values import ChatRole, Message, Sampling
 
 MESSAGES = (Message(ChatRole.SYSTEM, "Be kind."), Message(ChatRole.USER, "您好"))
 

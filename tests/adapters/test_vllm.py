@@ -14,10 +14,7 @@ from cscbench.content.prompts import answer_message, strategy_choices
 from cscbench.content.tasks import find_task
 from cscbench.models.vllm import VLLM, options
 from cscbench.models.vllm.guide import Guide, guides
-from cscbench.values.asking import ModelCard
-from cscbench.values.condition import Condition, Step
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
+from cscbench.values import Condition, Language, ModelCard, Step, UserError
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")

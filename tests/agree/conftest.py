@@ -15,8 +15,8 @@ PLUGIN = """
 import os
 from cscbench.models.backend import AdapterKind, LoadedAdapter
 from cscbench.content.cards import read_options
-from cscbench.values.asking import Reply
-from cscbench.values.frozen import Frozen
+from cscbench.values import Reply
+from cscbench.values import Frozen
 
 class Options(Frozen, frozen=True):
     since: int = 99
@@ -80,7 +80,7 @@ def played(workplace: Path) -> Callable[..., Path]:
                 patch.syspath_prepend(workplace)
                 patch.setenv("DTYPE", dtype)
                 chosen = RunOptions(model=model, encoder="none", out=str(workplace / f"out{len(made)}"), **options)
-                made[key] = run(prepare(chosen))[0]
+                made[key] = run(prepare(chosen)).folder
         return made[key]
 
     return play

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.comparing.agree.sides import common, read_side
+from cscbench.comparing.agree.common_turns import common
+from cscbench.runs.finished import load
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare
 from cscbench.runs.run import run
-from cscbench.values.condition import Context
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
+from cscbench.values import Context, Language, UserError
 
 BOTH = {"limit": 6}
 
@@ -171,9 +170,9 @@ def test_runs_without_a_common_turn_are_refused_with_what_they_are(cscbench, pla
     unscored = Path(shutil.copytree(chinese, tmp_path / "b"))
     (unscored / "results.json").unlink()
     with pytest.raises(UserError, match="no request in common"):
-        common(read_side(english), read_side(unscored))
+        common(load(english), load(unscored))
     with pytest.raises(UserError, match=r"run\.json: no such file"):
-        read_side(tmp_path / "none")
+        load(tmp_path / "none")
 
 
 @pytest.mark.parametrize("name", ["run.json", "results.json", "predictions.parquet", "scores.parquet"])
@@ -181,13 +180,13 @@ def test_a_damaged_file_of_a_run_is_named(played, tmp_path, name):
     spoiled = Path(shutil.copytree(played("parrot", limit=3), tmp_path / "run"))
     (spoiled / name).write_bytes(b"{}")
     with pytest.raises(UserError, match=name):
-        read_side(spoiled)
+        load(spoiled).read_all()
     (spoiled / name).unlink()
     if name == "results.json":
-        assert read_side(spoiled).results is None
+        assert load(spoiled).results is None
     else:
         with pytest.raises(UserError, match=name):
-            read_side(spoiled)
+            load(spoiled).read_all()
 
 
 def test_a_file_of_other_words_under_the_same_names_is_not_taken_for_the_same_turns(cscbench, played, tmp_path):
@@ -211,7 +210,7 @@ def test_a_real_model_agrees_with_itself_in_other_batches_and_not_under_another_
     card = tmp_path / "model_cards/tiny.md"
     card.write_text(card.read_text().replace("variants:\n", "variants:\n  alone:\n    options: {batch_size: 1}\n"))
     shared = {"limit": 1, "encoder": "none"}
-    three, alone = (run(prepare(RunOptions(model=model, **shared)))[0] for model in ("tiny", "tiny+alone"))
+    three, alone = (run(prepare(RunOptions(model=model, **shared))).folder for model in ("tiny", "tiny+alone"))
     found, said = agreed(cscbench, tmp_path, three, alone, "--tokenizer", tiny_model)
     assert fact(found, "option batch_size") == ("3", "1", False)
     assert fact(found, "chat template")[2] is True
@@ -219,7 +218,7 @@ def test_a_real_model_agrees_with_itself_in_other_batches_and_not_under_another_
     assert f"counted in tokens of {tiny_model.name}" in said
     everything = group(found, "all")
     assert everything["identical"] == everything["requests"] >= 10
-    one, other = (run(prepare(RunOptions(model="tiny+sampled", seed=seed, **shared)))[0] for seed in (0, 1))
+    one, other = (run(prepare(RunOptions(model="tiny+sampled", seed=seed, **shared))).folder for seed in (0, 1))
     found, said = agreed(cscbench, tmp_path, one, other, "--tokenizer", tiny_model)
     everything = group(found, "all")
     assert everything["identical"] < everything["requests"] / 2

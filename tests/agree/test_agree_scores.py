@@ -11,12 +11,12 @@ from sacrebleu.metrics.bleu import BLEU
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
 from cscbench.comparing.agree.agree import agree
-from cscbench.comparing.agree.scores import differences, paired_sums, strategies
-from cscbench.comparing.agree.sides import common, read_side
+from cscbench.comparing.agree.common_turns import common
+from cscbench.comparing.agree.scores import differences, strategies
 from cscbench.comparing.agree.units import characters
+from cscbench.runs.finished import FinishedRun, load
 from cscbench.scoring.bootstrap import Resampling, cohen_kappa, expanded_tail, resample_weights
-from cscbench.values.condition import Condition
-from cscbench.values.dialogue import Language
+from cscbench.values import Condition, Language
 
 ENGLISH = {"language": Language.EN, "limit": 7}
 
@@ -24,7 +24,7 @@ ENGLISH = {"language": Language.EN, "limit": 7}
 @pytest.fixture(scope="module")
 def sides(played):
     """Two runs of seven English dialogues that differ much: three in four of B's replies are spoiled."""
-    return read_side(played("majority", **ENGLISH)), read_side(played("parrot+late", **ENGLISH))
+    return load(played("majority", **ENGLISH)), load(played("parrot+late", **ENGLISH))
 
 
 def slowly(pairs) -> dict[str, float]:
@@ -38,9 +38,9 @@ def test_a_difference_and_its_interval_equal_a_slow_bootstrap_that_copies_dialog
     a, b = sides
     how = Resampling(resamples=60, seed=2)
     both = common(a, b)
-    paired, left_out = paired_sums(a, b, both)
+    rows, left_out = differences(a, b, both, how)
     assert left_out == ()
-    found = {one.name: one for one in differences(a, b, paired, how)}
+    found = {one.name: one for one in rows}
     names = list(dict.fromkeys(dialogue for dialogue, _ in both.turns))
     drawn = []
     for counts in resample_weights(len(names), how):
@@ -122,7 +122,7 @@ def test_kappa_of_a_table_counted_by_hand():
 
 
 def test_one_dialogue_gives_differences_without_an_interval(played):
-    a, b = (read_side(played(model, language=Language.EN, limit=1)) for model in ("majority", "parrot"))
+    a, b = (load(played(model, language=Language.EN, limit=1)) for model in ("majority", "parrot"))
     found = agree(a, b, characters()).differences
     assert len(found) == 7
     assert {(one.low, one.high) for one in found} == {(None, None)}
@@ -130,23 +130,23 @@ def test_one_dialogue_gives_differences_without_an_interval(played):
 
 def test_where_one_run_was_given_the_strategies_only_words_are_compared(played):
     a, b = (
-        read_side(played("parrot", **ENGLISH)),
-        read_side(played("parrot", **ENGLISH, condition=Condition.GOLD_STRATEGY)),
+        load(played("parrot", **ENGLISH)),
+        load(played("parrot", **ENGLISH, condition=Condition.GOLD_STRATEGY)),
     )
     found = agree(a, b, characters())
     assert found.strategies is None
     assert {one.name for one in found.differences} == {"bleu_2", "bleu_4", "rouge_l", "rouge_l_ascii"}
-    assert any(note.startswith("strategy: ") and "given the strategies" in note for note in found.notes)
+    assert any(note.startswith("strategy: ") and "chose no strategies" in note for note in found.notes)
     # Their requests ask for other things under other names.
     assert found.scope.requests == 0
     assert found.scope.turns == len(a.pairs)
 
 
 def test_a_scorer_that_only_one_run_has_is_left_out_with_its_name(played):
-    a, b = read_side(played("parrot", **ENGLISH)), read_side(played("majority", **ENGLISH))
+    a, b = load(played("parrot", **ENGLISH)), load(played("majority", **ENGLISH))
     scoring = a.results.scoring
     fewer = msgspec.structs.replace(scoring, scorers=tuple(name for name in scoring.scorers if name != "bleu"))
-    without = msgspec.structs.replace(a, results=msgspec.structs.replace(a.results, scoring=fewer))
+    without = FinishedRun(a.folder, a.record, msgspec.structs.replace(a.results, scoring=fewer))
     found = agree(without, b, characters())
     assert "bleu_2" not in {one.name for one in found.differences}
-    assert any(note.startswith("bleu: ") and a.run.name in note for note in found.notes)
+    assert any(note.startswith("bleu: ") and a.name in note for note in found.notes)

@@ -1,17 +1,18 @@
 """Where texts part: cases counted by hand, and laws."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cscbench.asking.store import StoredReply
-from cscbench.comparing.agree.sides import Common, Side
+from cscbench.comparing.agree.common_turns import Common
 from cscbench.comparing.agree.texts import compare, first_difference, group, groups, partings
 from cscbench.comparing.agree.units import Unit, characters
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare, run_record
-from cscbench.values.asking import Reply
-from cscbench.values.dialogue import Language
+from cscbench.values import Language, Reply
 
 WORDS = Unit("words", lambda texts: [text.split() for text in texts])
 
@@ -36,7 +37,7 @@ def compared(run):
                 for request, text, key in zip(requests, texts, keys, strict=True)
             }
             # On disk replies stand as they came, which is no order.
-            sides.append(Side(run, dict(sorted(lines.items(), reverse=True)), None, None, None))
+            sides.append(SimpleNamespace(record=run, replies=dict(sorted(lines.items(), reverse=True))))
         languages = dict(zip(run.dialogues, (Language.ZH, Language.EN, Language.ZH), strict=True))
         both = Common((), tuple(sides[0].replies), 0, languages, 0)
         return compare(*sides, both, unit), both
@@ -131,7 +132,9 @@ def test_counts_of_a_group_add_up_and_are_symmetric(run, pairs, first):
     lefts = {f"{run.dialogues[0]}/{n}/joint": left for n, (left, _) in enumerate(pairs)}
     rights = {f"{run.dialogues[0]}/{n}/joint": right for n, (_, right) in enumerate(pairs)}
     a, b = (
-        Side(run, {name: StoredReply(name, "0-0", Reply(text)) for name, text in texts.items()}, None, None, None)
+        SimpleNamespace(
+            record=run, replies={name: StoredReply(name, "0-0", Reply(text)) for name, text in texts.items()}
+        )
         for texts in (lefts, rights)
     )
     both = Common((), tuple(lefts), 0, {}, 0)

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from cscbench.comparing.agree.units import characters, find_unit
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare, run_record
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 TEXTS = ["[Greeting] Hello, how can I help?", "您好，退款三天内到账。", ""]
 

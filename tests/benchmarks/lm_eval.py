@@ -36,8 +36,7 @@ from cscbench.models.weights import fetch
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import Plan, prepare
 from cscbench.runs.run import run
-from cscbench.values.dialogue import Language
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Language
 
 PINS = Path(__file__).parents[2] / "requirements" / "lm-eval.txt"
 BATCH_SIZES = (1, 4, 8, 16)

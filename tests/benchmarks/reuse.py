@@ -29,8 +29,7 @@ from cscbench.models.chat import Chat
 from cscbench.models.hf import HF, load
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import Plan, prepare
-from cscbench.values.asking import ModelCard, Reply, Sampling
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, ModelCard, Reply, Sampling
 
 HEAD = "| date | device | model | turns/s with reuse | without | ratio | peak memory |"
 

@@ -21,16 +21,13 @@ import numpy as np
 from cscbench.content.cards import resolve_card
 from cscbench.content.csconv import load_csconv
 from cscbench.demo_weights import locate
-from cscbench.scoring.bootstrap import Matrix, Resampling, dialogue_numbers, resample_weights, sum_by_dialogue
+from cscbench.scoring.bootstrap import Matrix, Resampling, cluster_numbers, resample_weights, sum_by_cluster
 from cscbench.scoring.scorer import Scorer, ScorerSetting
 from cscbench.scoring.scorers.bertscore import BertScorer
 from cscbench.scoring.scorers.bleu import TOKENIZERS, BleuScorer
 from cscbench.scoring.scorers.rouge import RougeScorer, characters
 from cscbench.scoring.scorers.strategy import StrategyScorer
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair
 
 TURNS, DIALOGUES, RESAMPLES = 25_810, 1_855, 1_000
 SAMPLE = Path(__file__).parents[2] / "tasks" / "csconv_sample" / "data" / "test.jsonl"
@@ -65,12 +62,12 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def ours(pairs: Sequence[Pair], resampling: Resampling, scorers: Sequence[Scorer]) -> dict[str, Matrix]:
     """Every resample's value of every metric, from texts: what a run does before it writes its intervals."""
-    numbers = dialogue_numbers([pair.dialogue for pair in pairs])
+    numbers = cluster_numbers([pair.dialogue for pair in pairs])
     count = int(numbers.max()) + 1
     weights = resample_weights(count, resampling)
     found: dict[str, Matrix] = {}
     for scorer in scorers:
-        values = scorer.summarise(weights @ sum_by_dialogue(scorer.measure(pairs), numbers, count))
+        values = scorer.summarise(weights @ sum_by_cluster(scorer.measure(pairs), numbers, count))
         found.update({spec.name: values[:, column] for column, spec in enumerate(scorer.metrics)})
     return found
 
@@ -82,7 +79,7 @@ def looped(
     from rouge_score.rouge_scorer import RougeScorer as Reference
 
     language = pairs[0].language
-    numbers = dialogue_numbers([pair.dialogue for pair in pairs])
+    numbers = cluster_numbers([pair.dialogue for pair in pairs])
     by_dialogue = [np.flatnonzero(numbers == number) for number in range(int(numbers.max()) + 1)]
     weights = resample_weights(len(by_dialogue), resampling)[:resamples].astype(int)
     rouge = Reference(["rougeL"], tokenizer=_Characters() if language is Language.ZH else None)

@@ -18,15 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from cscbench.comparing.agree.scores import scorers_of, side_sums
-from cscbench.comparing.agree.sides import read_side
 from cscbench.comparing.gate.decide import decide
-from cscbench.comparing.gate.evidence import Sums, paired_evidence
-from cscbench.comparing.gate.verdict import Kind, Outcome, Rule
+from cscbench.comparing.gate.evidence import paired_evidence
+from cscbench.comparing.gate.verdict import Outcome, Rule, RuleKind
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare
 from cscbench.runs.run import run
 from cscbench.scoring.bootstrap import IntervalMethod, Resampling, intervals, resample_weights, student
+from cscbench.scoring.metric_sums import MetricSums
 from cscbench.scoring.paired import SIGNIFICANCE, permutation_test, standard_error
 from cscbench.scoring.scorer import MetricSpec, ratio
 
@@ -76,20 +75,14 @@ def drawn_world() -> World:
 def real_worlds() -> Iterator[World]:
     """The metrics of a real run over its dialogues."""
     with tempfile.TemporaryDirectory() as place:
-        side = read_side(run(prepare(RunOptions(model="retrieval", encoder="none", out=place)))[0])
-    turns = tuple(side.pairs or {})
-    for name in scorers_of((side,)):
-        scorer, sums = side_sums(name, side, turns, "")
-        for number, spec in enumerate(scorer.metrics):
-            if spec.name in ("strategy_macro_f1", "bleu_2", "bleu_4", "rouge_l"):
+        finished = run(prepare(RunOptions(model="retrieval", encoder="none", out=place))).read_all()
+    for metric in (metric for scorer in finished.scorers for metric in finished.metric_sums(scorer)):
+        if metric.spec.name in ("strategy_macro_f1", "bleu_2", "bleu_4", "rouge_l"):
 
-                def summarise(own: Matrix, number: int = number, scorer: object = scorer) -> Matrix:
-                    return scorer.summarise(own)[:, number : number + 1]
+            def draw(rng: np.random.Generator, size: int, sums: Matrix = metric.cluster_sums) -> Matrix:
+                return sums[rng.integers(0, len(sums), size=size)]
 
-                def draw(rng: np.random.Generator, size: int, sums: Matrix = sums) -> Matrix:
-                    return sums[rng.integers(0, len(sums), size=size)]
-
-                yield World(f"{spec.name}, real", float(summarise(sums.sum(axis=0)[None])[0, 0]), draw, summarise)
+            yield World(f"{metric.spec.name}, real", metric.value(), draw, metric.summarise)
 
 
 def coverage(world: World, dialogues: int, method: IntervalMethod, simulations: int) -> float:
@@ -115,11 +108,11 @@ class Gated(NamedTuple):
 
 def gates(dialogues: int, margin: float, drop: float, simulations: int) -> Gated:
     """Gates over pairs of runs."""
-    rule = Rule(ACCURACY.name, Kind.MARGIN, margin, 95.0, 2)
+    rule = Rule(ACCURACY.name, RuleKind.MARGIN, margin, 95.0, 2)
     outcomes, promised = [], []
     for seed in range(simulations):
         old, new = two_systems(np.random.default_rng([2, dialogues, seed]), dialogues, drop)
-        both = (Sums(ACCURACY, sums, accuracy) for sums in (new, old))
+        both = (MetricSums("", ACCURACY, "", sums, accuracy) for sums in (new, old))
         evidence = paired_evidence(rule, *both, Resampling(seed=seed))
         outcomes.append(decide(rule, evidence))
         reach = evidence.error * student(rule.confidence / 100, dialogues)

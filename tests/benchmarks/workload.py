@@ -12,9 +12,7 @@ from cscbench.asking.plays import Play, Protocol, play
 from cscbench.asking.store import REPLIES, StoredReply
 from cscbench.models.chat import Chat
 from cscbench.runs.plan import Plan
-from cscbench.values.asking import Reply, Request, Sampling
-from cscbench.values.condition import Context
-from cscbench.values.frozen import Frozen
+from cscbench.values import Context, Frozen, Reply, Request, Sampling
 
 Ids = tuple[int, ...]
 

@@ -24,7 +24,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("compare")
 
     def play(model: str, limit: int) -> Path:
-        return run(prepare(RunOptions(model=model, limit=limit, encoder="none", out=str(place / str(limit)))))[0]
+        return run(prepare(RunOptions(model=model, limit=limit, encoder="none", out=str(place / str(limit))))).folder
 
     made = {model: play(model, 12) for model in ("gold", "majority", "retrieval")}
     return {**made, "eight": play("retrieval", 8), "one": play("majority", 1), "other-one": play("retrieval", 1)}
@@ -160,8 +160,8 @@ class TestRefused:
         assert (done.returncode, "not scored yet" in done.stderr) == (2, True)
 
     def test_runs_without_a_turn_in_common(self, cscbench, runs, tmp_path):
-        english = run(prepare(RunOptions("gold", limit=1, language="en", encoder="none", out=str(tmp_path))))[0]
-        chinese = run(prepare(RunOptions("gold", limit=1, language="zh", encoder="none", out=str(tmp_path))))[0]
+        english = run(prepare(RunOptions("gold", limit=1, language="en", encoder="none", out=str(tmp_path)))).folder
+        chinese = run(prepare(RunOptions("gold", limit=1, language="zh", encoder="none", out=str(tmp_path)))).folder
         done = cscbench("compare", english, chinese)
         assert (done.returncode, "no answered turn in common" in done.stderr) == (2, True)
         assert "Traceback" not in done.stderr

@@ -13,10 +13,10 @@ import pytest
 import yaml
 from pages import page, table
 
-from cscbench.publishing.export import Finished, Target, export, read_finished
+from cscbench.publishing.export import ExportedRun, Target, export, exported
 from cscbench.publishing.export.lm_eval import model_folder
 from cscbench.publishing.export.tables import METRIC_HEAD, TURN_HEAD
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 HOSTILE = [
     "=HYPERLINK(1)",
@@ -44,7 +44,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, shared_cache) -> list[Path]:
-    """Finished runs of two baselines."""
+    """ExportedRun runs of two baselines."""
     out = tmp_path_factory.mktemp("runs")
     env = {**os.environ, "CSCBENCH_CACHE": str(shared_cache)}
     for model in ("retrieval", "majority"):
@@ -54,12 +54,12 @@ def folders(tmp_path_factory, shared_cache) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def runs(folders) -> list[Finished]:
-    return [read_finished(folder) for folder in folders]
+def runs(folders) -> list[ExportedRun]:
+    return [exported(folder) for folder in folders]
 
 
 @pytest.fixture(scope="module")
-def hostile(runs) -> list[Finished]:
+def hostile(runs) -> list[ExportedRun]:
     """The same with hostile labels, topics and replies."""
     found = []
     for number, run in enumerate(runs):

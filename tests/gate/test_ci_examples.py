@@ -36,7 +36,7 @@ def place(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """A checkout with rules and a baseline; pip finds cscbench without a network, and puts it into a folder here."""
     (tmp_path / "baselines").mkdir()
     options = RunOptions(model="majority", encoder="none", out=str(tmp_path / "before"))
-    shutil.copy(run(prepare(options))[0] / store.RESULTS, tmp_path / "baselines" / "main.json")
+    shutil.copy(run(prepare(options)).folder / store.RESULTS, tmp_path / "baselines" / "main.json")
     (tmp_path / "gate.yaml").write_text("rules: [{metric: strategy_accuracy, margin: 1}]", encoding="utf-8")
     site, tools = tmp_path / "site", tmp_path / "bin"
     tools.mkdir()

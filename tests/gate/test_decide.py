@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from cscbench.comparing.gate.decide import caught, decide, dialogues_needed
-from cscbench.comparing.gate.verdict import Evidence, ExitCode, Judged, Kind, Outcome, Rule, Verdict
+from cscbench.comparing.gate.verdict import Evidence, ExitCode, GateVerdict, Outcome, Rule, RuleKind, RuleResult
 
 
-def rule(kind: Kind = Kind.MARGIN, limit: float = 2.0, confidence: float = 95.0) -> Rule:
+def rule(kind: RuleKind = RuleKind.MARGIN, limit: float = 2.0, confidence: float = 95.0) -> Rule:
     return Rule("m", kind, limit, confidence, 20)
 
 
@@ -41,8 +41,8 @@ def test_a_margin(low, high, outcome):
     [(5.0, 7.0, Outcome.PASSED), (4.9, 7.0, Outcome.CANNOT_TELL), (2.0, 4.9, Outcome.REGRESSED)],
 )
 def test_a_floor_and_a_ceiling(low, high, floor):
-    assert decide(rule(Kind.FLOOR, 5.0), evidence(low, high)) is floor
-    assert decide(rule(Kind.CEILING, -5.0), evidence(-high, -low, better=False)) is floor
+    assert decide(rule(RuleKind.FLOOR, 5.0), evidence(low, high)) is floor
+    assert decide(rule(RuleKind.CEILING, -5.0), evidence(-high, -low, better=False)) is floor
 
 
 def test_fewer_dialogues_than_the_rule_asks_for_tell_nothing():
@@ -95,5 +95,5 @@ def test_how_many_dialogues_would_do():
     ],
 )
 def test_the_gravest_outcome_is_the_exit_code(outcomes, broken, code):
-    judged = tuple(Judged(rule(), evidence(0, 1), outcome) for outcome in outcomes)
-    assert Verdict("r", "", judged, broken, ()).code is code
+    judged = tuple(RuleResult(rule(), evidence(0, 1), outcome) for outcome in outcomes)
+    assert GateVerdict("r", "", judged, broken, ()).code is code

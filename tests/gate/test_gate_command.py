@@ -22,8 +22,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Gold, majority, and gold with every tenth turn taken from majority: a model that got a little worse."""
     place = tmp_path_factory.mktemp("gate")
     options = {"encoder": "none", "out": str(place)}
-    made = {model: run(prepare(RunOptions(model=model, **options)))[0] for model in ("gold", "majority")}
-    made["few"] = run(prepare(RunOptions(model="gold", limit=8, **options)))[0]
+    made = {model: run(prepare(RunOptions(model=model, **options))).folder for model in ("gold", "majority")}
+    made["few"] = run(prepare(RunOptions(model="gold", limit=8, **options))).folder
     made["degraded"] = place / "degraded"
     shutil.copytree(made["gold"], made["degraded"])
     good, bad = (results.read_pairs(made[model]) for model in ("gold", "majority"))

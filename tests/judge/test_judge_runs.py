@@ -201,7 +201,7 @@ def test_stars_compare_and_gate_like_any_metric(run, cscbench, tmp_path):
     [
         ("gold", "looks replies up: only a model can judge"),
         ("smolm2-135m", "did you mean 'smollm2-135m'"),
-        ("smollm2-135m,smollm2-135m", "given twice"),
+        ("smollm2-135m,smollm2-135m", "lists smollm2-135m twice"),
     ],
 )
 def test_who_cannot_judge_is_told_before_anything_runs(cscbench, judge, said):

@@ -13,8 +13,7 @@ from cscbench.content.rubrics import RubricFile, read_rubric
 from cscbench.content.shipped import folders
 from cscbench.judging.calibrate import CHANCE, CHANGE, MISSING, ORDER, SHIFT
 from cscbench.judging.ratings import _KNOWN, read_csv
-from cscbench.values.dialogue import Language
-from cscbench.values.judging import TRIES
+from cscbench.values import TRIES, Language
 
 PAGE = page("judging.md")
 

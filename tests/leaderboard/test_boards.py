@@ -6,8 +6,7 @@ import pytest
 from leaderboard.conftest import BOARD
 
 from cscbench.publishing.board.boards import board_folders, find_board, read_board, read_entries
-from cscbench.values.condition import Condition, Context
-from cscbench.values.errors import UserError
+from cscbench.values import Condition, Context, UserError
 
 
 def test_a_board_is_read_from_the_working_directory_and_the_shipped_ones_beside_it(board):

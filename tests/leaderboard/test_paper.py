@@ -6,7 +6,7 @@ from cscbench.publishing.board.boards import find_board, read_entries
 from cscbench.publishing.board.rank import rank
 from cscbench.publishing.board.records import ReportedEntry
 from cscbench.scoring.bootstrap import Resampling
-from cscbench.values.condition import Context
+from cscbench.values import Context
 
 TABLE = """
 GPT-4o | 8.13 2.97 4.12 64.26 51.27 42.58 6.41 2.07 2.22 62.95 51.48 36.29

@@ -1,17 +1,15 @@
 """Ranks, ties and what stands apart."""
 
 import msgspec
-import numpy as np
 import pytest
 
 from cscbench.comparing.compare import compare
 from cscbench.publishing.board.add import add
-from cscbench.publishing.board.boards import read_board, read_entries, run_entries
-from cscbench.publishing.board.rank import REPORTED, rank, side_of
+from cscbench.publishing.board.boards import finished_run, read_board, read_entries, run_entries
+from cscbench.publishing.board.rank import REPORTED, rank
 from cscbench.publishing.board.records import ENTRY_SCHEMA, Placed, ReportedEntry, ReportedValue, RunEntry
-from cscbench.runs.results import read_pairs
 from cscbench.scoring.bootstrap import Resampling
-from cscbench.values.condition import Context
+from cscbench.values import Context
 
 HOW = Resampling()
 
@@ -50,14 +48,12 @@ def test_a_rank_is_of_each_column_and_equal_values_share_it(filled):
 
 def test_ties_agree_with_the_paired_tests_of_compare(filled):
     (block,) = ranked(filled)[0].blocks
-    sides = [
-        msgspec.structs.replace(
-            side_of(entry, folder), pairs={(pair.dialogue, pair.turn): pair for pair in read_pairs(folder)}
-        )
+    runs = [
+        finished_run(entry, folder)
         for entry, folder in run_entries(read_entries(filled))
         if entry.results.protocol.context is Context.GOLD
     ]
-    theirs = {table.name: {row.run: row.group for row in table.rows} for table in compare(sides, HOW).metrics}
+    theirs = {table.name: {row.run: row.group for row in table.rows} for table in compare(runs, HOW).metrics}
     for row in block.rows:
         for cell in row.cells:
             if cell is not None:
@@ -123,21 +119,6 @@ def test_ranking_is_the_same_each_time_and_in_any_order(filled):
     assert ranked(filled) == ranked(filled, lambda placed: placed[::-1])
 
 
-def test_noise_ties_and_a_real_difference_does_not():
-    from cscbench.publishing.board.rank import Drawn, _groups
-    from cscbench.values.metrics import Metric
-
-    rng = np.random.default_rng(0)
-    common = rng.normal(0, 5, 1000)
-    draws = {
-        name: {"m": Drawn(value + common + rng.normal(0, 0.5, 1000), 40)} for name, value in (("a", 50), ("b", 49.5))
-    }
-    draws["c"] = {"m": Drawn(45 + common + rng.normal(0, 0.5, 1000), 40)}
-    metrics = {name: Metric("m", value, None, None, 1, "s") for name, value in (("a", 50), ("b", 49.5), ("c", 45))}
-    # Their own intervals of +-10 overlap widely; what all share cancels in the difference.
-    assert _groups("m", ["a", "b", "c"], metrics, draws) == {"a": 1, "b": 1, "c": 2}
-
-
 def test_one_dialogue_alone_ties_nothing(filled, runs, tmp_path):
     from leaderboard.conftest import made
 
@@ -149,7 +130,7 @@ def test_one_dialogue_alone_ties_nothing(filled, runs, tmp_path):
 
 
 def test_missing_scores_are_an_error_that_names_the_file(filled):
-    from cscbench.values.errors import UserError
+    from cscbench.values import UserError
 
     next(filled.glob("entries/*--gold--majority--*/scores.parquet")).unlink()
     with pytest.raises(UserError, match=r"scores\.parquet: no such file"):

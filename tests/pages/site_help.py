@@ -25,7 +25,7 @@ from cscbench.publishing.board.records import (
     Words,
 )
 from cscbench.runs import results
-from cscbench.values.condition import Condition, Context
+from cscbench.values import Condition, Context
 
 COLUMNS = tuple(
     Column(metric, Words(title, title))

@@ -3,7 +3,7 @@
 import pytest
 from hostile import STRINGS
 
-from cscbench.publishing.report import Form, report, study, write
+from cscbench.publishing.report import ReportFormat, report, study, write
 from cscbench.publishing.report.blocks import (
     Bullets,
     Code,
@@ -12,11 +12,11 @@ from cscbench.publishing.report.blocks import (
     Dots,
     Exchange,
     Heat,
-    Line,
     Said,
     Section,
     Table,
     Text,
+    TimeSeries,
 )
 from cscbench.scoring.bootstrap import Resampling
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.pages
 @pytest.fixture(scope="module")
 def real(runs, tmp_path_factory):
     gold = [run for run in runs if "--gold--" in run.name]
-    (path,) = write(report(study.of_runs(gold), Resampling()), [Form.HTML], tmp_path_factory.mktemp("report"))
+    (path,) = write(report(study.of_runs(gold), Resampling()), [ReportFormat.HTML], tmp_path_factory.mktemp("report"))
     return path
 
 
@@ -40,13 +40,15 @@ def hostile(tmp_path_factory):
             Bullets((text,)),
             Table((text, text), ((text, text),), (1,)),
             Dots(text, dots, 0.0),
-            Line(text, dots),
+            TimeSeries(text, dots),
             Heat(text, (text,), (text,), ((3,),)),
             Exchange(text, (Said(text, text, text),)),
             Code(text),
         )
         sections.append(Section(text, blocks))
-    (path,) = write(Document(STRINGS[0], tuple(sections)), [Form.HTML], tmp_path_factory.mktemp("hostile-report"))
+    (path,) = write(
+        Document(STRINGS[0], tuple(sections)), [ReportFormat.HTML], tmp_path_factory.mktemp("hostile-report")
+    )
     return path
 
 

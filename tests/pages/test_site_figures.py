@@ -6,9 +6,7 @@ from cscbench.publishing.site import figures
 from cscbench.publishing.site.facts import Facts, Value
 from cscbench.publishing.site.points import Point, lora_pairs
 from cscbench.runs.turns import Turn, reduce
-from cscbench.values.condition import Condition, Context, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.transcript import Pair
+from cscbench.values import Condition, Context, Form, Language, Pair
 
 
 def point(name, parameters=7e9, lora=False, block=0, family="q", **others):

@@ -16,7 +16,7 @@ from cscbench.publishing.site.facts import slug, web_address
 from cscbench.publishing.site.folder import script
 from cscbench.publishing.site.texts import HERE, read_texts
 from cscbench.runs.results import read_pairs, write_pairs
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 
 def every_file(folder):

@@ -13,9 +13,8 @@ from markdown_it import MarkdownIt
 from pages import page
 
 from cscbench.cli import cli
-from cscbench.comparing.agree.sides import read_side
 from cscbench.comparing.compare import Verdict, compare
-from cscbench.publishing.report import Form, html, latex, markdown, report, single, study, words, write
+from cscbench.publishing.report import ReportFormat, html, latex, markdown, report, single, study, words, write
 from cscbench.publishing.report.blocks import (
     Bullets,
     Code,
@@ -24,18 +23,19 @@ from cscbench.publishing.report.blocks import (
     Dots,
     Exchange,
     Heat,
-    Line,
     Said,
     Section,
     Table,
     Text,
+    TimeSeries,
 )
 from cscbench.publishing.report.findings import Finding, findings
 from cscbench.publishing.report.html import place, scale
 from cscbench.runs import results
+from cscbench.runs.finished import load
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.scoring.paired import Paired, holm
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 HOW = Resampling()
 # What LaTeX, HTML and Markdown would act upon.
@@ -83,7 +83,7 @@ def test_a_comparison_says_who_is_better_by_how_much_and_how_sure(folders):
         for block in section.blocks
         if isinstance(block, Bullets)
     }
-    compared = {table.name: table for table in compare([read_side(run) for run in both], HOW).metrics}
+    compared = {table.name: table for table in compare([load(run) for run in both], HOW).metrics}
     for name, table in compared.items():
         row = next(row for row in table.rows if row.verdict is not Verdict.BASELINE)
         own = next(text for text in bullets if text.lower().startswith(f"{words.metric_name(name).lower()}: "))
@@ -248,7 +248,7 @@ def test_a_trend_is_by_date_and_of_one_model(folders, tmp_path):
     found = study.trend(runs)
     assert [member.name for member in found.members] == ["2026-11-18", "2026-11-19", "2026-11-20"]
     written = report(found, HOW)
-    lines = [block for section in written.sections for block in section.blocks if isinstance(block, Line)]
+    lines = [block for section in written.sections for block in section.blocks if isinstance(block, TimeSeries)]
     assert len(lines) == len(found.members[0].results.metrics)
     assert all([dot.name for dot in line.dots] == [member.name for member in found.members] for line in lines)
     with pytest.raises(UserError, match="one model: these runs are of majority, retrieval"):
@@ -296,7 +296,7 @@ def everything(text: str) -> Document:
         Bullets((text, text)),
         Table((text, text), ((text, text),), (1,)),
         Dots(text, dots, 0.0),
-        Line(text, dots),
+        TimeSeries(text, dots),
         Heat(text, (text,), (text,), ((3,),)),
         Exchange(text, (Said(text, text, text),)),
         Code(text),
@@ -349,13 +349,13 @@ def test_drawings_keep_all_in_sight():
 
 def test_the_same_runs_give_the_same_bytes(folders, tmp_path):
     runs = [folders["majority"], folders["retrieval"]]
-    first = write(report(study.of_runs(runs), HOW), tuple(Form), tmp_path / "a")
-    again = write(report(study.of_runs(runs), HOW), tuple(Form), tmp_path / "b")
+    first = write(report(study.of_runs(runs), HOW), tuple(ReportFormat), tmp_path / "a")
+    again = write(report(study.of_runs(runs), HOW), tuple(ReportFormat), tmp_path / "b")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
 
 
 def test_the_page_holds_all_of_itself(folders, tmp_path):
-    (path,) = write(report(study.of_runs([folders["retrieval"]]), HOW), [Form.HTML], tmp_path)
+    (path,) = write(report(study.of_runs([folders["retrieval"]]), HOW), [ReportFormat.HTML], tmp_path)
     found = Outline(path.read_text(encoding="utf-8"))
     assert found.tags.isdisjoint({"script", "img", "iframe", "object", "embed"})
     assert {value for name, value in found.attributes if name in {"src", "href"} and value and value[0] != "#"} == {

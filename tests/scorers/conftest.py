@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 
 from cscbench.scoring.scorer import ScorerSetting
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair
 
 _DATA = Path(__file__).parents[2] / "tasks" / "csconv_sample" / "data" / "test.jsonl"
 _CODES = [strategy.code for strategy in CSC.strategies]

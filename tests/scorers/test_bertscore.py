@@ -15,12 +15,7 @@ from cscbench.scoring.plan import encoder_card
 from cscbench.scoring.scorer import ScorerSetting
 from cscbench.scoring.scorers.bertscore import BertScorer
 from cscbench.scoring.scorers.embeddings import Encoder, load_encoder
-from cscbench.values.asking import ModelCard
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, ModelCard, Pair, UserError
 
 ZH, EN = Language.ZH, Language.EN
 

@@ -8,10 +8,7 @@ from sacrebleu.metrics.bleu import BLEU
 
 from cscbench.scoring.scorer import ScorerSetting
 from cscbench.scoring.scorers.bleu import BleuScorer
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair
 
 ZH, EN = Language.ZH, Language.EN
 TOKENIZERS = {ZH: "zh", EN: "13a"}

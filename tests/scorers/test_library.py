@@ -11,11 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from cscbench.evaluate_metrics import CSC_STRATEGY
 from cscbench.scoring.registry import find_scorer
 from cscbench.scoring.scorer import ScorerSetting
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair, UserError
 
 SETTING = ScorerSetting((Language.EN,), Condition.JOINT, CSC)
 SCRIPT = """

@@ -8,10 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer as Published
 
 from cscbench.scoring.scorer import ScorerSetting
 from cscbench.scoring.scorers.rouge import RougeScorer, characters
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair
 
 ZH, EN = Language.ZH, Language.EN
 # Han from the basic plane, extension B and the compatibility block; marks, digits, Latin, kana, an emoji.

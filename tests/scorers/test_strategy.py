@@ -8,10 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from cscbench.scoring.scorer import ScorerSetting
 from cscbench.scoring.scorers.strategy import StrategyScorer
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair
 
 CODES = [strategy.code for strategy in CSC.strategies]
 SCORER = StrategyScorer(ScorerSetting((Language.EN,), Condition.JOINT, CSC))

@@ -10,10 +10,7 @@ from scipy.spatial.distance import jensenshannon
 
 from cscbench.scoring.registry import find_scorer
 from cscbench.scoring.scorer import ScorerSetting
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair
 
 CODES = [strategy.code for strategy in CSC.strategies]
 

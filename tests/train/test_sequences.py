@@ -5,9 +5,7 @@ import pytest
 from cscbench.asking.plays import Protocol, play
 from cscbench.models.chat import Chat
 from cscbench.train.sequences import encode, material
-from cscbench.values.asking import Reply, Sampling
-from cscbench.values.condition import Condition, Context
-from cscbench.values.dialogue import Dialogue, Speaker, Turn
+from cscbench.values import Condition, Context, Dialogue, Reply, Sampling, Speaker, Turn
 
 CONDITIONS = [Condition.JOINT, Condition.TWO_STEP, Condition.GOLD_STRATEGY]
 

@@ -13,8 +13,7 @@ from cscbench.train.options import Recipe, TrainOptions
 from cscbench.train.plan import prepare
 from cscbench.train.sequences import encode
 from cscbench.train.train import train as train_plan
-from cscbench.values.condition import Condition
-from cscbench.values.errors import UserError
+from cscbench.values import Condition, UserError
 
 OUT = Path("adapters/x")
 NO_ENCODER = ("--encoder", "none")

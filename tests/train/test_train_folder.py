@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cscbench.train import folder
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 IDENTITY = {"recipe": {"learning_rate": 0.1}, "train": "a" * 64}
 

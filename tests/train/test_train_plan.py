@@ -7,9 +7,7 @@ import pytest
 
 from cscbench.train.options import Recipe, TrainOptions
 from cscbench.train.plan import identity, prepare
-from cscbench.values.condition import Condition
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
+from cscbench.values import Condition, Language, UserError
 
 
 @pytest.fixture

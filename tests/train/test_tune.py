@@ -3,7 +3,7 @@
 import pytest
 
 from cscbench.train.options import Recipe, TrainOptions
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from cscbench.content.shipped import cache_root
 from cscbench.demo_weights import SHIPPED, fingerprint, locate, pip_line
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 SENTENCES = [
     "您好，请问我的订单什么时候发货？",

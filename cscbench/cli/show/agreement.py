@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from cscbench.cli.show.results import table
 from cscbench.comparing.agree.agree import Agreement, RunSide
 from cscbench.comparing.agree.facts import Fact, Part
-from cscbench.comparing.agree.sides import State
-from cscbench.comparing.agree.texts import ALL, SAME_PROMPT, Group
+from cscbench.comparing.agree.texts import ALL, SAME_PROMPT, TextGroup
+from cscbench.runs.finished import RunState
 
 _BAR = 30
 _ENDS = "∎"
@@ -45,7 +45,7 @@ def _say(*lines: str) -> None:
 
 
 def _head(name: str, side: RunSide) -> str:
-    state = "" if side.state is State.COMPLETE else f", {side.state.upper()}"
+    state = "" if side.state is RunState.COMPLETE else f", {side.state.upper()}"
     return f"{name}: {side.name} ({side.model}, {side.requests} replies{state})"
 
 
@@ -84,7 +84,7 @@ def _show_groups(found: Agreement) -> None:
     table("", columns, rows, numbers=range(1, len(columns)))
 
 
-def _show_histogram(groups: Sequence[Group]) -> None:
+def _show_histogram(groups: Sequence[TextGroup]) -> None:
     """Of the requests with equal prompts, or of all where no prompts are equal."""
     of = {group.name: group for group in groups}
     shown = of[SAME_PROMPT] if of[SAME_PROMPT].requests else of[ALL]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cscbench.cli.show.results import table
 from cscbench.judging.calibrate import Calibration
-from cscbench.values.metrics import Estimate
+from cscbench.values import Estimate
 
 
 def show_calibration(found: Calibration) -> None:

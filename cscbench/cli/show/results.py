@@ -12,8 +12,7 @@ from cscbench.content.tasks import Task
 from cscbench.runs.cost_rows import amount, cost_rows, memory, speed
 from cscbench.runs.plan import Plan
 from cscbench.runs.results import Results
-from cscbench.values.asking import estimate_tokens
-from cscbench.values.metrics import Metric
+from cscbench.values import Metric, estimate_tokens
 
 _MOST_FAULTS = 20
 # A wide console where the output goes to a file: nothing is cut or wrapped there.

@@ -2,7 +2,7 @@
 
 from cscbench.cli.show.results import table
 from cscbench.train.folder import EpochLoss, TrainingRecord
-from cscbench.train.sequences import Counts
+from cscbench.train.sequences import SequenceCounts
 
 
 def show_training(record: TrainingRecord, base: str, out: str) -> None:
@@ -28,7 +28,7 @@ def _loss_row(loss: EpochLoss) -> tuple[str, str, str]:
     return str(loss.epoch) if loss.epoch else "before", train, f"{loss.held_out:.4f}"
 
 
-def _counts_row(counts: Counts) -> tuple[str, ...]:
+def _counts_row(counts: SequenceCounts) -> tuple[str, ...]:
     numbers = (
         counts.dialogues,
         counts.split,

@@ -1,18 +1,19 @@
 """Two runs of the same turns: where their texts first part, how often, and what that does to each metric.
 
-`agree` is one call; its parts serve alone: `sides` reads runs, `texts` compares replies, `scores` pairs statistics by
-dialogue, `facts` lists what else differs.
+`agree` is one call; its parts serve alone: `common_turns` finds what both have, `texts` compares replies, `scores`
+compares metrics, `facts` lists what else differs.
 """
 
 from cscbench import __version__
 from cscbench.asking.store import prompt_key
+from cscbench.comparing.agree.common_turns import Common, common
 from cscbench.comparing.agree.facts import Fact, facts
-from cscbench.comparing.agree.scores import Difference, Strategies, differences, paired_sums, strategies
-from cscbench.comparing.agree.sides import Common, Side, State, common
-from cscbench.comparing.agree.texts import Group, Parting, compare, groups, partings
+from cscbench.comparing.agree.scores import Difference, Strategies, differences, strategies
+from cscbench.comparing.agree.texts import Parting, TextGroup, compare, groups, partings
 from cscbench.comparing.agree.units import Unit
+from cscbench.runs.finished import FinishedRun, RunState, resampling_over
 from cscbench.scoring.bootstrap import Resampling
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen
 
 SCHEMA = "cscbench/agree/1"
 
@@ -23,7 +24,7 @@ class RunSide(Frozen, frozen=True):
     name: str
     hash: str
     model: str
-    state: State
+    state: RunState
     requests: int
 
 
@@ -57,7 +58,7 @@ class Agreement(Frozen, frozen=True):
     facts: tuple[Fact, ...]
     unit: str
     first: int
-    groups: tuple[Group, ...]
+    groups: tuple[TextGroup, ...]
     partings: tuple[Parting, ...]
     resampling: str
     differences: tuple[Difference, ...]
@@ -65,16 +66,16 @@ class Agreement(Frozen, frozen=True):
     notes: tuple[str, ...]
 
 
-def agree(a: Side, b: Side, unit: Unit, first: int = 16, examples: int = 3, encoder: str = "") -> Agreement:
+def agree(a: FinishedRun, b: FinishedRun, unit: Unit, first: int = 16, examples: int = 3) -> Agreement:
     """Compare two runs over what both have: the same inputs give the same value, whatever the engines show.
 
     Raises:
-        UserError: they have no turn in common.
+        UserError: they have no turn in common, or a file of one is damaged.
     """
-    both = common(a, b)
+    both = common(a.read_all(), b.read_all())
     compared = compare(a, b, both, unit)
-    how = Resampling()
-    paired, left_out = paired_sums(a, b, both, encoder)
+    resampling = resampling_over((a, b), Resampling())
+    metrics, left_out = differences(a, b, both, resampling)
     return Agreement(
         schema=SCHEMA,
         cscbench=__version__,
@@ -94,26 +95,26 @@ def agree(a: Side, b: Side, unit: Unit, first: int = 16, examples: int = 3, enco
         first=first,
         groups=groups(compared, both, first),
         partings=partings(compared, examples),
-        resampling=how.signature(),
-        differences=differences(a, b, paired, how),
+        resampling=resampling.signature(),
+        differences=metrics,
         strategies=strategies(a, b, both),
         notes=(*_notes(a, b, both), *([unit.note] if unit.note else []), *left_out),
     )
 
 
-def _run_side(side: Side) -> RunSide:
-    answered = sum(1 for line in side.replies.values() if not line.reply.error)
-    return RunSide(side.run.name, side.run.hash, side.run.model.label, side.state, answered)
+def _run_side(run: FinishedRun) -> RunSide:
+    answered = sum(1 for line in run.replies.values() if not line.reply.error)
+    return RunSide(run.name, run.record.hash, run.record.model.label, run.state, answered)
 
 
-def _notes(a: Side, b: Side, both: Common) -> list[str]:
+def _notes(a: FinishedRun, b: FinishedRun, both: Common) -> list[str]:
     notes = []
-    for name, side in (("A", a), ("B", b)):
-        if side.state is State.UNFINISHED:
+    for name, run in (("A", a), ("B", b)):
+        if run.state is RunState.UNFINISHED:
             notes.append(f"{name} is not finished: only the replies that it has are compared")
-        elif side.state is State.PARTIAL:
+        elif run.state is RunState.PARTIAL:
             notes.append(f"{name} is partial: turns that it failed on are left out")
-    conditions = (a.run.protocol.condition, b.run.protocol.condition)
+    conditions = (a.record.protocol.condition, b.record.protocol.condition)
     if not both.requests and conditions[0] != conditions[1]:
         notes.append(f"conditions {conditions[0]} and {conditions[1]} ask otherwise: no texts are compared")
     if any(prompt_key(a.replies[one].key) != prompt_key(b.replies[one].key) for one in both.requests):

@@ -4,8 +4,8 @@ import json
 from enum import StrEnum
 from typing import Any
 
-from cscbench.comparing.agree.sides import Side
-from cscbench.values.frozen import Frozen
+from cscbench.runs.finished import FinishedRun
+from cscbench.values import Frozen
 
 # What an adapter finds out about the model itself; its other facts are about the engine.
 _MODEL_FACTS = ("dtype", "chat_template")
@@ -33,7 +33,7 @@ class Fact(Frozen, frozen=True):
     same: bool | None
 
 
-def facts(a: Side, b: Side) -> tuple[Fact, ...]:
+def facts(a: FinishedRun, b: FinishedRun) -> tuple[Fact, ...]:
     """Everything that run.json and results.json know of two runs, by part."""
     found = []
     for part, read in (
@@ -49,23 +49,23 @@ def facts(a: Side, b: Side) -> tuple[Fact, ...]:
     return tuple(found)
 
 
-def _question(side: Side) -> dict[str, str | None]:
-    run, identity = side.run, side.run.identity
+def _question(run: FinishedRun) -> dict[str, str | None]:
+    record, identity = run.record, run.record.identity
     return {
-        "task": run.task.name,
+        "task": record.task.name,
         "task files": _text(identity["task"]["files"]),
-        "data": " + ".join(file.sha256 for file in run.data.files),
+        "data": " + ".join(file.sha256 for file in record.data.files),
         "dialogues": identity["dialogues"],
-        "context": run.protocol.context,
-        "condition": run.protocol.condition,
-        **{f"prompt {language}": sha256 for language, sha256 in run.protocol.prompt_sha256.items()},
+        "context": record.protocol.context,
+        "condition": record.protocol.condition,
+        **{f"prompt {language}": sha256 for language, sha256 in record.protocol.prompt_sha256.items()},
         **{f"sampling {name}": _text(value) for name, value in identity["sampling"].items()},
         "cscbench": identity["cscbench"],
     }
 
 
-def _model(side: Side) -> dict[str, str | None]:
-    model, known = side.run.model, side.run.engine.facts if side.run.engine else {}
+def _model(run: FinishedRun) -> dict[str, str | None]:
+    model, known = run.record.model, run.record.engine.facts if run.record.engine else {}
     return {
         "weights": model.fingerprint.get("weights"),
         "LoRA weights": model.fingerprint.get("lora", "none" if not model.lora else None),
@@ -73,23 +73,23 @@ def _model(side: Side) -> dict[str, str | None]:
     }
 
 
-def _engine(side: Side) -> dict[str, str | None]:
-    run = side.run
-    known = run.engine.facts if run.engine else {}
+def _engine(run: FinishedRun) -> dict[str, str | None]:
+    record = run.record
+    known = record.engine.facts if record.engine else {}
     return {
-        "adapter": run.model.adapter,
+        "adapter": record.model.adapter,
         **{name.replace("_", " "): value for name, value in known.items() if name not in _MODEL_FACTS},
-        **{f"option {name}": _text(value) for name, value in run.model.options.items()},
-        **dict(run.identity["packages"]),
-        "python": run.environment.python,
-        "platform": run.environment.platform,
+        **{f"option {name}": _text(value) for name, value in record.model.options.items()},
+        **dict(record.identity["packages"]),
+        "python": record.environment.python,
+        "platform": record.environment.platform,
     }
 
 
-def _scoring(side: Side) -> dict[str, str | None]:
-    if side.results is None:
+def _scoring(run: FinishedRun) -> dict[str, str | None]:
+    if run.results is None:
         return {}
-    scoring = side.results.scoring
+    scoring = run.results.scoring
     return {"scorers": " ".join(scoring.scorers), "encoder": scoring.encoder or "none"}
 
 

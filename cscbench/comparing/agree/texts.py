@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 from cscbench.asking.store import prompt_key
-from cscbench.comparing.agree.sides import Common, Side, place
+from cscbench.comparing.agree.common_turns import Common, place
 from cscbench.comparing.agree.units import Unit
-from cscbench.values.frozen import Frozen
+from cscbench.runs.finished import FinishedRun
+from cscbench.values import Frozen
 
 # Lower ends of the histogram's bins, in units that are alike before the first that differs.
 _BINS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
@@ -24,7 +25,7 @@ class Bin(Frozen, frozen=True):
     count: int
 
 
-class Group(Frozen, frozen=True):
+class TextGroup(Frozen, frozen=True):
     """The requests of one kind. `identical_first`: alike in the first N units, or wholly where they are shorter.
 
     `quartiles` (25, 50, 75 %) are of the units that are alike before the first that differs, over the replies that
@@ -50,7 +51,7 @@ class Parting(Frozen, frozen=True):
     b: str
 
 
-class Compared(Frozen, frozen=True):
+class TextPair(Frozen, frozen=True):
     """Both texts of one request; `alike` is the number of units before they part, None where they do not."""
 
     request: str
@@ -70,11 +71,11 @@ def first_difference(left: Sequence[object], right: Sequence[object]) -> int | N
     return next((number for number, (one, other) in enumerate(pairs) if one != other), None)
 
 
-def compare(a: Side, b: Side, both: Common, unit: Unit) -> tuple[Compared, ...]:
+def compare(a: FinishedRun, b: FinishedRun, both: Common, unit: Unit) -> tuple[TextPair, ...]:
     """Every request that both answered, in the first run's order of dialogues and turns."""
-    order = {dialogue: number for number, dialogue in enumerate(a.run.dialogues)}
+    order = {dialogue: number for number, dialogue in enumerate(a.record.dialogues)}
     requests = sorted(both.requests, key=lambda request: (order[place(request)[0]], place(request)[1]))
-    texts = [[side.replies[request].reply.text for request in requests] for side in (a, b)]
+    texts = [[run.replies[request].reply.text for request in requests] for run in (a, b)]
     split = [unit.split(own) for own in texts]
     found = []
     for number, request in enumerate(requests):
@@ -82,19 +83,19 @@ def compare(a: Side, b: Side, both: Common, unit: Unit) -> tuple[Compared, ...]:
         alike = first_difference(split[0][number], split[1][number])
         if alike is None and left != right:  # a tokenizer may know several texts by the same tokens
             alike = len(split[0][number])
-        keys = (prompt_key(side.replies[request].key) for side in (a, b))
-        found.append(Compared(request, len(set(keys)) == 1, left, right, alike))
+        keys = (prompt_key(run.replies[request].key) for run in (a, b))
+        found.append(TextPair(request, len(set(keys)) == 1, left, right, alike))
     return tuple(found)
 
 
-def group(name: str, compared: Sequence[Compared], first: int) -> Group:
+def group(name: str, compared: Sequence[TextPair], first: int) -> TextGroup:
     """The counts of some requests."""
     import numpy as np
 
     parted = [one.alike for one in compared if one.alike is not None]
     quartiles = tuple(float(value) for value in np.percentile(parted, [25, 50, 75])) if parted else None
     ends = (*(low - 1 for low in _BINS[1:]), None)
-    return Group(
+    return TextGroup(
         name=name,
         requests=len(compared),
         identical=len(compared) - len(parted),
@@ -107,10 +108,10 @@ def group(name: str, compared: Sequence[Compared], first: int) -> Group:
     )
 
 
-def groups(compared: Sequence[Compared], both: Common, first: int) -> tuple[Group, ...]:
+def groups(compared: Sequence[TextPair], both: Common, first: int) -> tuple[TextGroup, ...]:
     """All requests; those of equal prompts; and by language and by step where there are several."""
 
-    def by(kind: Callable[[Compared], str]) -> list[Group]:
+    def by(kind: Callable[[TextPair], str]) -> list[TextGroup]:
         names = sorted({kind(one) for one in compared} - {""})
         of = {name: [one for one in compared if kind(one) == name] for name in names}
         return [group(name, of[name], first) for name in names] if len(names) > 1 else []
@@ -123,14 +124,14 @@ def groups(compared: Sequence[Compared], both: Common, first: int) -> tuple[Grou
     )
 
 
-def partings(compared: Sequence[Compared], count: int) -> tuple[Parting, ...]:
+def partings(compared: Sequence[TextPair], count: int) -> tuple[Parting, ...]:
     """The first few replies that part, those to equal prompts before the others."""
     parted = [one for one in compared if one.alike is not None]
     shown = sorted(parted, key=lambda one: not one.same_prompt)[:count]
     return tuple(_parting(one) for one in shown)
 
 
-def _parting(one: Compared) -> Parting:
+def _parting(one: TextPair) -> Parting:
     shared = first_difference(one.a, one.b) or 0
     return Parting(
         request=one.request,

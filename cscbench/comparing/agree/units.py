@@ -7,8 +7,7 @@ from cscbench.asking.record import RunRecord
 from cscbench.content.cards import card_files, resolve_card
 from cscbench.content.extras import need
 from cscbench.models.weights import fetch
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, UserError
 
 NO_TOKENIZER = "none"
 _FILE = "tokenizer.json"

@@ -2,7 +2,7 @@
 
 import math
 
-from cscbench.comparing.gate.verdict import Evidence, Kind, Outcome, Rule
+from cscbench.comparing.gate.verdict import Evidence, Outcome, Rule, RuleKind
 from cscbench.scoring.bootstrap import student
 from cscbench.scoring.paired import POWER
 
@@ -16,13 +16,13 @@ def decide(rule: Rule, evidence: Evidence) -> Outcome:
     """
     if evidence.low is None or evidence.high is None or evidence.dialogues < rule.min_n:
         return Outcome.CANNOT_TELL
-    low, high, target = evidence.low, evidence.high, -rule.limit if rule.kind is Kind.MARGIN else rule.limit
+    low, high, target = evidence.low, evidence.high, -rule.limit if rule.kind is RuleKind.MARGIN else rule.limit
     if not evidence.higher_is_better:
         low, high = -high, -low
-        target = target if rule.kind is Kind.MARGIN else -target
+        target = target if rule.kind is RuleKind.MARGIN else -target
     if low >= target:
         return Outcome.PASSED
-    return Outcome.REGRESSED if high < (0 if rule.kind is Kind.MARGIN else target) else Outcome.CANNOT_TELL
+    return Outcome.REGRESSED if high < (0 if rule.kind is RuleKind.MARGIN else target) else Outcome.CANNOT_TELL
 
 
 def caught(rule: Rule, evidence: Evidence) -> float | None:
@@ -31,7 +31,7 @@ def caught(rule: Rule, evidence: Evidence) -> float | None:
     A regression needs an observed loss above t errors (it is shown) and above the margin less t errors (it is not
     within); Student's quantile of 80 % on top. None for other rules, or where there is no error.
     """
-    if rule.kind is not Kind.MARGIN or evidence.error is None:
+    if rule.kind is not RuleKind.MARGIN or evidence.error is None:
         return None
     reach = evidence.error * student(rule.confidence / 100, evidence.dialogues)
     return max(reach, rule.limit - reach) + evidence.error * student(POWER, evidence.dialogues)
@@ -43,7 +43,7 @@ def dialogues_needed(rule: Rule, evidence: Evidence) -> int | None:
         return None
     value = evidence.value if evidence.baseline is None else evidence.value - evidence.baseline
     sign = 1 if evidence.higher_is_better else -1
-    target = -rule.limit if rule.kind is Kind.MARGIN else sign * rule.limit
+    target = -rule.limit if rule.kind is RuleKind.MARGIN else sign * rule.limit
     room = sign * value - target
     reach = value - evidence.low if sign > 0 else evidence.high - value
     if room <= 0:

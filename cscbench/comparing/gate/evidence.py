@@ -1,4 +1,4 @@
-"""Measures what each rule is about: with a run folder as baseline over the turns of both, paired; else unpaired."""
+"""Measures what each rule is about: with a run folder as baseline over what both answered, paired; else unpaired."""
 
 from collections.abc import Sequence
 from math import hypot
@@ -6,31 +6,20 @@ from pathlib import Path
 from statistics import NormalDist
 
 from cscbench.asking import store
-from cscbench.comparing.agree.scores import measured_as, scorers_of, side_sums
-from cscbench.comparing.agree.sides import Side, State, TurnKey, read_side, same_turns
 from cscbench.comparing.gate.decide import decide
 from cscbench.comparing.gate.rules import Rules
-from cscbench.comparing.gate.verdict import Evidence, Judged, Kind, Rule, Verdict
+from cscbench.comparing.gate.verdict import Evidence, GateVerdict, Rule, RuleKind, RuleResult
+from cscbench.comparing.pairing import pair_runs
 from cscbench.content.yaml_file import did_you_mean
 from cscbench.runs import results
+from cscbench.runs.finished import FinishedRun, RunState, TurnKey, load, measured_as
 from cscbench.runs.results import Results
-from cscbench.scoring.bootstrap import LEVEL, Interval, Matrix, Resampling, intervals, resample_weights
-from cscbench.scoring.paired import Summarise, standard_error
-from cscbench.scoring.scorer import OF_STRATEGIES, MetricSpec
-from cscbench.values.condition import Condition
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.metrics import Metric
+from cscbench.scoring.bootstrap import LEVEL, Interval, Matrix, Resampling, intervals
+from cscbench.scoring.metric_sums import MetricSums
+from cscbench.scoring.paired import standard_error
+from cscbench.values import Frozen, Metric, UserError
 
-Baseline = Side | Results
-
-
-class Sums(Frozen, frozen=True):
-    """One metric of a run over some turns: (dialogues, columns) sums, and what makes them its only value."""
-
-    spec: MetricSpec
-    sums: Matrix
-    summarise: Summarise
+Baseline = FinishedRun | Results
 
 
 class _Bounds(Frozen, frozen=True):
@@ -49,13 +38,13 @@ def read_baseline(path: Path) -> Baseline:
     """
     if path.is_file():
         return results.read_file(path)
-    side = read_side(path)
-    if side.state is State.UNFINISHED:
-        raise UserError(f"the baseline {path} is not scored yet: the same `cscbench run` finishes it")
-    return side
+    run = load(path)
+    if run.state is RunState.UNFINISHED:
+        raise UserError(f"the baseline {path} is not scored yet. Repeat its `cscbench run` command to finish it.")
+    return run
 
 
-def check_run(folder: Path, rules: Rules, baseline: Baseline | None, encoder: str, how: Resampling) -> Verdict:
+def check_run(folder: Path, rules: Rules, baseline: Baseline | None, resampling: Resampling) -> GateVerdict:
     """Judge a finished run by every rule; what is broken in the run is said in the verdict.
 
     Raises:
@@ -63,79 +52,82 @@ def check_run(folder: Path, rules: Rules, baseline: Baseline | None, encoder: st
     """
     if not (folder / store.RUN).exists():
         raise UserError(f"{folder}: no run there (no {store.RUN})")
-    against = baseline.run.name if baseline is not None else ""
+    against = _name(baseline)
     try:
-        side = read_side(folder)
+        run = load(folder).read_all()
     except UserError as error:
-        return Verdict(folder.name, against, (), str(error), ())
-    if side.results is None:
-        return Verdict(side.run.name, against, (), "not finished: the same `cscbench run` goes on", ())
-    gate = _Gate(side, side.results, baseline, encoder, how)
+        return GateVerdict(folder.name, against, (), str(error), ())
+    if run.results is None:
+        return GateVerdict(run.name, against, (), "not finished: the same `cscbench run` goes on", ())
+    gate = _Gate(run, run.results, baseline, resampling)
     measured = [(rule, gate.evidence(rule)) for rule in rules.rules]
-    judged = tuple(Judged(rule, evidence, decide(rule, evidence)) for rule, evidence in measured)
-    failed = side.results.counts.failed
+    judged = tuple(RuleResult(rule, evidence, decide(rule, evidence)) for rule, evidence in measured)
+    failed = run.results.counts.failed
     broken = f"{failed} turns have no reply: the same `cscbench run` asks for them again" if failed else ""
-    return Verdict(side.run.name, against, judged, broken, gate.notes())
+    return GateVerdict(run.name, against, judged, broken, gate.notes())
 
 
-class _View:
-    """The metrics of one run over some turns; each scorer is made when one of its metrics is first asked for."""
+def _name(baseline: Baseline | None) -> str:
+    if isinstance(baseline, FinishedRun):
+        return baseline.name
+    return baseline.run.name if baseline is not None else ""
 
-    def __init__(self, side: Side, turns: Sequence[TurnKey], encoder: str) -> None:
-        self._side, self._turns, self._encoder = side, turns, encoder
-        self._unread = list(scorers_of((side,)))
-        self._found: dict[str, Sums] = {}
 
-    def metric(self, name: str) -> Sums:
+class _Metrics:
+    """The metrics of one run over some turns; each scorer's are summed when one of them is first asked for."""
+
+    def __init__(self, run: FinishedRun, turns: Sequence[TurnKey], clusters: dict[str, str]) -> None:
+        self._run, self._turns, self._clusters = run, turns, clusters
+        self._unread = list(run.scorers)
+        self._sums: dict[str, MetricSums] = {}
+
+    def __getitem__(self, name: str) -> MetricSums:
         """A metric that the run's results have."""
-        while name not in self._found:
-            self._read(self._unread.pop(0))
-        return self._found[name]
-
-    def _read(self, scorer_name: str) -> None:
-        if scorer_name in OF_STRATEGIES and self._side.run.protocol.condition is Condition.GOLD_STRATEGY:
-            return
-        scorer, sums = side_sums(scorer_name, self._side, self._turns, self._encoder)
-
-        def column(number: int) -> Summarise:
-            return lambda own: scorer.summarise(own)[:, number : number + 1]
-
-        self._found |= {spec.name: Sums(spec, sums, column(at)) for at, spec in enumerate(scorer.metrics)}
+        while name not in self._sums:
+            scorer = self._unread.pop(0)
+            if self._run.scores_nothing(scorer):
+                continue
+            metrics = self._run.metric_sums(scorer, self._turns, self._clusters)
+            self._sums |= {sums.spec.name: sums for sums in metrics}
+        return self._sums[name]
 
 
 class _Gate:
     """A finished run, its own results, and what it is compared with."""
 
-    def __init__(self, side: Side, own: Results, baseline: Baseline | None, encoder: str, how: Resampling) -> None:
-        self._side, self._own, self._baseline, self._how = side, own, baseline, how
-        answered = tuple(turn for turn, pair in (side.pairs or {}).items() if not pair.error)
-        self._alone = _View(side, answered, encoder)
-        if isinstance(baseline, Side):
-            self._both = same_turns((side, baseline))
-            self._new, self._old = (_View(one, self._both, encoder) for one in (side, baseline))
+    def __init__(self, run: FinishedRun, own: Results, baseline: Baseline | None, resampling: Resampling) -> None:
+        self._run, self._own, self._baseline, self._resampling = run, own, baseline, resampling
+        self._alone = _Metrics(run, run.answered, run.clusters)
+        if isinstance(baseline, FinishedRun):
+            pairing = pair_runs((run, baseline))
+            self._both = len(pairing.turns[1])
+            self._new, self._old = (
+                _Metrics(side, turns, dict(pairing.clusters))
+                for side, turns in zip((run, baseline), pairing.turns, strict=True)
+            )
 
     def evidence(self, rule: Rule) -> Evidence:
         """What a rule is about, measured."""
         _metric(self._own, rule.metric)
-        if rule.kind is not Kind.MARGIN:
-            return own_evidence(rule, self._alone.metric(rule.metric), self._how)
+        if rule.kind is not RuleKind.MARGIN:
+            return own_evidence(rule, self._alone[rule.metric], self._resampling)
         if self._baseline is None:
             raise UserError("a rule with `margin` compares with a baseline: give --baseline RUN, or `baseline:`")
-        if isinstance(self._baseline, Side):
+        if isinstance(self._baseline, FinishedRun):
             return self._paired(rule, self._baseline)
         return self._unpaired(rule, self._baseline)
 
-    def _paired(self, rule: Rule, baseline: Side) -> Evidence:
-        _check_measure(rule.metric, measured_as(self._side, rule.metric), measured_as(baseline, rule.metric))
-        return paired_evidence(rule, self._new.metric(rule.metric), self._old.metric(rule.metric), self._how)
+    def _paired(self, rule: Rule, baseline: FinishedRun) -> Evidence:
+        _check_measure(rule.metric, self._run.measured_as(rule.metric), baseline.measured_as(rule.metric))
+        return paired_evidence(rule, self._new[rule.metric], self._old[rule.metric], self._resampling)
 
     def _unpaired(self, rule: Rule, baseline: Results) -> Evidence:
         """Without the baseline's dialogues its interval gives its standard error; paired bounds are narrower."""
         metric = _metric(baseline, rule.metric)
         _check_same_data(self._own, baseline)
-        _check_measure(rule.metric, measured_as(self._side, rule.metric), metric.signature.partition("|task:")[0])
-        own = self._alone.metric(rule.metric)
-        found = _bounds(_drawn(own, self._how), rule, self._how)
+        _check_measure(rule.metric, self._run.measured_as(rule.metric), measured_as(metric))
+        own = self._alone[rule.metric]
+        found = _bounds(_drawn(own, self._resampling), rule, self._resampling)
         difference, normal = found.value - metric.value, NormalDist()
         if found.error is None or metric.low is None or metric.high is None:
             made = _Bounds(difference, None, None)
@@ -148,48 +140,48 @@ class _Gate:
 
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of the comparison."""
-        if isinstance(self._baseline, Side):
-            theirs = sum(1 for pair in (self._baseline.pairs or {}).values() if not pair.error)
-            left = theirs - len(self._both)
+        if isinstance(self._baseline, FinishedRun):
+            theirs = len(self._baseline.answered)
+            left = theirs - self._both
             return (f"{left} of the baseline's {theirs} turns are not in this run, or differ",) if left else ()
         if self._baseline is not None:
             return ("only the baseline's results.json is at hand: unpaired bounds, wider than with its run folder",)
         return ()
 
 
-def own_evidence(rule: Rule, own: Sums, how: Resampling) -> Evidence:
+def own_evidence(rule: Rule, own: MetricSums, resampling: Resampling) -> Evidence:
     """A run's own value of a metric, with bounds at the rule's confidence."""
-    found = _bounds(_drawn(own, how), rule, how)
+    found = _bounds(_drawn(own, resampling), rule, resampling)
     return _evidence(own, found, found.value, None, paired=False)
 
 
-def paired_evidence(rule: Rule, new: Sums, old: Sums, how: Resampling) -> Evidence:
+def paired_evidence(rule: Rule, new: MetricSums, old: MetricSums, resampling: Resampling) -> Evidence:
     """A metric of two runs over the same dialogues, with bounds of the difference; resamples draw the same for both."""
-    drawn, other = _drawn(new, how), _drawn(old, how)
-    found = _bounds([one - two for one, two in zip(drawn, other, strict=True)], rule, how)
+    drawn, other = _drawn(new, resampling), _drawn(old, resampling)
+    found = _bounds([one - two for one, two in zip(drawn, other, strict=True)], rule, resampling)
     return _evidence(new, found, float(drawn[0][0]), float(other[0][0]), paired=True)
 
 
-def _evidence(own: Sums, found: _Bounds, value: float, baseline: float | None, *, paired: bool) -> Evidence:
+def _evidence(own: MetricSums, found: _Bounds, value: float, baseline: float | None, *, paired: bool) -> Evidence:
     low, high = found.bounds or (None, None)
-    return Evidence(value, baseline, low, high, found.error, len(own.sums), own.spec.higher_is_better, paired)
+    return Evidence(value, baseline, low, high, found.error, own.clusters, own.spec.higher_is_better, paired)
 
 
-def _drawn(own: Sums, how: Resampling) -> tuple[Matrix, Matrix, Matrix]:
-    """The value, (resamples, 1) values of resamples, and (dialogues, 1) values each without one dialogue."""
-    total = own.sums.sum(axis=0)
-    weights = resample_weights(len(own.sums), how)
-    return own.summarise(total[None])[0], own.summarise(weights @ own.sums), own.summarise(total - own.sums)
+def _drawn(metric: MetricSums, resampling: Resampling) -> tuple[Matrix, Matrix, Matrix]:
+    """The value, (resamples, 1) values of resamples, and (clusters, 1) values each without one cluster."""
+    import numpy as np
+
+    return np.array([metric.value()]), metric.resampled(resampling), metric.leaving_one_out()
 
 
-def _bounds(drawn: Sequence[Matrix], rule: Rule, how: Resampling) -> _Bounds:
+def _bounds(drawn: Sequence[Matrix], rule: Rule, resampling: Resampling) -> _Bounds:
     import numpy as np
 
     point, draws, without = drawn
     known = draws[~np.isnan(draws)]
-    if len(without) < 2 or len(known) < 2:  # one dialogue alone says nothing about others
+    if len(without) < 2 or len(known) < 2:  # one cluster alone says nothing about others
         return _Bounds(float(point[0]), None, None)
-    (bounds,) = intervals(point, draws, without, how.method, 2 * rule.confidence - 100)
+    (bounds,) = intervals(point, draws, without, resampling.method, 2 * rule.confidence - 100)
     return _Bounds(float(point[0]), standard_error(known, len(without)), bounds)
 
 

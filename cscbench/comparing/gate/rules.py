@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from cscbench.comparing.gate.verdict import Kind, Rule
+from cscbench.comparing.gate.verdict import Rule, RuleKind
 from cscbench.content import yaml_file as yamlfile
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, UserError
 
 # Fewer dialogues than these bootstrap poorly: their intervals are too narrow.
 MIN_DIALOGUES = 20
@@ -36,7 +35,7 @@ class Rules(Frozen, frozen=True):
     @property
     def needs_baseline(self) -> bool:
         """Some rule is about a difference."""
-        return any(rule.kind is Kind.MARGIN for rule in self.rules)
+        return any(rule.kind is RuleKind.MARGIN for rule in self.rules)
 
 
 def read_rules(path: Path) -> Rules:
@@ -60,11 +59,11 @@ def read_rules(path: Path) -> Rules:
 
 
 def _rule(line: _RuleLine) -> Rule:
-    given = [(kind, limit) for kind in Kind if (limit := getattr(line, kind.value)) is not None]
+    given = [(kind, limit) for kind in RuleKind if (limit := getattr(line, kind.value)) is not None]
     if len(given) != 1:
         raise UserError("give one of `margin` (against the baseline), `floor` or `ceiling` (of the run itself)")
     ((kind, limit),) = given
-    if kind is Kind.MARGIN and limit < 0:
+    if kind is RuleKind.MARGIN and limit < 0:
         raise UserError("`margin` is how many points may be lost, 0 or more")
     if not 50 < line.confidence < 100:
         raise UserError(f"`confidence` is in per cent, between 50 and 100, such as 95: not {line.confidence:g}")

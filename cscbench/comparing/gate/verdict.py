@@ -5,12 +5,12 @@ One straight line: `rules` reads gate.yaml, `evidence` measures what a rule is a
 
 from enum import IntEnum, StrEnum
 
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen
 
 SCHEMA = "cscbench/gate/1"
 
 
-class Kind(StrEnum):
+class RuleKind(StrEnum):
     """What a rule is about: the difference from a baseline, or the run's own value."""
 
     MARGIN = "margin"
@@ -25,7 +25,7 @@ class Rule(Frozen, frozen=True):
     """
 
     metric: str
-    kind: Kind
+    kind: RuleKind
     limit: float
     confidence: float
     min_n: int
@@ -66,7 +66,7 @@ class ExitCode(IntEnum):
     TOO_LITTLE = 4
 
 
-class Judged(Frozen, frozen=True):
+class RuleResult(Frozen, frozen=True):
     """A rule with its evidence and outcome."""
 
     rule: Rule
@@ -74,7 +74,7 @@ class Judged(Frozen, frozen=True):
     outcome: Outcome
 
 
-class Verdict(Frozen, frozen=True):
+class GateVerdict(Frozen, frozen=True):
     """A whole gate: the run, the baseline (empty where no rule asks for one), each rule, and what a reader must know.
 
     `broken` says why the run cannot be trusted (not finished, replies failed, a damaged file), or is empty.
@@ -82,7 +82,7 @@ class Verdict(Frozen, frozen=True):
 
     run: str
     baseline: str
-    judged: tuple[Judged, ...]
+    judged: tuple[RuleResult, ...]
     broken: str
     notes: tuple[str, ...]
 

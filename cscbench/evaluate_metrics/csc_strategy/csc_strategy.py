@@ -8,10 +8,7 @@ import evaluate
 
 from cscbench.scoring.scorer import ScorerSetting
 from cscbench.scoring.scorers.strategy import StrategyScorer
-from cscbench.values.condition import Condition, Form
-from cscbench.values.dialogue import Language
-from cscbench.values.strategies import CSC, UnknownStrategyError, normalise
-from cscbench.values.transcript import Pair
+from cscbench.values import CSC, Condition, Form, Language, Pair, UnknownStrategyError, normalise
 
 
 class CscStrategy(evaluate.Metric):  # type: ignore[misc]

@@ -10,9 +10,7 @@ from cscbench.content.extras import need
 from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
 from cscbench.models.lora import lora_sha256
 from cscbench.models.weights import identify
-from cscbench.values.asking import ModelCard
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, ModelCard, UserError
 
 
 class HfOptions(Frozen, frozen=True):

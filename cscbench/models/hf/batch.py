@@ -14,10 +14,10 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from cscbench.models.hf.cache import Ids, Snapshot
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen
 
 
-class Row(Frozen, frozen=True):
+class BatchRow(Frozen, frozen=True):
     """One sequence of ids; the states of its first `held` tokens are those of `prefix`."""
 
     ids: Ids
@@ -28,7 +28,7 @@ class Row(Frozen, frozen=True):
 class Batch(Frozen, frozen=True):
     """`ids` and `mask` of shape [rows, columns]; `cache` holds the states of the first `known` columns."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[BatchRow, ...]
     ids: Any
     mask: Any
     cache: Any
@@ -92,7 +92,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
 
-def assemble(rows: Sequence[Row], pad: int, room: int, memory: Memory) -> Batch:
+def assemble(rows: Sequence[BatchRow], pad: int, room: int, memory: Memory) -> Batch:
     """The batch of some rows, with `room` columns for what will be generated; it ends the last one in that memory."""
     known = max(row.held for row in rows)
     width = known + max(len(row.ids) - row.held for row in rows)
@@ -107,15 +107,15 @@ def assemble(rows: Sequence[Row], pad: int, room: int, memory: Memory) -> Batch:
     return Batch(tuple(rows), torch.from_numpy(ids), torch.from_numpy(mask), cache, known)
 
 
-def _held(row: Row, known: int) -> slice:
+def _held(row: BatchRow, known: int) -> slice:
     return slice(known - row.held, known)
 
 
-def _new(row: Row, width: int) -> slice:
+def _new(row: BatchRow, width: int) -> slice:
     return slice(width - (len(row.ids) - row.held), width)
 
 
-def _filled_cache(rows: Sequence[Row], known: int, capacity: int, memory: Memory) -> Cache:
+def _filled_cache(rows: Sequence[BatchRow], known: int, capacity: int, memory: Memory) -> Cache:
     like = next((row.prefix for row in rows if row.prefix is not None), None)
     if like is None:
         numbers = count()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 

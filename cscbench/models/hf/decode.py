@@ -11,10 +11,9 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation import TemperatureLogitsWarper, TopPLogitsWarper
 
 from cscbench.models.chat import Chat, Encoded
-from cscbench.models.hf.batch import Batch, Memory, Row, assemble, take_out
+from cscbench.models.hf.batch import Batch, BatchRow, Memory, assemble, take_out
 from cscbench.models.hf.cache import PrefixCache, read_first
-from cscbench.values.asking import Reply, Request, Sampling
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Reply, Request, Sampling
 
 
 class Model(Frozen, frozen=True):
@@ -45,7 +44,7 @@ class Ready(Frozen, frozen=True):
 class Known(Frozen, frozen=True):
     """A row with what a cache held of it; `computed` of its ids, at least those not held, were computed for it."""
 
-    row: Row
+    row: BatchRow
     computed: int
 
 
@@ -53,20 +52,20 @@ def look_up(model: Model, prompts: Sequence[Sequence[int]]) -> list[Known]:
     """Rows for prompts, with what is known of them; what several share and none has is computed first."""
     ids = [np.array(prompt, dtype=np.int64) for prompt in prompts]
     if model.prefixes is None:
-        return [Known(Row(own), len(own)) for own in ids]
+        return [Known(BatchRow(own), len(own)) for own in ids]
     extra = [0] * len(ids)
     for prefix in read_first(ids, [model.prefixes.find(own)[1] for own in ids]):
         snapshot, held = model.prefixes.find(prefix)
         first = next(number for number, own in enumerate(ids) if np.array_equal(own[: len(prefix)], prefix))
         extra[first] += len(prefix) - held
-        read(model, [Row(prefix, snapshot, held)], [hashlib.sha256(prefix.tobytes()).hexdigest()])
-    rows = [Row(own, *model.prefixes.find(own)) for own in ids]
+        read(model, [BatchRow(prefix, snapshot, held)], [hashlib.sha256(prefix.tobytes()).hexdigest()])
+    rows = [BatchRow(own, *model.prefixes.find(own)) for own in ids]
     return [
         Known(row, min(len(row.ids), len(row.ids) - row.held + more)) for row, more in zip(rows, extra, strict=True)
     ]
 
 
-def read(model: Model, rows: Sequence[Row], keys: Sequence[str]) -> None:
+def read(model: Model, rows: Sequence[BatchRow], keys: Sequence[str]) -> None:
     """Compute what rows lack, and keep it under their keys."""
     batch = assemble(rows, model.pad, 1, model.memory)
     _generate(model, batch, _config(model, Sampling(max_tokens=1), ()), None, ())

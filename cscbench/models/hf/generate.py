@@ -11,8 +11,7 @@ from jinja2 import TemplateError
 from cscbench.models.chat import WindowError
 from cscbench.models.hf.decode import Model, Ready, write
 from cscbench.models.hf.rank import rank
-from cscbench.values.asking import Reply, Request, Sampling
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Reply, Request, Sampling
 
 log = logging.getLogger("cscbench")
 

@@ -17,8 +17,7 @@ from cscbench.models.hf.decode import Model
 from cscbench.models.hf.generate import HfAdapter
 from cscbench.models.hf.size import sizes
 from cscbench.models.weights import fetch
-from cscbench.values.asking import ChatRole, Message, ModelCard
-from cscbench.values.errors import UserError
+from cscbench.values import ChatRole, Message, ModelCard, UserError
 
 log = logging.getLogger("cscbench")
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from cscbench.models.chat import EncodedChoices
-from cscbench.models.hf.batch import Row, assemble
+from cscbench.models.hf.batch import BatchRow, assemble
 from cscbench.models.hf.decode import Model, look_up, read
-from cscbench.values.asking import Reply, Request
+from cscbench.values import Reply, Request
 
 
 def rank(model: Model, request: Request, encoded: EncodedChoices) -> Reply:
@@ -39,7 +39,7 @@ def rank(model: Model, request: Request, encoded: EncodedChoices) -> Reply:
 def _scores(model: Model, encoded: EncodedChoices) -> list[float]:
     prompt = np.array(encoded.ids, dtype=np.int64)
     prefix, held = (None, 0) if model.prefixes is None else model.prefixes.find(prompt)
-    rows = [Row(np.array([*encoded.ids, *choice], dtype=np.int64), prefix, held) for choice in encoded.choices]
+    rows = [BatchRow(np.array([*encoded.ids, *choice], dtype=np.int64), prefix, held) for choice in encoded.choices]
     batch = assemble(rows, model.pad, 0, model.memory)
     positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
     new = slice(batch.known, batch.width)

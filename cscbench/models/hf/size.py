@@ -5,8 +5,7 @@ from typing import Any
 
 from cscbench.content.prompts import NamedPrompt, system_message
 from cscbench.models.chat import Chat
-from cscbench.values.dialogue import Dialogue, Language
-from cscbench.values.frozen import Frozen
+from cscbench.values import Dialogue, Frozen, Language
 
 # More rows than this gain little: a CPU is busy with a few, and replies of a batch wait for its longest.
 _MOST_ROWS = {"cpu": 16, "cuda": 64}
@@ -18,7 +17,7 @@ _COPIES = 2
 _TURN_TOKENS = 8
 
 
-class Sizes(Frozen, frozen=True):
+class ModelSizes(Frozen, frozen=True):
     """Rows of a batch, and bytes to keep of what was computed."""
 
     batch_size: int
@@ -27,14 +26,14 @@ class Sizes(Frozen, frozen=True):
 
 def sizes(
     model: Any, chat: Chat, dialogues: Sequence[Dialogue], prompts: Mapping[Language, NamedPrompt], new_tokens: int
-) -> Sizes:
+) -> ModelSizes:
     """What fits the free memory if every row were the longest dialogue; back-off covers what this misses."""
     free = free_bytes(model.device)
     row = state_bytes(model) * (min(_longest(chat, dialogues, prompts), chat.window) + new_tokens) * _COPIES
     fits = max(1, int(_BATCH * free / row))
     most = min(fits, _MOST_ROWS.get(model.device.type, 8))
     # A power of two, so that a little more or less free memory gives the same batches.
-    return Sizes(1 << (most.bit_length() - 1), int(_KEPT * free))
+    return ModelSizes(1 << (most.bit_length() - 1), int(_KEPT * free))
 
 
 def free_bytes(device: Any) -> int:

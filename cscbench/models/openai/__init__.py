@@ -13,9 +13,7 @@ from cscbench.content.cards import read_options
 from cscbench.content.extras import need
 from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
 from cscbench.models.lora import lora_sha256
-from cscbench.values.asking import ModelCard
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, ModelCard, UserError
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from cscbench.models.openai.endpoint import Endpoint
 from cscbench.models.openai.refusals import Refused, Unanswered, Unreachable, user_error
 from cscbench.models.openai.wire import Asking, Completion, body, reply_of
-from cscbench.values.asking import ModelCard, Reply, Request, estimate_tokens
-from cscbench.values.errors import UserError
+from cscbench.values import ModelCard, Reply, Request, UserError, estimate_tokens
 
 
 class OpenAiAdapter:

@@ -12,8 +12,7 @@ import msgspec
 from cscbench.models.openai import OpenAiOptions
 from cscbench.models.openai.limits import Gate, retry_after
 from cscbench.models.openai.refusals import Refused, Unanswered, Unreachable, server_words
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, UserError
 
 log = logging.getLogger("cscbench")
 

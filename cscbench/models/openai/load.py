@@ -16,9 +16,7 @@ from cscbench.models.openai.endpoint import Endpoint
 from cscbench.models.openai.proof import prove_lora
 from cscbench.models.openai.refusals import Refused, Unanswered, Unreachable
 from cscbench.models.openai.wire import Asking, Completion, body
-from cscbench.values.asking import ChatRole, Message, ModelCard
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import ChatRole, Frozen, Message, ModelCard, UserError
 
 _OPENAI = "https://api.openai.com/v1"
 # What these engines take besides OpenAI's fields. A server started with other defaults (vLLM reads them from the

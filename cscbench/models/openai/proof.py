@@ -5,9 +5,7 @@ import msgspec
 from cscbench.models.openai.endpoint import Endpoint
 from cscbench.models.openai.refusals import Refused
 from cscbench.models.openai.wire import Asking, Completion, body, with_logprobs
-from cscbench.values.asking import ChatRole, Message, ModelCard, Sampling
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import ChatRole, Frozen, Message, ModelCard, Sampling, UserError
 
 _GREEDY = Sampling(max_tokens=16)
 _PROBES = (

@@ -7,8 +7,7 @@ import msgspec
 
 from cscbench.content.yaml_file import did_you_mean
 from cscbench.models.openai import OpenAiOptions
-from cscbench.values.asking import ModelCard
-from cscbench.values.errors import UserError
+from cscbench.values import ModelCard, UserError
 
 _LONGEST_WORDS = 400
 # Fields of a request, and what in a card makes a server that does not take them content.

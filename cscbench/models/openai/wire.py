@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from cscbench.models.openai import OpenAiOptions
-from cscbench.values.asking import Message, Reply, Sampling
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Message, Reply, Sampling
 
 # Servers answer with more than we read, and differ in what: unknown fields are passed over.
 
@@ -50,7 +49,7 @@ class PromptDetails(msgspec.Struct, frozen=True):
     cached_tokens: int | None = None
 
 
-class Usage(msgspec.Struct, frozen=True):
+class WireUsage(msgspec.Struct, frozen=True):
     """What a request took, in tokens."""
 
     prompt_tokens: int | None = None
@@ -63,7 +62,7 @@ class Completion(msgspec.Struct, frozen=True):
 
     choices: Annotated[tuple[Choice, ...], msgspec.Meta(min_length=1)]
     model: str | None = None
-    usage: Usage | None = None
+    usage: WireUsage | None = None
     system_fingerprint: str | None = None
 
 
@@ -119,7 +118,7 @@ def split_reasoning(content: str) -> tuple[str, str]:
 
 def reply_of(completion: Completion, seconds: float) -> Reply:
     """The reply in a server's answer; one with an error where the answer holds no words of the model."""
-    choice, usage = completion.choices[0], completion.usage or Usage()
+    choice, usage = completion.choices[0], completion.usage or WireUsage()
     said = choice.message
     head, text = split_reasoning(said.content or "")
     reasoning = "\n".join(part for part in ((said.reasoning_content or said.reasoning or "").strip(), head) if part)

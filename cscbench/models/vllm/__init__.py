@@ -12,9 +12,7 @@ from cscbench.content.extras import need
 from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
 from cscbench.models.lora import lora_sha256
 from cscbench.models.weights import identify
-from cscbench.values.asking import ModelCard
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, ModelCard, UserError
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 # What vLLM reads from the environment when it is imported, where the person has not set it: no reports about its use,

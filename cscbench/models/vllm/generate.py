@@ -14,9 +14,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from cscbench.models.chat import Chat, EncodedChoices, WindowError
 from cscbench.models.vllm.engine import Engine
 from cscbench.models.vllm.guide import Guide
-from cscbench.values.asking import Reply, Request, Sampling
-from cscbench.values.condition import Step
-from cscbench.values.errors import UserError
+from cscbench.values import Reply, Request, Sampling, Step, UserError
 
 _DEAD = (
     "vLLM's engine process has ended; what it said of it stands above, and replies on disk are kept. Out of memory? "

@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping
 
 from cscbench.content.prompts import NamedPrompt, answer_message, strategy_choices
-from cscbench.values.condition import Step
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Step
 
 # Stands for a reply while the text before it is found out; no template writes it.
 _REPLY = "\x00"

@@ -20,8 +20,7 @@ from cscbench.models.vllm.generate import VllmAdapter
 from cscbench.models.vllm.guide import guides
 from cscbench.models.vllm.lora import check_fit, max_lora_rank, prove
 from cscbench.models.weights import fetch
-from cscbench.values.asking import ModelCard
-from cscbench.values.errors import UserError
+from cscbench.values import ModelCard, UserError
 
 log = logging.getLogger("cscbench")
 

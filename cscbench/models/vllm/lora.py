@@ -21,8 +21,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 from cscbench.models.chat import Chat
 from cscbench.models.lora import CONFIG, WEIGHTS
 from cscbench.models.vllm.engine import Engine
-from cscbench.values.asking import ChatRole, Message, ModelCard
-from cscbench.values.errors import UserError
+from cscbench.values import ChatRole, Message, ModelCard, UserError
 
 # The first of an adapter's two matrices, which is random before any training; the second is all zeros.
 _FIRST = re.compile(r"\blora_(embedding_)?A\b")

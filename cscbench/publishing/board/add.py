@@ -8,10 +8,10 @@ import msgspec
 from cscbench.asking import store
 from cscbench.publishing.board.boards import ENTRIES, OF_RUN
 from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, Placed, RunEntry
-from cscbench.runs import results
+from cscbench.runs.finished import load
 from cscbench.runs.reproduce import command_of
 from cscbench.runs.results import Results
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 
 def add(board: Board, folder: Path, run_folder: Path, replace: bool = False) -> Path:
@@ -41,15 +41,16 @@ def entry_of(board: Board, run_folder: Path) -> RunEntry:
     Raises:
         UserError: the run is unfinished, partial, of another task, or in no track.
     """
-    found, run = results.read(run_folder), store.read_run(run_folder)
-    _check(board, run_folder, found)
+    run = load(run_folder)
+    results = run.scored()
+    _check(board, run_folder, results)
     return RunEntry(
         schema=ENTRY_SCHEMA,
-        id=found.run.name,
-        added=found.timing.finished,
-        command=command_of(run, found),
-        commit=run.environment.commit,
-        results=found,
+        id=results.run.name,
+        added=results.timing.finished,
+        command=command_of(run.record, results),
+        commit=run.record.environment.commit,
+        results=results,
     )
 
 

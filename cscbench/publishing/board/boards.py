@@ -9,7 +9,8 @@ from cscbench.asking import store
 from cscbench.content import yaml_file as yamlfile
 from cscbench.content.shipped import folders
 from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, Placed, ReportedEntry, RunEntry
-from cscbench.values.errors import UserError
+from cscbench.runs.finished import FinishedRun
+from cscbench.values import UserError
 
 ENTRIES = "entries"
 # What lies in an entry's folder, byte for byte as in the run's.
@@ -102,6 +103,15 @@ def read_entry(path: Path) -> Placed:
     if entry.id != path.stem:
         raise UserError(f"{path}: its `id` is {entry.id!r}: file and id must be alike")
     return Placed(entry, path.with_suffix("") if isinstance(entry, RunEntry) else None)
+
+
+def finished_run(entry: RunEntry, folder: Path) -> FinishedRun:
+    """The run of an entry, with the results that were published.
+
+    Raises:
+        UserError: its run.json is missing or damaged.
+    """
+    return FinishedRun(folder, store.read_run(folder), entry.results)
 
 
 def run_entries(placed: Sequence[Placed]) -> tuple[tuple[RunEntry, Path], ...]:

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cscbench.asking import store
-from cscbench.publishing.board.boards import entry_files, read_entry, run_entries
-from cscbench.publishing.board.rank import rank, side_of
+from cscbench.publishing.board.boards import entry_files, finished_run, read_entry, run_entries
+from cscbench.publishing.board.rank import rank
 from cscbench.publishing.board.records import Board, Placed, RankedTrack, ReportedEntry, RunEntry
-from cscbench.runs import results
 from cscbench.scoring.bootstrap import Resampling
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, UserError
 
 # Values are written in full: what is computed again differs by the order of a sum at most.
 _CLOSE = 1e-6
@@ -83,25 +81,20 @@ def _run(board: Board, own: Placed, hashes: Counter[str]) -> list[str]:
 
 def _turns(entry: RunEntry, folder: Path) -> list[str]:
     """Where the entry's numbers are not those of the turns beside it."""
-    from cscbench.comparing.agree.scores import side_sums
-
-    side = side_of(entry, folder)
-    if side.run.hash != entry.results.run.hash:
-        return [f"{folder / store.RUN} is of another run ({side.run.hash})"]
-    pairs = results.read_pairs(folder)
+    run = finished_run(entry, folder)
+    if run.record.hash != entry.results.run.hash:
+        return [f"{folder / store.RUN} is of another run ({run.record.hash})"]
     problems = []
-    if len(pairs) != entry.results.counts.turns:
+    if len(run.pairs) != entry.results.counts.turns:
         problems.append(
-            f"{len(pairs)} turns in {folder / store.PREDICTIONS}, {entry.results.counts.turns} in the entry"
+            f"{len(run.pairs)} turns in {folder / store.PREDICTIONS}, {entry.results.counts.turns} in the entry"
         )
-    turns = tuple((pair.dialogue, pair.turn) for pair in pairs if not pair.error)
     values = {metric.name: metric.value for metric in entry.results.metrics}
-    for name in entry.results.scoring.scorers:
-        scorer, sums = side_sums(name, side, turns, "")
-        again = scorer.summarise(sums.sum(axis=0, keepdims=True))[0]
-        for spec, value in zip(scorer.metrics, again, strict=True):
-            if spec.name in values and not abs(values[spec.name] - value) < _CLOSE:
-                problems.append(f"{spec.name} is {values[spec.name]:.4f}, its turns give {value:.4f}")
+    for scorer in run.scorers:
+        for sums in () if run.scores_nothing(scorer) else run.metric_sums(scorer):
+            name, again = sums.spec.name, sums.value()
+            if name in values and not abs(values[name] - again) < _CLOSE:
+                problems.append(f"{name} is {values[name]:.4f}, its turns give {again:.4f}")
     return problems
 
 

@@ -1,22 +1,14 @@
-"""Entries to ranked tables: only what was measured alike on the same dialogues is ranked together, and ties are said.
-
-Two entries tie where their paired difference over dialogues is within its noise. All entries share the same resamples,
-so the error of any difference is the spread of the difference of two columns of draws.
-"""
+"""Entries to ranked tables: only what was measured alike on the same dialogues is ranked together, with its ties."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from cscbench.asking import store
-from cscbench.comparing.agree.scores import side_sums
-from cscbench.comparing.agree.sides import Side
-from cscbench.publishing.board.boards import run_entries
+from cscbench.comparing.pairing import pair_runs
+from cscbench.publishing.board.boards import finished_run, run_entries
 from cscbench.publishing.board.records import (
     Block,
     Board,
@@ -29,28 +21,16 @@ from cscbench.publishing.board.records import (
     Track,
     Words,
 )
-from cscbench.runs import results
-from cscbench.scoring.bootstrap import Resampling, resample_weights
-from cscbench.scoring.paired import SIGNIFICANCE, standard_error
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.metrics import Metric
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from cscbench.runs.finished import FinishedRun
+from cscbench.scoring.bootstrap import Resampling
+from cscbench.scoring.metric_sums import MetricSums, can_differ, tie_groups
+from cscbench.values import Metric, UserError
 
 REPORTED = Words(en="Reported by the paper, not run here", zh="论文报告，未在此运行")
 
 
-class Drawn(Frozen, frozen=True):
-    """One metric of one entry: its value in each resample of the dialogues, which are the same for all of a block."""
-
-    draws: "NDArray[np.float64]"
-    dialogues: int
-
-
-Draws = Mapping[str, Mapping[str, Drawn]]
+# One metric of each entry of a block, by metric and entry.
+Sums = Mapping[str, Mapping[str, MetricSums]]
 
 
 def rank(board: Board, placed: Sequence[Placed], how: Resampling) -> tuple[RankedTrack, ...]:
@@ -62,28 +42,29 @@ def rank(board: Board, placed: Sequence[Placed], how: Resampling) -> tuple[Ranke
     return tuple(_track(board, track, placed, how) for track in board.tracks)
 
 
-def _track(board: Board, track: Track, placed: Sequence[Placed], how: Resampling) -> RankedTrack:
+def _track(board: Board, track: Track, placed: Sequence[Placed], resampling: Resampling) -> RankedTrack:
     groups: defaultdict[str, list[tuple[RunEntry, Path]]] = defaultdict(list)
     for entry, folder in run_entries(placed):
         protocol = entry.results.protocol
         if (protocol.context, protocol.condition) == (track.context, track.condition):
-            groups[_dialogues_of(folder)].append((entry, folder))
+            groups[_dialogues_of(finished_run(entry, folder))].append((entry, folder))
     blocks, notes = [], []
-    for own in sorted(groups.values(), key=lambda own: (-len(own), own[0][0].id)):
-        draws, missing = _draws(own, how)
+    for members in sorted(groups.values(), key=lambda members: (-len(members), members[0][0].id)):
+        sums, missing = _sums(members)
         notes += missing
-        rows = _sorted(board, track, _rows(board, [entry for entry, _ in own], draws))
-        blocks.append(Block(_title(own[0][0]), False, rows))
+        entries = [entry for entry, _ in members]
+        blocks.append(
+            Block(_title(entries[0]), False, _sorted(board, track, _rows(board, entries, sums, resampling.seed)))
+        )
     reported = _reported(board, track, placed)
     if reported:
         blocks.append(Block(REPORTED, True, _sorted(board, track, reported)))
     return RankedTrack(track, board.columns, tuple(blocks), tuple(dict.fromkeys(notes)))
 
 
-def _dialogues_of(folder: Path) -> str:
+def _dialogues_of(run: FinishedRun) -> str:
     """What two entries must share to be compared: every turn's place and reference."""
-    pairs = results.read_pairs(folder)
-    turns = sorted((pair.dialogue, pair.turn, pair.reference, pair.reference_strategy) for pair in pairs)
+    turns = sorted((*turn, pair.reference, pair.reference_strategy) for turn, pair in run.pairs.items())
     return sha256(msgspec.json.encode(turns)).hexdigest()
 
 
@@ -95,46 +76,44 @@ def _title(entry: RunEntry) -> Words:
     )
 
 
-def side_of(entry: RunEntry, folder: Path) -> Side:
-    """An entry as the side of a comparison.
+def _sums(members: Sequence[tuple[RunEntry, Path]]) -> tuple[Sums | None, list[str]]:
+    """The sums of whole runs; and for each scorer whose sums cannot be had, why its ties are not known.
 
-    Raises:
-        UserError: its run.json or scores are missing or damaged.
+    None where so many runs are compared over so few dialogues that no difference could be shown.
     """
-    return Side(store.read_run(folder), {}, None, entry.results, results.read_scores(folder))
-
-
-def _draws(own: Sequence[tuple[RunEntry, Path]], how: Resampling) -> tuple[Draws, list[str]]:
-    """By entry and metric; and for each scorer whose sums cannot be had, why its ties are not known."""
-    found: dict[str, dict[str, Drawn]] = {}
+    runs = {entry.id: finished_run(entry, folder).read_all() for entry, folder in members if entry.results.run.complete}
+    sums: defaultdict[str, dict[str, MetricSums]] = defaultdict(dict)
+    first = members[0][0].results
+    clusters = first.data.clusters or first.counts.dialogues
+    if len(runs) < 2 or clusters < 2:
+        return sums, []
+    if not can_differ(len(runs), clusters):
+        return None, [f"{len(runs)} runs on {clusters} dialogues: no difference between two of them could be shown"]
     notes = []
-    weights: NDArray[np.float64] | None = None
-    for entry, folder in own:
-        side = side_of(entry, folder)
-        turns = tuple(sorted(side.scores.turns)) if side.scores else ()
-        mine = found.setdefault(entry.id, {})
-        for name in entry.results.scoring.scorers:
-            try:
-                scorer, sums = side_sums(name, side, turns, "")
-            except UserError as error:
-                notes.append(f"ties of {name} are not known: {error}")
+    pairing = pair_runs(tuple(runs.values()))
+    for (entry_id, run), turns in zip(runs.items(), pairing.turns, strict=True):
+        for scorer in run.scorers:
+            if run.scores_nothing(scorer):
                 continue
-            if weights is None or weights.shape[1] != len(sums):
-                weights = resample_weights(len(sums), how)
-            values = scorer.summarise(weights @ sums)
-            mine.update({spec.name: Drawn(values[:, at], len(sums)) for at, spec in enumerate(scorer.metrics)})
-    return found, notes
+            try:
+                metrics = run.metric_sums(scorer, turns, pairing.clusters)
+            except UserError as error:
+                notes.append(f"ties of {scorer} are not known: {error}")
+                continue
+            for metric in metrics:
+                sums[metric.spec.name][entry_id] = msgspec.structs.replace(metric, run=entry_id)
+    return sums, notes
 
 
-def _rows(board: Board, entries: Sequence[RunEntry], draws: Draws) -> list[RankedRow]:
-    columns = [_column(column.metric, entries, draws) for column in board.columns]
+def _rows(board: Board, entries: Sequence[RunEntry], sums: Sums | None, seed: int) -> list[RankedRow]:
+    columns = [_column(column.metric, entries, sums, seed) for column in board.columns]
     return [
         RankedRow(entry.id, tuple(cells[entry.id] for cells in columns), not entry.results.run.complete)
         for entry in entries
     ]
 
 
-def _column(name: str, entries: Sequence[RunEntry], draws: Draws) -> dict[str, Cell | None]:
+def _column(name: str, entries: Sequence[RunEntry], sums: Sums | None, seed: int) -> dict[str, Cell | None]:
     """One metric of a block: ranked among the cells of the most common signature, the others apart."""
     values = {entry.id: next((own for own in entry.results.metrics if own.name == name), None) for entry in entries}
     known = {entry: value for entry, value in values.items() if value is not None}
@@ -145,7 +124,7 @@ def _column(name: str, entries: Sequence[RunEntry], draws: Draws) -> dict[str, C
     partial = {entry.id for entry in entries if not entry.results.run.complete}
     ranked = {e: v for e, v in known.items() if v.signature == usual and e not in partial}
     order = sorted(ranked, key=lambda e: ((-1 if ranked[e].higher_is_better else 1) * ranked[e].value, e))
-    groups = _groups(name, order, ranked, draws)
+    groups = _tie_groups(order, None if sums is None else sums.get(name, {}), seed)
     cells: dict[str, Cell | None] = dict.fromkeys(values)
     for entry, value in known.items():
         apart = "partial: replies failed" if entry in partial else _difference(value.signature, usual)
@@ -173,27 +152,11 @@ def _difference(signature: str, usual: str) -> str:
     return "measured otherwise: " + ", ".join(own) if own else "measured otherwise"
 
 
-def _groups(name: str, order: Sequence[str], ranked: Mapping[str, Metric], draws: Draws) -> dict[str, int]:
-    """Tie groups from the best down: a group ends at the first entry that differs from the group's best.
-
-    Each entry is tested once, by a t test on the paired bootstrap's error; Bonferroni over the entries of the column.
-    """
-    from scipy import stats
-
-    if any(name not in draws.get(entry, {}) for entry in order) or len(order) < 2:
-        return {}
-    found, first, group = {order[0]: 1}, order[0], 1
-    for entry in order[1:]:
-        best, mine = draws[first][name], draws[entry][name]
-        error = standard_error(best.draws - mine.draws, best.dialogues) if best.dialogues > 1 else None
-        if error is None or isnan(error):
-            return {}
-        difference = abs(ranked[first].value - ranked[entry].value)
-        p = 2 * float(stats.t.sf(difference / error, best.dialogues - 1)) if error else float(difference == 0)
-        if p < SIGNIFICANCE / (len(order) - 1):
-            first, group = entry, group + 1
-        found[entry] = group
-    return found
+def _tie_groups(order: Sequence[str], sums: Mapping[str, MetricSums] | None, seed: int) -> Mapping[str, int]:
+    """Tie groups as `compare` has them: all are tied where nothing could be shown, none are known without sums."""
+    if sums is None:
+        return dict.fromkeys(order, 1)
+    return tie_groups([sums[entry] for entry in order], seed) if len(order) > 1 and set(order) <= set(sums) else {}
 
 
 def _reported(board: Board, track: Track, placed: Sequence[Placed]) -> list[RankedRow]:

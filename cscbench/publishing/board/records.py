@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from cscbench.runs.results import Results
-from cscbench.values.condition import Condition, Context
-from cscbench.values.frozen import Frozen
+from cscbench.values import Condition, Context, Frozen
 
 BOARD_SCHEMA = "cscbench/board/1"
 ENTRY_SCHEMA = "cscbench/entry/1"

@@ -5,11 +5,9 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from cscbench.asking import store
-from cscbench.runs import results
+from cscbench.runs.finished import load
 from cscbench.runs.results import Results, ScoreTable
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.transcript import Pair
+from cscbench.values import Frozen, Pair, UserError
 
 Files = Mapping[PurePosixPath, bytes]
 
@@ -24,24 +22,25 @@ class Target(StrEnum):
     LATEX = "latex"
 
 
-class Finished(Frozen, frozen=True):
-    """A finished run: its results, its turns, and each turn's statistics."""
+class ExportedRun(Frozen, frozen=True):
+    """A finished run as exports take it: its results, its turns, and each turn's statistics."""
 
     results: Results
     pairs: tuple[Pair, ...]
     scores: ScoreTable
 
 
-def read_finished(folder: Path) -> Finished:
+def exported(folder: Path) -> ExportedRun:
     """A run folder.
 
     Raises:
         UserError: the run is not finished, or a file is missing or damaged.
     """
-    return Finished(results.read(folder), tuple(results.read_pairs(folder)), results.read_scores(folder))
+    run = load(folder)
+    return ExportedRun(run.scored(), tuple(run.pairs.values()), run.statistics)
 
 
-def export(runs: Sequence[Finished], target: Target, dataset: str = "") -> Files:
+def export(runs: Sequence[ExportedRun], target: Target, dataset: str = "") -> Files:
     """The files of an export; `dataset` is the data's id on the Hugging Face Hub, for `.eval_results`.
 
     Raises:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from cscbench.content.extras import need
-from cscbench.publishing.export import Files, Finished
+from cscbench.publishing.export import ExportedRun, Files
 from cscbench.publishing.formats import markdown
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 _HEAD = ("task", "context", "condition", "metric", "value", "95 %", "turns")
 
 
-def files(runs: Sequence[Finished], dataset: str) -> Files:
+def files(runs: Sequence[ExportedRun], dataset: str) -> Files:
     """README.md; with `dataset`, `.eval_results/cscbench.yaml` too: the Hub knows a result by its dataset's id there.
 
     Raises:
@@ -30,7 +30,7 @@ def files(runs: Sequence[Finished], dataset: str) -> Files:
     return found
 
 
-def _card(label: str, runs: Sequence[Finished]) -> bytes:
+def _card(label: str, runs: Sequence[ExportedRun]) -> bytes:
     from huggingface_hub import ModelCardData
     from huggingface_hub.repocard_data import EvalResult
 
@@ -55,7 +55,7 @@ def _card(label: str, runs: Sequence[Finished]) -> bytes:
     return f"---\n{data.to_yaml()}\n---\n\n{_table(runs)}".encode()
 
 
-def _table(runs: Sequence[Finished]) -> str:
+def _table(runs: Sequence[ExportedRun]) -> str:
     rows = []
     for found in (run.results for run in runs):
         played = (found.task.name, found.protocol.context.value, found.protocol.condition.value)
@@ -65,7 +65,7 @@ def _table(runs: Sequence[Finished]) -> str:
     return f"## Customer-support conversation, by cscbench\n\n{markdown(_HEAD, rows)}"
 
 
-def _eval_results(runs: Sequence[Finished], dataset: str) -> bytes:
+def _eval_results(runs: Sequence[ExportedRun], dataset: str) -> bytes:
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 

@@ -10,10 +10,8 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
 
-from cscbench.publishing.export import Files, Finished
-from cscbench.values.condition import Form
-from cscbench.values.metrics import Metric
-from cscbench.values.transcript import Pair
+from cscbench.publishing.export import ExportedRun, Files
+from cscbench.values import Form, Metric, Pair
 
 _Z = 1.959964
 _FILTER = "none"
@@ -21,7 +19,7 @@ _FILTER = "none"
 _PER_TURN = {"rouge_l": "rouge.f1", "rouge_l_ascii": "rouge.f1_ascii", "bertscore_f1": "bertscore.f1"}
 
 
-def files(runs: Sequence[Finished]) -> Files:
+def files(runs: Sequence[ExportedRun]) -> Files:
     """Two files a run, in a folder named by its model as lm-eval names it."""
     found: dict[PurePosixPath, bytes] = {}
     for run in runs:
@@ -41,13 +39,13 @@ def model_folder(label: str) -> str:
     return safe if safe.strip(". ") else "__"
 
 
-def task_name(run: Finished) -> str:
+def task_name(run: ExportedRun) -> str:
     """Task, context and condition as one task of lm-eval's, which has no contexts."""
     found = run.results
     return re.sub(r"\W", "_", f"{found.task.name}_{found.protocol.context}_{found.protocol.condition}")
 
 
-def results_of(run: Finished) -> dict[str, Any]:
+def results_of(run: ExportedRun) -> dict[str, Any]:
     """The content of results_DATE.json."""
     found, name = run.results, task_name(run)
     signatures = {metric.name: metric.signature for metric in found.metrics}
@@ -93,13 +91,13 @@ def _values(metrics: Sequence[Metric]) -> dict[str, Any]:
     return values
 
 
-def samples_of(run: Finished) -> list[dict[str, Any]]:
+def samples_of(run: ExportedRun) -> list[dict[str, Any]]:
     """A line a turn, as lm-eval logs samples. The prompt is not in a run's predictions, so `arguments` is empty."""
     rows = {place: number for number, place in enumerate(run.scores.turns)}
     return [_sample(run, number, pair, rows.get((pair.dialogue, pair.turn))) for number, pair in enumerate(run.pairs)]
 
 
-def _sample(run: Finished, number: int, pair: Pair, row: int | None) -> dict[str, Any]:
+def _sample(run: ExportedRun, number: int, pair: Pair, row: int | None) -> dict[str, Any]:
     doc = {
         "dialogue": pair.dialogue,
         "turn": pair.turn,

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from cscbench.content.extras import need
-from cscbench.publishing.export import Files, Finished
+from cscbench.publishing.export import ExportedRun, Files
 from cscbench.publishing.formats import inert, latex
-from cscbench.values.transcript import Pair
+from cscbench.values import Pair
 
 _RUN = ("run", "model", "task", "context", "condition")
 METRIC_HEAD = (*_RUN, "metric", "value", "low", "high", "n", "higher_is_better", "signature")
@@ -20,7 +20,7 @@ TURN_HEAD = ("run", "model", *_PAIR)
 _LATEX_HEAD = ("model", "task", "context", "condition", "metric", "value", "95 %", "turns")
 
 
-def metric_rows(runs: Sequence[Finished]) -> list[tuple[Any, ...]]:
+def metric_rows(runs: Sequence[ExportedRun]) -> list[tuple[Any, ...]]:
     """A row a run and metric, as METRIC_HEAD has it."""
     return [
         (*_of_run(run), m.name, m.value, m.low, m.high, m.n, m.higher_is_better, m.signature)
@@ -29,7 +29,7 @@ def metric_rows(runs: Sequence[Finished]) -> list[tuple[Any, ...]]:
     ]
 
 
-def turn_rows(runs: Sequence[Finished]) -> list[tuple[Any, ...]]:
+def turn_rows(runs: Sequence[ExportedRun]) -> list[tuple[Any, ...]]:
     """A row a run and supporter turn, as TURN_HEAD has it."""
     return [
         (*_of_run(run)[:2], *(msgspec.to_builtins(getattr(pair, field)) for field in _PAIR))
@@ -38,13 +38,13 @@ def turn_rows(runs: Sequence[Finished]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _of_run(run: Finished) -> tuple[str, ...]:
+def _of_run(run: ExportedRun) -> tuple[str, ...]:
     found = run.results
     protocol = found.protocol
     return found.run.name, found.model.label, found.task.name, protocol.context.value, protocol.condition.value
 
 
-def csv_files(runs: Sequence[Finished]) -> Files:
+def csv_files(runs: Sequence[ExportedRun]) -> Files:
     """metrics.csv and turns.csv; a text that a spreadsheet would take for a formula begins with an apostrophe."""
     return {
         PurePosixPath("metrics.csv"): _csv(METRIC_HEAD, metric_rows(runs)),
@@ -60,7 +60,7 @@ def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def parquet_files(runs: Sequence[Finished]) -> Files:
+def parquet_files(runs: Sequence[ExportedRun]) -> Files:
     """metrics.parquet and turns.parquet, texts as they are."""
     return {
         PurePosixPath("metrics.parquet"): _parquet(METRIC_HEAD, metric_rows(runs)),
@@ -80,7 +80,7 @@ def _parquet(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     return content
 
 
-def latex_files(runs: Sequence[Finished]) -> Files:
+def latex_files(runs: Sequence[ExportedRun]) -> Files:
     """metrics.tex: one tabular (needs booktabs)."""
     rows = []
     for run in runs:

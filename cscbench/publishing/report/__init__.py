@@ -20,7 +20,7 @@ from cscbench.runs.turns import Source, read_source
 from cscbench.scoring.bootstrap import Resampling
 
 
-class Form(StrEnum):
+class ReportFormat(StrEnum):
     """A form of a report, and how its file's name ends."""
 
     HTML = "html"
@@ -28,7 +28,7 @@ class Form(StrEnum):
     LATEX = "tex"
 
 
-def report(study: Study, how: Resampling, encoder: str = "") -> Document:
+def report(study: Study, resampling: Resampling) -> Document:
     """A study as a document. Customers' words come from the task, where its data are those of the runs.
 
     Raises:
@@ -38,16 +38,16 @@ def report(study: Study, how: Resampling, encoder: str = "") -> Document:
     source = read_source(first.task.name, with_dialogues=True)
     if source.data != tuple(file.sha256 for file in first.data.files):
         source = Source(source.strategies, {}, (), "")
-    return document(study, findings(study, how, encoder), source)
+    return document(study, findings(study, resampling), source)
 
 
-def write(found: Document, forms: Sequence[Form], out: Path) -> tuple[Path, ...]:
+def write(found: Document, forms: Sequence[ReportFormat], out: Path) -> tuple[Path, ...]:
     """Write `report.html` and its like into a folder; gives their paths.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    render = {Form.HTML: html, Form.MARKDOWN: markdown, Form.LATEX: latex}
+    render = {ReportFormat.HTML: html, ReportFormat.MARKDOWN: markdown, ReportFormat.LATEX: latex}
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

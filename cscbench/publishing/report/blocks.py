@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from cscbench.scoring.bootstrap import Interval
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen
 
 
 class Text(Frozen, frozen=True):
@@ -47,7 +47,7 @@ class Dots(Frozen, frozen=True):
     mark: float | None = None
 
 
-class Line(Frozen, frozen=True):
+class TimeSeries(Frozen, frozen=True):
     """One value over time, drawn: `dots` in the order of time, named by their dates. A drawing alone, as `Dots`."""
 
     caption: str
@@ -92,7 +92,7 @@ def as_table(block: Table | Heat) -> Table:
     return Table(("", *block.columns), tuple(rows), tuple(range(1, len(block.columns) + 1)))
 
 
-Block = Text | Bullets | Table | Dots | Line | Heat | Exchange | Code
+Block = Text | Bullets | Table | Dots | TimeSeries | Heat | Exchange | Code
 
 
 class Section(Frozen, frozen=True):

@@ -5,9 +5,20 @@ from collections.abc import Sequence
 from cscbench.comparing.compare import Verdict
 from cscbench.publishing.formats import p_value
 from cscbench.publishing.report import single, words
-from cscbench.publishing.report.blocks import Block, Bullets, Document, Dot, Dots, Line, Section, Table, Text, section
+from cscbench.publishing.report.blocks import (
+    Block,
+    Bullets,
+    Document,
+    Dot,
+    Dots,
+    Section,
+    Table,
+    Text,
+    TimeSeries,
+    section,
+)
 from cscbench.publishing.report.findings import Finding, PairFindings
-from cscbench.publishing.report.study import Kind, Member, Pairing, Study
+from cscbench.publishing.report.study import Member, Study, StudyKind, StudyPair
 from cscbench.runs.turns import Source
 from cscbench.scoring.paired import SIGNIFICANCE
 
@@ -28,7 +39,7 @@ _HOW = (
 
 def document(study: Study, found: Sequence[PairFindings], source: Source) -> Document:
     """The whole report: what was found in words first, then numbers, then each run."""
-    if study.kind is Kind.RUN:
+    if study.kind is StudyKind.RUN:
         own = study.members[0]
         head: list[Section | None] = [
             section("In short", single.in_short(own)),
@@ -41,7 +52,7 @@ def document(study: Study, found: Sequence[PairFindings], source: Source) -> Doc
     parts: list[Section | None] = [
         section("In short", _in_short(study, found)),
         section("The numbers", _numbers(study)),
-        section("Over time", _over_time(study)) if study.kind is Kind.TREND else None,
+        section("Over time", _over_time(study)) if study.kind is StudyKind.TREND else None,
         *(part for one in found for part in _pair(study, one, source)),
     ]
     for member in study.members:
@@ -54,7 +65,7 @@ def _there(parts: Sequence[Section | None]) -> tuple[Section, ...]:
     return tuple(part for part in parts if part is not None)
 
 
-def _names(study: Study, pairing: Pairing) -> tuple[str, str]:
+def _names(study: Study, pairing: StudyPair) -> tuple[str, str]:
     return study.members[pairing.old].name, study.members[pairing.new].name
 
 
@@ -76,7 +87,7 @@ def _weak(member: Member) -> str:
     if not found:
         return ""
     named = [
-        f"{words.group_name(own.kind, own.name, member.side.run.task.strategies)} ({words.number(own.value)})"
+        f"{words.group_name(own.kind, own.name, member.run.record.task.strategies)} ({words.number(own.value)})"
         for own in found[:3]
     ]
     overall = next(one.value for one in member.results.metrics if one.name == metric)
@@ -123,7 +134,7 @@ def _over_time(study: Study) -> tuple[Block, ...]:
             interval = None if own.low is None or own.high is None else (own.low, own.high)
             dots.append(Dot(member.name, own.value, interval))
         if len(dots) > 1:
-            blocks.append(Line(words.metric_name(metric.name), tuple(dots)))
+            blocks.append(TimeSeries(words.metric_name(metric.name), tuple(dots)))
         if left:
             blocks.append(
                 Text(f"{words.metric_name(metric.name)}: {words.count(left, 'run')} measured otherwise, left out here.")
@@ -178,7 +189,7 @@ def _where(study: Study, found: PairFindings) -> tuple[Block, ...]:
     old, new = _names(study, found.pairing)
     if not found.groups:
         return ()
-    strategies = study.members[found.pairing.old].side.run.task.strategies
+    strategies = study.members[found.pairing.old].run.record.task.strategies
     shown = [own for own in found.groups if own.p is not None and own.p < SIGNIFICANCE]
     shown.sort(key=lambda own: -abs(own.paired.difference))
     items = []
@@ -205,7 +216,7 @@ def _where(study: Study, found: PairFindings) -> tuple[Block, ...]:
     return (Text(about), Bullets(tuple(items)))
 
 
-def _apart(study: Study, pairing: Pairing, source: Source) -> tuple[Block, ...]:
+def _apart(study: Study, pairing: StudyPair, source: Source) -> tuple[Block, ...]:
     """One turn each way in which the replies are most unlike in quality, by ROUGE-L."""
     old, new = study.members[pairing.old], study.members[pairing.new]
     there = {(turn.pair.dialogue, turn.pair.turn): turn for turn in old.turns}

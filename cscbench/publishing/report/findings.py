@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from cscbench.comparing.agree.scores import measured_as, scorers_of, side_sums
-from cscbench.comparing.agree.sides import Side, TurnKey, same_turns
-from cscbench.comparing.compare import Comparison, Row, Verdict, compare
-from cscbench.publishing.report.study import Pairing, Study
+from cscbench.comparing.compare import Comparison, ComparisonRow, Verdict, compare
+from cscbench.comparing.pairing import Pairing, pair_runs
+from cscbench.publishing.report.study import Study, StudyPair
+from cscbench.runs.finished import FinishedRun, TurnKey
 from cscbench.scoring.bootstrap import Resampling
-from cscbench.scoring.paired import SIGNIFICANCE, Paired, Summarise, compare_sums, holm
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.strategies import stage_of
+from cscbench.scoring.metric_sums import compare_metrics
+from cscbench.scoring.paired import SIGNIFICANCE, Paired, holm
+from cscbench.values import Frozen, UserError, stage_of
 
 # The metric that a report goes into detail with: the first of these that both runs have.
 PRIMARY = ("strategy_accuracy", "rouge_l", "bleu_4")
@@ -50,7 +49,7 @@ class GroupFinding(Frozen, frozen=True):
 class PairFindings(Frozen, frozen=True):
     """All that is found of a pair. `notes` say what a reader must know beside it."""
 
-    pairing: Pairing
+    pairing: StudyPair
     turns: int
     dialogues: int
     metrics: tuple[Finding, ...]
@@ -59,13 +58,13 @@ class PairFindings(Frozen, frozen=True):
     notes: tuple[str, ...]
 
 
-def findings(study: Study, how: Resampling, encoder: str = "") -> tuple[PairFindings, ...]:
+def findings(study: Study, resampling: Resampling) -> tuple[PairFindings, ...]:
     """Every pair of the study, tested.
 
     Raises:
         UserError: two runs have no turn in common.
     """
-    compared = [_compare(study, pairing, how, encoder) for pairing in study.pairings]
+    compared = [_compare(study, pairing, resampling) for pairing in study.pairings]
     corrected = _corrected(compared)
     found = []
     for number, (pairing, comparison) in enumerate(zip(study.pairings, compared, strict=True)):
@@ -76,7 +75,7 @@ def findings(study: Study, how: Resampling, encoder: str = "") -> tuple[PairFind
         )
         known = [one.metric for one in metrics if one.verdict is not Verdict.OTHERWISE]
         primary = next((name for name in PRIMARY if name in known), "")
-        sides = (study.members[pairing.old].side, study.members[pairing.new].side)
+        runs = (study.members[pairing.old].run, study.members[pairing.new].run)
         found.append(
             PairFindings(
                 pairing=pairing,
@@ -84,15 +83,15 @@ def findings(study: Study, how: Resampling, encoder: str = "") -> tuple[PairFind
                 dialogues=comparison.dialogues,
                 metrics=metrics,
                 primary=primary,
-                groups=_groups(sides, primary, how, encoder) if primary else (),
+                groups=_groups(runs, primary, resampling) if primary else (),
                 notes=comparison.notes,
             )
         )
     return tuple(found)
 
 
-def _compare(study: Study, pairing: Pairing, how: Resampling, encoder: str) -> Comparison:
-    return compare([study.members[pairing.old].side, study.members[pairing.new].side], how, encoder)
+def _compare(study: Study, pairing: StudyPair, resampling: Resampling) -> Comparison:
+    return compare([study.members[pairing.old].run, study.members[pairing.new].run], resampling)
 
 
 def _corrected(compared: Sequence[Comparison]) -> list[dict[str, float]]:
@@ -110,7 +109,9 @@ def _corrected(compared: Sequence[Comparison]) -> list[dict[str, float]]:
     return own
 
 
-def _finding(name: str, higher: bool, rows: Sequence[Row], baseline: str, corrected: dict[str, float]) -> Finding:
+def _finding(
+    name: str, higher: bool, rows: Sequence[ComparisonRow], baseline: str, corrected: dict[str, float]
+) -> Finding:
     old, new = sorted(rows, key=lambda row: row.run != baseline)
     p = corrected.get(name)
     verdict = new.verdict
@@ -120,50 +121,53 @@ def _finding(name: str, higher: bool, rows: Sequence[Row], baseline: str, correc
     return Finding(name, higher, old.value, new.value, new.paired, p, new.detectable, verdict)
 
 
-def _groups(sides: tuple[Side, Side], metric: str, how: Resampling, encoder: str) -> tuple[GroupFinding, ...]:
-    """The metric's difference over each group of turns that is large enough and in two dialogues or more."""
-    turns = same_turns(sides)
-    members = _members_of(sides[0], turns)
-    large = {key: own for key, own in members.items() if len(own) >= FEWEST and len({d for d, _ in own}) > 1}
+def _groups(runs: tuple[FinishedRun, FinishedRun], metric: str, resampling: Resampling) -> tuple[GroupFinding, ...]:
+    """The metric's difference over each group of turns that is large enough and in two clusters or more."""
+    pairing = pair_runs(runs)
+    if not pairing.by_turn:
+        return ()
+    members = _members_of(runs[0], pairing.turns[0])
     kinds = Counter(kind for kind, _ in members)
-    found = []
-    for (kind, name), own in large.items():
-        if kinds[kind] > 1 and (paired := _paired_over(sides, metric, own, how, encoder)) is not None:
-            found.append((kind, name, len(own), paired))
-    tested = [one[3].p for one in found]
-    known = holm([p for p in tested if p is not None])
-    corrected = iter(known)
+    compared = []
+    for (kind, name), turns in members.items():
+        clusters = {pairing.clusters[dialogue] for dialogue, _ in turns}
+        if len(turns) >= FEWEST and len(clusters) > 1 and kinds[kind] > 1:
+            paired = _paired_over(runs, metric, turns, pairing, resampling)
+            compared += [(kind, name, len(turns), paired)] if paired is not None else []
+    corrected = iter(holm([paired.p for *_, paired in compared if paired.p is not None]))
     return tuple(
-        GroupFinding(*one, p=None if p is None else next(corrected)) for one, p in zip(found, tested, strict=True)
+        GroupFinding(kind, name, n, paired, None if paired.p is None else next(corrected))
+        for kind, name, n, paired in compared
     )
 
 
-def _members_of(side: Side, turns: Sequence[TurnKey]) -> dict[tuple[str, str], list[TurnKey]]:
+def _members_of(run: FinishedRun, turns: Sequence[TurnKey]) -> dict[tuple[str, str], list[TurnKey]]:
     """The turns of each group, by (kind, name)."""
-    pairs, stages = side.pairs or {}, stage_of(side.run.task.strategies)
-    found: dict[tuple[str, str], list[TurnKey]] = {}
-    for key in turns:
-        pair = pairs[key]
+    stages = stage_of(run.record.task.strategies)
+    members: dict[tuple[str, str], list[TurnKey]] = {}
+    for turn in turns:
+        pair = run.pairs[turn]
         names = (pair.reference_strategy, stages.get(pair.reference_strategy, ""), pair.topic, pair.language.value)
         for kind, name in zip(GROUPS, names, strict=True):
             if name:
-                found.setdefault((kind, name), []).append(key)
-    return found
+                members.setdefault((kind, name), []).append(turn)
+    return members
 
 
 def _paired_over(
-    sides: tuple[Side, Side], metric: str, turns: Sequence[TurnKey], how: Resampling, encoder: str
+    runs: tuple[FinishedRun, FinishedRun],
+    metric: str,
+    turns: Sequence[TurnKey],
+    pairing: Pairing,
+    resampling: Resampling,
 ) -> Paired | None:
-    for name in scorers_of(sides):
+    for scorer in runs[0].scorers:
         try:
-            (scorer, old), (_, new) = (side_sums(name, side, turns, encoder) for side in sides)
+            old, new = (
+                {sums.spec.name: sums for sums in run.metric_sums(scorer, turns, pairing.clusters)} for run in runs
+            )
         except UserError:
             continue  # compare() has said why this scorer is left out
-        names = [spec.name for spec in scorer.metrics]
-        if metric in names and measured_as(sides[0], metric) == measured_as(sides[1], metric):
-            return compare_sums(old, new, _column(scorer.summarise, names.index(metric)), how)[0]
+        if metric in old and metric in new:
+            return compare_metrics(old[metric], new[metric], resampling)
     return None
-
-
-def _column(summarise: Summarise, number: int) -> Summarise:
-    return lambda sums: summarise(sums)[:, number : number + 1]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cscbench.publishing.report.blocks import Block, Document, Dots, Line, printable
+from cscbench.publishing.report.blocks import Block, Document, Dots, TimeSeries, printable
 
 
 def html(document: Document) -> str:
@@ -27,7 +27,7 @@ def _is_kind(block: Block, name: str) -> bool:
     return type(block).__name__ == name
 
 
-def scale(drawing: Dots | Line) -> tuple[float, float]:
+def scale(drawing: Dots | TimeSeries) -> tuple[float, float]:
     """The ends of a drawing's axis: all values, intervals and the mark, with a little room."""
     values = [dot.value for dot in drawing.dots]
     values += [end for dot in drawing.dots for end in dot.interval or ()]

@@ -22,16 +22,14 @@ from cscbench.publishing.report.findings import FEWEST, GROUPS, PRIMARY
 from cscbench.publishing.report.study import Member
 from cscbench.runs.cost_rows import cost_rows
 from cscbench.runs.reproduce import command_of
-from cscbench.runs.turns import Source, Turn
-from cscbench.values.condition import Form
-from cscbench.values.dialogue import Speaker
-from cscbench.values.frozen import Frozen
+from cscbench.runs.turns import ScoredTurn, Source
+from cscbench.values import Form, Frozen, Speaker
 
 # So many groups at each end, confusions, and examples are told.
 MOST = 4
 
 
-class Group(Frozen, frozen=True):
+class TurnGroup(Frozen, frozen=True):
     """The primary metric over some turns of a run, and whether its interval is above or below the run's value."""
 
     kind: str
@@ -95,7 +93,7 @@ def _against_always(member: Member) -> list[str]:
         return []
     most = max(rows, key=lambda row: row["n"])
     share = 100 * most["n"] / sum(row["n"] for row in rows)
-    name = words.group_name("strategy", most["strategy"], member.side.run.task.strategies)
+    name = words.group_name("strategy", most["strategy"], member.run.record.task.strategies)
     return [f"Always naming {name} would be right in {words.number(share)} of 100."]
 
 
@@ -113,7 +111,7 @@ def numbers(member: Member) -> tuple[Block, ...]:
     return (Table(("metric", "value", "95 % interval", "turns"), tuple(rows), (1, 2, 3)),)
 
 
-def groups(member: Member, metric: str) -> list[Group]:
+def groups(member: Member, metric: str) -> list[TurnGroup]:
     """The metric by strategy, stage, topic and language, where there are turns enough."""
     overall = next((one.value for one in member.results.metrics if one.name == metric), None)
     found = []
@@ -124,7 +122,7 @@ def groups(member: Member, metric: str) -> list[Group]:
             if own is not None and overall is not None and row["n"] >= FEWEST:
                 low, high = own["low"], own["high"]
                 side = _side_of(own["value"], low, high, overall, row["n"] if metric == "strategy_accuracy" else 0)
-                found.append(Group(kind, row[kind], row["n"], own["value"], low, high, side))
+                found.append(TurnGroup(kind, row[kind], row["n"], own["value"], low, high, side))
     return found
 
 
@@ -159,7 +157,7 @@ def strengths(member: Member) -> tuple[Block, ...]:
     )
     dots = [
         Dot(
-            f"{words.group_name(own.kind, own.name, member.side.run.task.strategies)}, {own.n:,}",
+            f"{words.group_name(own.kind, own.name, member.run.record.task.strategies)}, {own.n:,}",
             own.value,
             None if own.low is None or own.high is None else (own.low, own.high),
         )
@@ -171,17 +169,17 @@ def strengths(member: Member) -> tuple[Block, ...]:
     return (Text(about), said, Dots(caption, tuple(dots), overall), _group_table(member, found))
 
 
-def _group(member: Member, own: Group) -> str:
-    name = words.group_name(own.kind, own.name, member.side.run.task.strategies)
+def _group(member: Member, own: TurnGroup) -> str:
+    name = words.group_name(own.kind, own.name, member.run.record.task.strategies)
     interval = "" if own.low is None or own.high is None else f" ({words.between((own.low, own.high))})"
     return f"{own.kind} {name}: {words.number(own.value)}{interval} on {words.count(own.n, 'turn')}"
 
 
-def _group_table(member: Member, found: Sequence[Group]) -> Table:
+def _group_table(member: Member, found: Sequence[TurnGroup]) -> Table:
     rows = [
         (
             own.kind,
-            words.group_name(own.kind, own.name, member.side.run.task.strategies),
+            words.group_name(own.kind, own.name, member.run.record.task.strategies),
             words.number(own.value),
             "" if own.low is None or own.high is None else words.between((own.low, own.high)),
             f"{own.n:,}",
@@ -194,9 +192,9 @@ def _group_table(member: Member, found: Sequence[Group]) -> Table:
 def confusion(member: Member) -> tuple[Block, ...]:
     """Which strategies it takes for which: the most frequent mistakes in words, and all counts."""
     table = member.results.tables.get("confusion")
-    if not table or member.results.protocol.condition == "gold-strategy":
+    if not table or not member.results.protocol.condition.predicts_strategy:
         return ()
-    strategies = member.side.run.task.strategies
+    strategies = member.run.record.task.strategies
     mistakes = [
         (int(number), sum(map(int, counts)), row, column)
         for row, counts in zip(table["rows"], table["counts"], strict=True)
@@ -220,7 +218,7 @@ def confusion(member: Member) -> tuple[Block, ...]:
     return (said, heat)
 
 
-def exchange(title: str, turns: Sequence[tuple[str, Turn]], source: Source) -> Exchange:
+def exchange(title: str, turns: Sequence[tuple[str, ScoredTurn]], source: Source) -> Exchange:
     """A turn as its readers saw it: the customer's words before it, the reference, and each model's reply."""
     pair = turns[0][1].pair
     known = source.dialogues.get(pair.dialogue)
@@ -262,7 +260,7 @@ def cost(member: Member) -> tuple[Block, ...]:
 def reproduce(member: Member) -> tuple[Block, ...]:
     """The command, the signatures of its numbers, and what a reader must know of them."""
     found = member.results
-    blocks: list[Block] = [Code(command_of(member.side.run, found))]
+    blocks: list[Block] = [Code(command_of(member.run.record, found))]
     signatures: dict[str, list[str]] = {}
     for metric in found.metrics:
         signatures.setdefault(metric.signature, []).append(words.metric_name(metric.name))

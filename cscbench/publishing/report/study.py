@@ -5,15 +5,14 @@ from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 
-from cscbench.comparing.agree.sides import Side, State, read_side
 from cscbench.content import yaml_file as yamlfile
+from cscbench.runs.finished import FinishedRun, load
 from cscbench.runs.results import Results
-from cscbench.runs.turns import Turn, read_turns
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.runs.turns import ScoredTurn, scored_turns
+from cscbench.values import Frozen, UserError
 
 
-class Kind(StrEnum):
+class StudyKind(StrEnum):
     """What a report tells."""
 
     RUN = "run"
@@ -27,12 +26,12 @@ class Member(Frozen, frozen=True):
     """A run under the name that the report gives it."""
 
     name: str
-    side: Side
+    run: FinishedRun
     results: Results
-    turns: tuple[Turn, ...]
+    turns: tuple[ScoredTurn, ...]
 
 
-class Pairing(Frozen, frozen=True):
+class StudyPair(Frozen, frozen=True):
     """Two members, by number: `new` is held against `old`."""
 
     old: int
@@ -42,13 +41,13 @@ class Pairing(Frozen, frozen=True):
 class Study(Frozen, frozen=True):
     """Runs, and the pairs of them that the report compares."""
 
-    kind: Kind
+    kind: StudyKind
     title: str
     members: tuple[Member, ...]
-    pairings: tuple[Pairing, ...]
+    pairings: tuple[StudyPair, ...]
 
 
-class Step(Frozen, frozen=True, forbid_unknown_fields=True):
+class LadderStep(Frozen, frozen=True, forbid_unknown_fields=True):
     """A rung of a ladder: its name, and the run's folder, relative to the file."""
 
     name: str
@@ -59,7 +58,7 @@ class LadderFile(Frozen, frozen=True, forbid_unknown_fields=True):
     """The content of a ladder's YAML: from the plainest step to the last."""
 
     title: str
-    steps: tuple[Step, ...]
+    steps: tuple[LadderStep, ...]
 
 
 class Size(Frozen, frozen=True, forbid_unknown_fields=True):
@@ -85,8 +84,8 @@ def of_runs(folders: Sequence[Path]) -> Study:
     """
     found = [_member("", folder) for folder in folders]
     members = [_named(one, name) for one, name in zip(found, _names(found), strict=True)]
-    pairings = tuple(Pairing(0, number) for number in range(1, len(members)))
-    kind = Kind.COMPARISON if pairings else Kind.RUN
+    pairings = tuple(StudyPair(0, number) for number in range(1, len(members)))
+    kind = StudyKind.COMPARISON if pairings else StudyKind.RUN
     names = [one.name for one in members]
     others = " and ".join(names[1:]) if len(names) < 4 else f"{len(names) - 1} runs"
     against = f"{others} against {names[0]}"
@@ -104,7 +103,7 @@ def ladder(path: Path) -> Study:
     if len(written.steps) < 2:
         raise UserError(f"{path}: field `steps`: a ladder has two steps or more")
     members = [_member(step.name, path.parent / step.run) for step in written.steps]
-    return _study(Kind.LADDER, written.title, members, _climb(len(members)))
+    return _study(StudyKind.LADDER, written.title, members, _climb(len(members)))
 
 
 def sizes(path: Path) -> Study:
@@ -127,14 +126,14 @@ def sizes(path: Path) -> Study:
             tuned = len(members)
             members.append(_member(f"{size.name} tuned", path.parent / size.tuned))
         places.append((base, tuned))
-    own = [Pairing(base, tuned) for base, tuned in places if tuned is not None]
+    own = [StudyPair(base, tuned) for base, tuned in places if tuned is not None]
     across = []
     for (small, small_tuned), (large, large_tuned) in pairwise(places):
-        across.append(Pairing(small, large))
+        across.append(StudyPair(small, large))
         if small_tuned is not None:
-            across.append(Pairing(large, small_tuned))
-            across += [] if large_tuned is None else [Pairing(small_tuned, large_tuned)]
-    return _study(Kind.SIZES, written.title, members, (*own, *across))
+            across.append(StudyPair(large, small_tuned))
+            across += [] if large_tuned is None else [StudyPair(small_tuned, large_tuned)]
+    return _study(StudyKind.SIZES, written.title, members, (*own, *across))
 
 
 def trend(folders: Sequence[Path]) -> Study:
@@ -151,29 +150,27 @@ def trend(folders: Sequence[Path]) -> Study:
         raise UserError("a trend needs two runs or more of one model")
     dates = [one.results.timing.started for one in found]
     length = next((most for most in (10, 16, 19) if len({date[:most] for date in dates}) == len(dates)), 19)
-    names = _unlike([date[:length].replace("T", " ") for date in dates], [one.side.run.hash for one in found])
+    names = _unlike([date[:length].replace("T", " ") for date in dates], [one.run.record.hash for one in found])
     members = [_named(one, name) for one, name in zip(found, names, strict=True)]
-    return _study(Kind.TREND, f"{models[0]} over time", members, _climb(len(members)))
+    return _study(StudyKind.TREND, f"{models[0]} over time", members, _climb(len(members)))
 
 
-def _climb(count: int) -> tuple[Pairing, ...]:
-    steps = tuple(Pairing(number - 1, number) for number in range(1, count))
-    return steps if count == 2 else (*steps, Pairing(0, count - 1))
+def _climb(count: int) -> tuple[StudyPair, ...]:
+    steps = tuple(StudyPair(number - 1, number) for number in range(1, count))
+    return steps if count == 2 else (*steps, StudyPair(0, count - 1))
 
 
 def _member(name: str, folder: Path) -> Member:
-    side = read_side(folder)
-    if side.results is None or side.state is State.UNFINISHED:
-        raise UserError(f"{folder}: not scored yet: the same `cscbench run` finishes it")
-    return Member(name, side, side.results, tuple(read_turns(folder)))
+    run = load(folder)
+    return Member(name, run, run.scored(), tuple(scored_turns(run)))
 
 
 def _named(member: Member, name: str) -> Member:
-    return Member(name, member.side, member.results, member.turns)
+    return Member(name, member.run, member.results, member.turns)
 
 
-def _study(kind: Kind, title: str, members: Sequence[Member], pairings: tuple[Pairing, ...]) -> Study:
-    runs = [one.side.run.name for one in members]
+def _study(kind: StudyKind, title: str, members: Sequence[Member], pairings: tuple[StudyPair, ...]) -> Study:
+    runs = [one.run.record.name for one in members]
     names = [one.name for one in members]
     if twice := {run for run in runs if runs.count(run) > 1}:
         raise UserError(f"{min(twice)} is given twice")
@@ -190,7 +187,7 @@ def _names(members: Sequence[Member]) -> list[str]:
         for one, model in zip(members, models, strict=True)
     ]
     played = [f"{one.results.protocol.context}, {one.results.protocol.condition}" for one in members]
-    return _unlike(_unlike(labels, played), [one.side.run.hash for one in members])
+    return _unlike(_unlike(labels, played), [one.run.record.hash for one in members])
 
 
 def _unlike(names: Sequence[str], further: Sequence[str]) -> list[str]:

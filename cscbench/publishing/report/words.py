@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cscbench.comparing.compare import Verdict
 from cscbench.publishing.report.findings import Finding, PairFindings
 from cscbench.scoring.bootstrap import Interval
-from cscbench.values.strategies import StrategySet
+from cscbench.values import StrategySet
 
 _METRICS = {
     "strategy_accuracy": "strategy accuracy",

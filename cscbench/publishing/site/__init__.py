@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cscbench.content.extras import need
+from cscbench.publishing.board.boards import finished_run
 from cscbench.publishing.board.records import Board, Placed, RankedTrack, RunEntry, Words
 from cscbench.publishing.site import payloads
 from cscbench.publishing.site.downloads import write_downloads
@@ -16,9 +17,8 @@ from cscbench.publishing.site.folder import Folder, script, staged
 from cscbench.publishing.site.pages import Renderer
 from cscbench.publishing.site.shelves import Shelves
 from cscbench.publishing.site.texts import HERE, read_texts
-from cscbench.runs.turns import SCORES, Reduced, Source, read_source, read_turns, reduce
-from cscbench.values.condition import Condition
-from cscbench.values.frozen import Frozen
+from cscbench.runs.turns import SCORES, Reduced, Source, read_source, reduce, scored_turns
+from cscbench.values import Frozen
 
 
 class Built(Frozen, frozen=True):
@@ -64,8 +64,8 @@ def _write_turns(
     shelves, reduced = Shelves(source), {}
     for one in placed:
         if isinstance(one.entry, RunEntry) and one.folder is not None:
-            own, turns = facts[one.entry.id], read_turns(one.folder)
-            reduced[own.id] = reduce(turns, own.condition is not Condition.GOLD_STRATEGY)
+            own, turns = facts[one.entry.id], scored_turns(finished_run(one.entry, one.folder))
+            reduced[own.id] = reduce(turns, own.condition is not None and own.condition.predicts_strategy)
             shelves.place(own.slug, own.data, turns, folder)
             if figure := payloads.confusion_payload(one.entry, source.strategies):
                 folder.chunk(f"c/{own.slug}", figure)

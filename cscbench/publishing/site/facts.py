@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from cscbench.content.hashes import digest
 from cscbench.publishing.board.records import Placed, ReportedEntry, RunEntry
 from cscbench.runs.results import Results
-from cscbench.values.condition import Condition, Context
-from cscbench.values.dialogue import Language
-from cscbench.values.frozen import Frozen
+from cscbench.values import Condition, Context, Frozen, Language
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 

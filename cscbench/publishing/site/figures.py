@@ -10,8 +10,8 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
 from cscbench.publishing.site.facts import Facts, Value
-from cscbench.publishing.site.points import Drift, Point, lora_pairs
-from cscbench.values.frozen import Frozen
+from cscbench.publishing.site.points import ContextGap, Point, lora_pairs
+from cscbench.values import Frozen
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -161,7 +161,7 @@ def confusion(table: Any, names: dict[str, str]) -> Figure | None:
     return _json(figure)
 
 
-def drift(found: Sequence[Drift], metric: str) -> Figure | None:
+def drift(found: Sequence[ContextGap], metric: str) -> Figure | None:
     """A line a model from its value with the gold history to the one with its own; None where no model has both."""
     import plotly.graph_objects as go
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from cscbench.asking.store import trouble
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 _MARK = '<meta name="generator" content="cscbench">'
 

@@ -10,13 +10,12 @@ from cscbench.publishing.site.folder import Folder
 from cscbench.publishing.site.texts import HERE
 from cscbench.runs.results import Results
 from cscbench.runs.turns import Reduced
-from cscbench.values.metrics import Estimate
-from cscbench.values.strategies import StrategySet
+from cscbench.values import Estimate, StrategySet
 
 PAGES = ("index", "plots", "dialogues", "diff", "method")
 
 
-class Row:
+class PageRow:
     """A line of a page's table by group: its name in both languages, turns, and a value a column."""
 
     def __init__(self, words: Words, n: int, values: Sequence[Estimate | None], code: str = "") -> None:
@@ -77,7 +76,7 @@ class Renderer:
             signatures=_signatures(placed.entry.results),
         )
 
-    def _groups(self, entry: RunEntry) -> list[tuple[str, list[Row]]]:
+    def _groups(self, entry: RunEntry) -> list[tuple[str, list[PageRow]]]:
         tables = entry.results.tables
         strategies = {own.code: Words(own.en, own.zh) for own in self._strategies.strategies}
         stages = {own.code: Words(own.en, own.zh) for own in self._strategies.stages}
@@ -88,11 +87,11 @@ class Renderer:
             (name, [self._row(row, row[name], words) for row in tables.get(f"by_{name}", ())]) for name, words in named
         ]
 
-    def _row(self, row: Mapping[str, Any], name: str, known: Mapping[str, Words]) -> Row:
+    def _row(self, row: Mapping[str, Any], name: str, known: Mapping[str, Words]) -> PageRow:
         found = [row["metrics"].get(column.metric) for column in self._board.columns]
         values = [None if own is None else Estimate(own["value"], own["low"], own["high"]) for own in found]
         plain = name.replace("_", " ")
-        return Row(known.get(name, Words(plain, plain)), row["n"], values, name if name.isupper() else "")
+        return PageRow(known.get(name, Words(plain, plain)), row["n"], values, name if name.isupper() else "")
 
 
 def _signatures(results: Results) -> list[tuple[str, list[str]]]:

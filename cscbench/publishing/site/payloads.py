@@ -9,7 +9,7 @@ from cscbench.publishing.site.facts import Facts, Value
 from cscbench.publishing.site.figures import Groups
 from cscbench.publishing.site.points import drifts, points
 from cscbench.runs.turns import Reduced
-from cscbench.values.strategies import StrategySet
+from cscbench.values import StrategySet
 
 Json = dict[str, Any]
 

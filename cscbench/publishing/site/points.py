@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cscbench.publishing.board.records import RankedTrack
 from cscbench.publishing.site.facts import Facts, Value
-from cscbench.values.condition import Context
-from cscbench.values.frozen import Frozen
+from cscbench.values import Context, Frozen
 
 
 class Point(Frozen, frozen=True):
@@ -16,7 +15,7 @@ class Point(Frozen, frozen=True):
     value: Value
 
 
-class Drift(Frozen, frozen=True):
+class ContextGap(Frozen, frozen=True):
     """One model's value with the gold history and with its own words for it, over the same data."""
 
     name: str
@@ -49,7 +48,7 @@ def lora_pairs(found: Sequence[Point]) -> list[tuple[Point, Point]]:
     ]
 
 
-def drifts(ranked: RankedTrack, facts: Iterable[Facts]) -> list[Drift]:
+def drifts(ranked: RankedTrack, facts: Iterable[Facts]) -> list[ContextGap]:
     """Models that have the track's metric in both contexts, the largest loss first."""
     metric = ranked.track.rank_by
     found: dict[tuple[object, ...], dict[Context, Facts]] = {}
@@ -59,7 +58,7 @@ def drifts(ranked: RankedTrack, facts: Iterable[Facts]) -> list[Drift]:
             found.setdefault(what, {})[own.context] = own
     both = [pair for pair in found.values() if len(pair) == 2]
     drift = [
-        Drift(gold.name, gold.reported, gold.values[metric], pair[Context.GENERATED].values[metric])
+        ContextGap(gold.name, gold.reported, gold.values[metric], pair[Context.GENERATED].values[metric])
         for pair in both
         for gold in (pair[Context.GOLD],)
     ]

@@ -4,10 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cscbench.publishing.site.folder import Folder
-from cscbench.runs.turns import Source, Turn
-from cscbench.values.condition import Form
-from cscbench.values.dialogue import Speaker
-from cscbench.values.transcript import Pair
+from cscbench.runs.turns import ScoredTurn, Source
+from cscbench.values import Form, Pair, Speaker
 
 # Dialogues in one chunk: about 100 kB of a model's replies.
 PER_CHUNK = 50
@@ -24,7 +22,7 @@ class Shelf:
         self._source = source if source.data == data else None
         self.has_customers = self._source is not None
 
-    def fits(self, data: tuple[str, ...], turns: Sequence[Turn]) -> bool:
+    def fits(self, data: tuple[str, ...], turns: Sequence[ScoredTurn]) -> bool:
         """Whether a run's references are those that are here already."""
         return data == self.data and not any(self._differs(turn.pair) for turn in turns)
 
@@ -35,7 +33,7 @@ class Shelf:
             pair.reference_strategy,
         )
 
-    def add(self, slug: str, turns: Sequence[Turn]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def add(self, slug: str, turns: Sequence[ScoredTurn]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Take a run in; its replies by the number of their chunk, in the order of the chunks."""
         self.entries.append(slug)
         chunks: dict[int, dict[str, Any]] = {}
@@ -80,7 +78,7 @@ class Shelves:
         self._source = source
         self._found: list[Shelf] = []
 
-    def place(self, slug: str, data: tuple[str, ...], turns: Sequence[Turn], folder: Folder) -> None:
+    def place(self, slug: str, data: tuple[str, ...], turns: Sequence[ScoredTurn], folder: Folder) -> None:
         """Write a run's replies in chunks, beside the references that they answer to."""
         shelf = next((own for own in self._found if own.fits(data, turns)), None)
         if shelf is None:

@@ -6,7 +6,7 @@ import msgspec
 
 from cscbench.content import yaml_file as yamlfile
 from cscbench.publishing.board.records import Words
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 HERE = Path(__file__).parent
 

@@ -13,11 +13,7 @@ from cscbench.models.weights import fetch, identify
 from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
 from cscbench.scoring.scorers.embeddings import load_encoder
-from cscbench.values.asking import ModelCard
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
-from cscbench.values.transcript import Pair
+from cscbench.values import Frozen, Language, ModelCard, Pair, UserError
 
 # Turns whose references share a file, between two steps of the progress bar.
 _CHUNK = 512
@@ -30,11 +26,27 @@ class EncoderOptions(Frozen, frozen=True):
     batch_size: int = 32
 
 
-class BertScorer:
+class BertScoreMean:
+    """The mean of stored BERTScore F1, which needs no encoder."""
+
+    columns = ("f1", "turns")
+
+    def __init__(self, setting: ScorerSetting, columns: tuple[str, ...] = columns, signature: str = "") -> None:
+        """The metric of a run whose signature is recorded with its results."""
+        self.metrics = (MetricSpec("bertscore_f1", signature),)
+
+    def summarise(self, sums: Matrix) -> Matrix:
+        """(n, 1): F1 on a 0-100 scale."""
+        return ratio(sums[:, :1], sums[:, 1:])
+
+
+class BertScorer(BertScoreMean):
     """Mean over turns of BERTScore F1 (Zhang et al. 2020), not rescaled, without idf weights.
 
     bert-score 0.3.13 cannot take an empty text on transformers 5: an empty reply scores 0 here.
     """
+
+    reducer = BertScoreMean
 
     def __init__(self, setting: ScorerSetting) -> None:
         need("scores", ["bert_score", "torch", "transformers"], "BERTScore")
@@ -50,14 +62,11 @@ class BertScorer:
         # A hub id already ends in its commit; a content hash needs no more than its head.
         identity = self._identity.rpartition("@")[2][:12]
         found = versions(["bert-score", "transformers"])
-        self.metrics = (
-            MetricSpec(
-                "bertscore_f1",
-                f"enc:{self._card.name}@{identity}|layer:{self._layer}|idf:no|rescale:no|level:turn|"
-                f"bert-score:{found['bert-score']}|transformers:{found['transformers']}",
-            ),
+        signature = (
+            f"enc:{self._card.name}@{identity}|layer:{self._layer}|idf:no|rescale:no|level:turn|"
+            f"bert-score:{found['bert-score']}|transformers:{found['transformers']}"
         )
-        self.columns = ("f1", "turns")
+        super().__init__(setting, signature=signature)
 
     def measure(self, pairs: Sequence[Pair]) -> Matrix:
         """(turns, 2): F1 in 0-1, and 1."""
@@ -80,10 +89,6 @@ class BertScorer:
                 rows[[start + row for row in filled], 0] = found
                 bar.step(len(chunk))
         return rows
-
-    def summarise(self, sums: Matrix) -> Matrix:
-        """(n, 1): F1 on a 0-100 scale."""
-        return ratio(sums[:, :1], sums[:, 1:])
 
 
 def _check_languages(card: ModelCard, languages: Sequence[Language]) -> None:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from cscbench.content.extras import versions
 from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScorerSetting
-from cscbench.values.dialogue import Language
-from cscbench.values.transcript import Pair
+from cscbench.values import Language, Pair
 
 TOKENIZERS = {Language.ZH: "zh", Language.EN: "13a"}
 _ORDERS = (2, 4)

@@ -17,8 +17,7 @@ import msgspec
 
 from cscbench.content.extras import versions
 from cscbench.content.shipped import cache_root
-from cscbench.values.errors import UserError
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, UserError
 
 # What else decides an embedding's last bit, beside the encoder and the texts that share its batch.
 _PACKAGES = ("bert-score", "transformers", "tokenizers", "torch")

@@ -10,30 +10,37 @@ from cscbench.asking.progress import progress
 from cscbench.content.extras import need, versions
 from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
-from cscbench.values.errors import UserError
-from cscbench.values.transcript import Pair
+from cscbench.values import Pair, UserError
 
 # What a metric is tried on, to learn the names of its values.
 _TRIAL = "your refund is on its way today"
 
 
-class EvaluateScorer:
+class EvaluateMeans:
+    """Means of stored values of a metric: it takes no metric to make them."""
+
+    def __init__(self, name: str, columns: tuple[str, ...], signature: str = "") -> None:
+        self.columns = columns
+        self.metrics = tuple(MetricSpec(_metric_name(name, key), signature) for key in columns[0::2])
+
+    def summarise(self, sums: Matrix) -> Matrix:
+        """(n, values): means."""
+        return ratio(sums[:, 0::2], sums[:, 1::2]) / 100
+
+
+class EvaluateScorer(EvaluateMeans):
     """Mean over turns of each number that a metric gives for one prediction and one reference, on its own scale."""
 
     def __init__(self, name: str, setting: ScorerSetting) -> None:
         need("scores", ["evaluate"], f"--scorer evaluate:{name}")
-        self._label = re.sub(r"\W+", "_", Path(name).name) or "metric"
+        self._label = _label(name)
         self._metric = _load(name)
         self._many = _takes_lists(self._metric)
         self._keys = tuple(self._values(_TRIAL, _TRIAL))
         if not self._keys:
             raise UserError(f"evaluate:{name} gives no number for two texts: it cannot score replies")
         signature = f"evaluate:{self._label}|evaluate:{versions(['evaluate'])['evaluate']}|mean:turns|direction:assumed"
-        self.metrics = tuple(MetricSpec(self._named(key), signature) for key in self._keys)
-        self.columns = tuple(column for key in self._keys for column in (key, f"{key}_turns"))
-
-    def _named(self, key: str) -> str:
-        return key if key == self._label else f"{self._label}_{key}"
+        super().__init__(name, tuple(column for key in self._keys for column in (key, f"{key}_turns")), signature)
 
     def _values(self, text: str, reference: str) -> dict[str, float]:
         references = [[reference]] if self._many else [reference]
@@ -59,9 +66,13 @@ class EvaluateScorer:
                 bar.step()
         return rows
 
-    def summarise(self, sums: Matrix) -> Matrix:
-        """(n, values): means."""
-        return ratio(sums[:, 0::2], sums[:, 1::2]) / 100
+
+def _label(name: str) -> str:
+    return re.sub(r"\W+", "_", Path(name).name) or "metric"
+
+
+def _metric_name(name: str, key: str) -> str:
+    return key if key == _label(name) else f"{_label(name)}_{key}"
 
 
 def _load(name: str) -> Any:

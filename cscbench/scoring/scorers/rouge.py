@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from cscbench.content.extras import need, versions
 from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
-from cscbench.values.dialogue import Language
-from cscbench.values.transcript import Pair
+from cscbench.values import Language, Pair
 
 # A Han character, or a run of letters and digits of another script; marks and spaces are no tokens, as in rouge-score.
 _CHARACTERS = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]|[^\W_㐀-鿿豈-﫿\U00020000-\U0003ffff]+")

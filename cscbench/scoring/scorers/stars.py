@@ -5,9 +5,7 @@ from statistics import fmean
 
 from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
-from cscbench.values.errors import UserError
-from cscbench.values.judging import Level, Rating
-from cscbench.values.transcript import Pair
+from cscbench.values import Level, Pair, Rating, UserError
 
 _FIXED = 4
 
@@ -18,6 +16,8 @@ class StarsScorer:
     A panel's score of an item is the mean over the judges whose answer could be read. A conversation's rating stands at
     its first turn.
     """
+
+    needs = ()
 
     def __init__(self, setting: ScorerSetting) -> None:
         if setting.judging is None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
-from cscbench.values.transcript import Pair
+from cscbench.scoring.scorer import MetricSpec, Need, ScorerSetting, ratio
+from cscbench.values import Pair
 
 
 class StrategyScorer:
@@ -13,6 +13,8 @@ class StrategyScorer:
     Accuracy counts it as wrong; `parse_rate` says how many there are. Macro-F1 is the mean of F1 over the strategies
     that occur in the references (as scikit-learn's `f1_score(average="macro", labels=present)`).
     """
+
+    needs = (Need.LABEL,)
 
     def __init__(self, setting: ScorerSetting) -> None:
         codes = [strategy.code for strategy in setting.strategies.strategies]

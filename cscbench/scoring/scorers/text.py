@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
 from cscbench.scoring.scorers.rouge import characters
-from cscbench.values.transcript import Pair
+from cscbench.values import Pair
 
 _TOKENS = "tok:characters+words|case:lower"
 _PHRASE = 4
@@ -24,6 +24,8 @@ class DiversityScorer:
     and not over the corpus: that share falls with the number of replies, and does not add up over dialogues).
     `repeated_phrases`: share of 4-grams that the model said already, in the same reply or earlier in the dialogue.
     """
+
+    needs = ()
 
     def __init__(self, setting: ScorerSetting) -> None:
         level = f"{_TOKENS}|level:reply"

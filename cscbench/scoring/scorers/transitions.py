@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, ScorerSetting
-from cscbench.values.transcript import Pair
+from cscbench.scoring.scorer import MetricSpec, Need, ScorerSetting
+from cscbench.values import Pair
 
 
 class TransitionScorer:
@@ -13,6 +13,8 @@ class TransitionScorer:
     Jensen-Shannon divergence (Lin 1991) with logarithms to base 2: 0 for the same shares of pairs, 100 for none in
     common. A dialogue begins at a start of its own; an unreadable strategy is a state like any.
     """
+
+    needs = (Need.LABEL,)
 
     def __init__(self, setting: ScorerSetting) -> None:
         codes = [strategy.code for strategy in setting.strategies.strategies]

@@ -4,8 +4,7 @@ import re
 
 from cscbench.content.cards import read_options
 from cscbench.models.backend import AdapterKind, LoadedAdapter
-from cscbench.values.asking import Reply, Request
-from cscbench.values.frozen import Frozen
+from cscbench.values import Frozen, Reply, Request
 
 
 class Rule(Frozen, frozen=True):

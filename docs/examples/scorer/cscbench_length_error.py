@@ -6,7 +6,7 @@ import numpy as np
 
 from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
-from cscbench.values.transcript import Pair
+from cscbench.values import Pair
 
 
 class LengthError:

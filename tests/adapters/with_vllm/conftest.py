@@ -10,7 +10,7 @@ import pytest
 
 from cscbench.models.backend import LoadedAdapter, Setting
 from cscbench.models.vllm import VLLM
-from cscbench.values.asking import ModelCard
+from cscbench.values import ModelCard
 
 # Or vLLM binds itself to one core, which may be another's.
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from cscbench.values.errors import UserError
+from cscbench.values import UserError
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 
@@ -105,7 +105,7 @@ def test_a_truncated_file_is_refused(small_llama, edited, load_vllm):
 )
 def test_vllm_is_given_the_next_rank_that_it_takes(small_llama, train_lora, config, rank):
     from cscbench.models.vllm.lora import max_lora_rank
-    from cscbench.values.asking import ModelCard
+    from cscbench.values import ModelCard
 
     assert max_lora_rank(ModelCard("small", "vllm"), train_lora(small_llama, **config)) == rank
 

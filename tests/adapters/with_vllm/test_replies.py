@@ -8,10 +8,7 @@ import pytest
 from cscbench.asking.parse import parse
 from cscbench.content.prompts import strategy_choices
 from cscbench.content.tasks import find_task
-from cscbench.values.asking import ChatRole, Message
-from cscbench.values.condition import Condition, Form, Step
-from cscbench.values.dialogue import Language
-from cscbench.values.errors import UserError
+from cscbench.values import ChatRole, Condition, Form, Language, Message, Step, UserError
 
 # vLLM's and its packages' own warnings are not ours to mend.
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(900)]
@@ -154,7 +151,7 @@ class TestLora:
         from vllm.lora.request import LoRARequest
 
         from cscbench.models.vllm.lora import prove
-        from cscbench.values.asking import ModelCard
+        from cscbench.values import ModelCard
 
         zeros = train_lora(smollm2)
         card = ModelCard("small", "vllm", weights=str(smollm2), lora=str(zeros))
@@ -189,8 +186,7 @@ def prompts():
 def steps(prompts, condition, step, count, turn=0):
     """Requests for an early supporter turn, from `turn` on, of some dialogues of the sample."""
     from cscbench.asking.plays import Protocol, play
-    from cscbench.values.asking import Reply, Sampling
-    from cscbench.values.condition import Context
+    from cscbench.values import Context, Reply, Sampling
 
     task = find_task("csconv_sample")
     found = []
