@@ -4,7 +4,6 @@ Per-turn sufficient statistics are summed over each dialogue first. A resample i
 all resamples are one matrix product, for corpus BLEU as for accuracy.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from statistics import NormalDist
@@ -70,20 +69,6 @@ def resample_weights(count: int, how: Resampling) -> Matrix:
 
     generator = np.random.default_rng(how.seed)
     return generator.multinomial(count, np.full(count, 1 / count), size=how.resamples).astype(np.float64)
-
-
-def cohen_kappa(left: Sequence[str], right: Sequence[str]) -> float | None:
-    """Agreement of two raters on the same things, less what chance would give (Cohen 1960); 1 is perfect, 0 chance.
-
-    None where there is nothing to rate, or both always say the same one thing: chance alone agrees fully then.
-    """
-    count = len(left)
-    by_chance = sum(said * right.count(label) for label, said in Counter(left).items())
-    if by_chance == count * count:
-        return None
-    alike = sum(one == other for one, other in zip(left, right, strict=True)) / count
-    expected = by_chance / count**2
-    return (alike - expected) / (1 - expected)
 
 
 def intervals(

@@ -8,12 +8,12 @@ from cscbench.comparing.agree.sides import Common, Side, TurnKey
 from cscbench.scoring.bootstrap import (
     Matrix,
     Resampling,
-    cohen_kappa,
     dialogue_numbers,
     percentile_interval,
     resample_weights,
     sum_by_dialogue,
 )
+from cscbench.scoring.kappa import cohen_kappa
 from cscbench.scoring.plan import NO_ENCODER, STARS, plan_scoring, scoring_record
 from cscbench.scoring.score import build_scorers
 from cscbench.scoring.scorer import Scorer
