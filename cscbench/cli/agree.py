@@ -30,7 +30,7 @@ def agree(
     """
     import msgspec
 
-    from cscbench.asking import store
+    from cscbench.asking import files
     from cscbench.cli.show.agreement import show_agreement
     from cscbench.comparing.agree.agree import agree as compare
     from cscbench.comparing.agree.sides import read_side
@@ -39,5 +39,5 @@ def agree(
     a, b = read_side(run_a), read_side(run_b)
     found = compare(a, b, find_unit(tokenizer, a.run, b.run), first, examples, encoder)
     if json_file is not None:
-        store.write_json(json_file, msgspec.to_builtins(found))
+        files.write_json(json_file, msgspec.to_builtins(found))
     show_agreement(found)

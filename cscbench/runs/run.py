@@ -203,7 +203,6 @@ def _score(
     if plan.judging is not None:
         tables = judge_tables(judged.ratings, plan.judging, pairs, record.model.family, plan.resampling)
         scored, notes = msgspec.structs.replace(scored, tables={**scored.tables, **tables}), judge_notes(tables)
-    results.write_scores(folder, pairs, scored.measured)
     found = results.build(
         run=record,
         pairs=pairs,
@@ -218,5 +217,5 @@ def _score(
         ),
         notes=notes,
     )
-    results.write(folder, found)
+    results.write(folder, found, results.scores_file(pairs, scored.measured))
     return found
