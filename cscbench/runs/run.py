@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from cscbench.asking import store
+from cscbench.asking import files, store
 from cscbench.asking.budget import Budget, no_budget
 from cscbench.asking.cost import Cost, Session, Usage, cost_of, usage_of
 from cscbench.asking.engine import play_all
@@ -80,7 +80,7 @@ def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
     """
     record = store.read_run(folder)
     pairs = results.read_pairs(folder)
-    before = results.read(folder) if (folder / store.RESULTS).exists() else None
+    before = results.read(folder) if files.exists(folder / store.RESULTS) else None
     scoring_plan = plan_scoring(record, encoder, scorers, before.scoring.judging if before else None)
     results.check_pairs(folder, pairs, record, scoring_plan)
     judged = Judging(results.read_ratings(folder), before.timing.judges) if before and scoring_plan.judging else NOBODY
