@@ -16,6 +16,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 _STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "fcntl.flock"}
@@ -35,6 +36,11 @@ def _see(event: str, args: tuple) -> None:
             _tell(str(args), Path(args[0]).absolute())
 
 
+@cache
+def _install() -> None:
+    sys.addaudithook(_see)  # for good, so once
+
+
 def _tell(about: str, torn: Path | None = None) -> None:
     if _listeners:
         listener = _listeners.pop()  # what it does on disk itself is no step
@@ -47,9 +53,7 @@ def _tell(about: str, torn: Path | None = None) -> None:
 @contextmanager
 def heard(listener: Listener) -> Iterator[None]:
     """Let the listener hear of each step."""
-    if not hasattr(sys, "_cscbench_steps"):  # a hook is for good
-        sys._cscbench_steps = True
-        sys.addaudithook(_see)
+    _install()
     sync = os.fsync
     os.fsync = lambda descriptor: (_tell(""), sync(descriptor))[1]
     _listeners.append(listener)
