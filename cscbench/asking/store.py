@@ -7,21 +7,22 @@ sessions.jsonl    what each process that asked for replies took, appended now an
 judges/           a folder a judge, with a run.json, replies.jsonl and sessions.jsonl of its own
 predictions.parquet, scores.parquet
 ratings.jsonl     what judges gave, a line a rating
-results.json      written last, by rename: its presence means that the run was scored
+results.json      written last, as a set with scores.parquet: its presence means that the run was scored
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from cscbench.asking.files import read, settle, trouble, write_json
 from cscbench.asking.record import RUN_SCHEMA, EngineRecord, RunRecord
 from cscbench.content.hashes import digest
+from cscbench.content.locks import hold
 from cscbench.values import Frozen, Reply, Request, UserError
 
 RUN, REPLIES, SESSIONS, RESULTS = "run.json", "replies.jsonl", "sessions.jsonl", "results.json"
@@ -79,40 +80,6 @@ def engine_key(run: RunRecord) -> str:
     return digest([run.identity, run.engine.facts])[:16] if run.engine else ""
 
 
-def trouble(path: Path, error: OSError) -> UserError:
-    """A failed write as a message for the person; what is already on disk stays good."""
-    return UserError(
-        f"{path}: cannot write: {error.strerror}.\n"
-        "Nothing half-written counts as finished: mend that (or choose another --out) and run the same command again; "
-        "replies already on disk are kept"
-    )
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a whole file, or nothing: a temporary file beside it, synced, then renamed.
-
-    Raises:
-        UserError: the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise trouble(path, error) from None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """`write_atomic` of a JSON value, indented, in its own key order, with Chinese as it is."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, text.encode() + b"\n")
-
-
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """A JSON file of a run folder.
 
@@ -120,7 +87,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         UserError: it is missing or not a JSON object.
     """
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: {path.parent} is not {what}") from None
     except (OSError, ValueError) as error:
@@ -147,21 +114,22 @@ def read_value(path: Path, into: type[T], what: str, cure: str, schema: str = ""
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it, so that two commands never write one run.
+    """Make the folder and hold it, so that two commands never write one run; what a killed one left there is settled.
 
     Raises:
         UserError: it cannot be made, or another process holds it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a")
-    except OSError as error:
-        raise trouble(folder, error) from None
-    with lock:
+
+    def refuse() -> None:
+        raise UserError(f"{folder}: another cscbench command is working in this folder: wait for it") from None
+
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another cscbench command is working in this folder: wait for it") from None
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold(folder / ".lock", refuse))
+        except OSError as error:
+            raise trouble(folder, error) from None
+        settle(folder)
         yield
 
 
@@ -230,7 +198,9 @@ def read_lines(path: Path, into: type[T]) -> Lines[T]:
         UserError: the file cannot be read.
     """
     try:
-        content = path.read_bytes() if path.exists() else b""
+        content = read(path)
+    except FileNotFoundError:
+        content = b""
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     values: list[T] = []

@@ -25,7 +25,7 @@ def agree(run_a: Path, run_b: Path, tokenizer: str, first: int, examples: int, j
     """
     import msgspec
 
-    from cscbench.asking import store
+    from cscbench.asking import files
     from cscbench.cli.show.agreement import show_agreement
     from cscbench.comparing.agree.agree import agree as compare
     from cscbench.comparing.agree.units import find_unit
@@ -34,5 +34,5 @@ def agree(run_a: Path, run_b: Path, tokenizer: str, first: int, examples: int, j
     a, b = load(run_a), load(run_b)
     found = compare(a, b, find_unit(tokenizer, a.record, b.record), first, examples)
     if json_file is not None:
-        store.write_json(json_file, msgspec.to_builtins(found))
+        files.write_json(json_file, msgspec.to_builtins(found))
     show_agreement(found)

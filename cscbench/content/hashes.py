@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from cscbench.values import Dialogue, UserError
 
 # Weights are hashed once and remembered by path, size, times and inode: 140 GB are not read again for every run.
 _REMEMBER_FROM_BYTES = 16 * 1024 * 1024
+_SHA256 = re.compile(rb"[0-9a-f]{64}")
 _WEIGHT_FILES = ("*.safetensors", "*.json", "*.gguf", "*.model", "*.txt", "*.jinja", "*.py")
 
 
@@ -41,13 +42,12 @@ def file_sha256(path: Path) -> str:
             return _hash(path)
         key = digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino])
         memo = cache_root() / "sha256" / key
-        if memo.is_file() and len(known := memo.read_text(encoding="ascii").strip()) == 64:
-            return known
+        if memo.is_file() and _SHA256.fullmatch(known := memo.read_bytes()):
+            return known.decode()
         found = _hash(path)
         memo.parent.mkdir(parents=True, exist_ok=True)
-        temporary = memo.with_suffix(f".{os.getpid()}")
-        temporary.write_text(found, encoding="ascii")
-        temporary.replace(memo)
+        # In its place, with no temporary file: all who write it write the same, and one that a kill tore is no sha256.
+        memo.write_bytes(found.encode())
     except OSError as error:
         raise UserError(f"{path}: cannot be hashed: {error.strerror}") from None
     return found

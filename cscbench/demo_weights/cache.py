@@ -2,22 +2,22 @@
 
 A folder has its final name only when it is complete: it is built under another, sealed with a marker that
 holds every file's size and sha256, synced to disk and renamed. One lock file per folder keeps processes and
-threads from converting at the same time. POSIX only (flock).
+threads from converting at the same time.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
+from cscbench.content.locks import hold
 from cscbench.content.shipped import cache_root
 from cscbench.demo_weights import e5, smollm2
 from cscbench.demo_weights.catalog import Converter, ShippedWeights, pip_line, shipped
@@ -100,25 +100,20 @@ def _file_damage(path: Path, facts: _FileFacts, verify: bool) -> str | None:
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the lock beside `folder`, making the parent on the way; waits for another holder and says so."""
     path = folder.with_name(f"{folder.name}.lock")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a")
-    except OSError as error:
-        raise UserError(
-            f"Can't write converted weights to {folder.parent}: {error.strerror or error}. "
-            "Set CSCBENCH_CACHE to a folder you can write to."
-        ) from error
-    with lock:
+
+    def say() -> None:
+        log.info("Waiting for another process that is converting %s.", folder.name)
+
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("Waiting for another process that is converting %s.", folder.name)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            # Closing is not enough: a child forked meanwhile shares the lock and would keep it.
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold(path, say))
+        except OSError as error:
+            raise UserError(
+                f"Can't write converted weights to {folder.parent}: {error.strerror or error}. "
+                "Set CSCBENCH_CACHE to a folder you can write to."
+            ) from error
+        yield
 
 
 def _build(weights: ShippedWeights, folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from cscbench.scoring.bootstrap import Resampling, estimate_by_cluster
+from cscbench.scoring.kappa import cohen_kappa
 from cscbench.values import HIGHEST, LOWEST, JudgeRecord, JudgingRecord, Level, Pair, Rating, cluster_of
 
 Score = tuple[float, float]
@@ -122,13 +123,9 @@ def kendall(points: Sequence[Score]) -> float | None:
 
 
 def kappa(points: Sequence[Score]) -> float | None:
-    """Cohen's kappa with quadratic weights by scikit-learn, on whole stars; None where both always say the same one."""
-    from sklearn.metrics import cohen_kappa_score
-
+    """Cohen's kappa with quadratic weights, on whole stars; None where both always say the same one."""
     left, right = ([_whole(score) for score in column] for column in zip(*points, strict=True))
-    if len({*left, *right}) < 2:
-        return None
-    return float(cohen_kappa_score(left, right, weights="quadratic", labels=list(range(LOWEST, HIGHEST + 1))))
+    return cohen_kappa(left, right, "quadratic", list(range(LOWEST, HIGHEST + 1)))
 
 
 def alpha(units: Sequence[tuple[float | None, ...]]) -> float | None:

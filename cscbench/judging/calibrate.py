@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import msgspec
 
 from cscbench import __version__
-from cscbench.asking import store
+from cscbench.asking import files, store
 from cscbench.asking.cost import Cost
 from cscbench.judging.bias import Score, kappa, kendall, spearman
 from cscbench.judging.panel import JudgeRun
@@ -193,4 +193,4 @@ def read(path: Path) -> Calibration:
 
 def write(path: Path, found: Calibration) -> None:
     """calibration.json, by rename."""
-    store.write_json(path, msgspec.to_builtins(found))
+    files.write_json(path, msgspec.to_builtins(found))

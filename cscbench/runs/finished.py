@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from cscbench.asking import store
+from cscbench.asking import files, store
 from cscbench.asking.record import RunRecord
 from cscbench.asking.store import StoredReply
 from cscbench.runs import results as results_file
@@ -190,7 +190,7 @@ def load(folder: Path) -> FinishedRun:
         UserError: it is no run folder, or its run.json or results.json is damaged or of a newer version.
     """
     record = store.read_run(folder)
-    scored = (folder / store.RESULTS).exists()
+    scored = files.exists(folder / store.RESULTS)
     return FinishedRun(folder, record, results_file.read(folder) if scored else None)
 
 
@@ -200,9 +200,10 @@ def find_runs(given: Path) -> list[Path]:
     Raises:
         UserError: neither.
     """
-    if (given / store.RESULTS).exists():
+    if files.exists(given / store.RESULTS):
         return [given]
-    folders = sorted(path.parent for path in given.glob(f"*/{store.RESULTS}"))
+    visible = (path for path in given.glob("*") if not path.name.startswith("."))
+    folders = sorted(path for path in visible if files.exists(path / store.RESULTS))
     if not folders:
         raise UserError(f"{given}: neither a finished run nor a folder with finished runs (no {store.RESULTS})")
     return folders

@@ -3,26 +3,17 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cscbench import __version__
+from cscbench.asking import files
 from cscbench.asking.cost import Cost, Usage
 from cscbench.asking.record import DataRecord, ModelRecord, ProtocolRecord, RunRecord
-from cscbench.asking.store import (
-    PREDICTIONS,
-    RATINGS,
-    RESULTS,
-    SCORES,
-    engine_key,
-    read_lines,
-    read_value,
-    write_atomic,
-    write_json,
-)
+from cscbench.asking.store import PREDICTIONS, RATINGS, RESULTS, SCORES, engine_key, read_lines, read_value
 from cscbench.content.extras import need
 from cscbench.scoring.plan import ScoringPlan, ScoringRecord
 from cscbench.scoring.score import Measured, Scored
@@ -104,26 +95,27 @@ class Results(Frozen, frozen=True):
 
 def schema() -> dict[str, Any]:
     """The JSON schema of results.json."""
-    text = files("cscbench.runs").joinpath("results.schema.json").read_text(encoding="utf-8")
+    text = resources.files("cscbench.runs").joinpath("results.schema.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
 
 
-def _write_table(path: Path, columns: Mapping[str, Any]) -> None:
-    need("scores", ["pyarrow"], f"writing {path.name}")
+def _table(name: str, columns: Mapping[str, Any]) -> bytes:
+    need("scores", ["pyarrow"], f"writing {name}")
     import pyarrow
     import pyarrow.parquet
 
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns), sink, compression="zstd")
-    write_atomic(path, sink.getvalue().to_pybytes())
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def write_pairs(folder: Path, pairs: Sequence[Pair]) -> None:
     """predictions.parquet: one row a supporter turn."""
     fields = Pair.__struct_fields__
     columns = {field: [msgspec.to_builtins(getattr(pair, field)) for pair in pairs] for field in fields}
-    _write_table(folder / PREDICTIONS, columns)
+    files.write_atomic(folder / PREDICTIONS, _table(PREDICTIONS, columns))
 
 
 def read_pairs(folder: Path) -> list[Pair]:
@@ -138,7 +130,7 @@ def read_pairs(folder: Path) -> list[Pair]:
 
     path = folder / PREDICTIONS
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        rows = pyarrow.parquet.read_table(pyarrow.BufferReader(files.read(path))).to_pylist()
         return msgspec.convert(rows, list[Pair])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: finish the run first (the same `cscbench run` continues it)") from None
@@ -148,7 +140,7 @@ def read_pairs(folder: Path) -> list[Pair]:
 
 def write_ratings(folder: Path, ratings: Sequence[Rating]) -> None:
     """ratings.jsonl: what judges gave."""
-    write_atomic(folder / RATINGS, b"".join(msgspec.json.encode(rating) + b"\n" for rating in ratings))
+    files.write_atomic(folder / RATINGS, b"".join(msgspec.json.encode(rating) + b"\n" for rating in ratings))
 
 
 def read_ratings(folder: Path) -> tuple[Rating, ...]:
@@ -194,7 +186,7 @@ def check_pairs(folder: Path, pairs: Sequence[Pair], run: RunRecord, plan: Scori
         )
 
 
-def write_scores(folder: Path, pairs: Sequence[Pair], measured: Sequence[Measured]) -> None:
+def scores_file(pairs: Sequence[Pair], measured: Sequence[Measured]) -> bytes:
     """scores.parquet: dialogue and turn, and each scorer's sufficient statistics as `<scorer>.<column>`."""
     answered = [pair for pair in pairs if pair.form is not Form.FAILED]
     columns: dict[str, Any] = {
@@ -204,7 +196,7 @@ def write_scores(folder: Path, pairs: Sequence[Pair], measured: Sequence[Measure
     for one in measured:
         for number, name in enumerate(one.scorer.columns):
             columns[f"{one.name}.{name}"] = one.rows[:, number]
-    _write_table(folder / SCORES, columns)
+    return _table(SCORES, columns)
 
 
 class ScoreTable(Frozen, frozen=True):
@@ -227,7 +219,7 @@ def read_scores(folder: Path) -> ScoreTable:
     path = folder / SCORES
     cure = f"`cscbench score {folder}` writes it anew"
     try:
-        found = pyarrow.parquet.read_table(path)
+        found = pyarrow.parquet.read_table(pyarrow.BufferReader(files.read(path)))
         dialogues, turns = found["dialogue"].to_pylist(), found["turn"].to_pylist()
         columns = {name: found[name].to_numpy() for name in found.column_names if "." in name}
     except FileNotFoundError:
@@ -286,9 +278,13 @@ def _engine(run: RunRecord) -> EngineSummary | None:
     return EngineSummary(engine_key(run), run.identity["packages"], run.engine.facts)
 
 
-def write(folder: Path, results: Results) -> None:
-    """results.json, last and by rename."""
-    write_json(folder / RESULTS, msgspec.to_builtins(results))
+def write(folder: Path, results: Results, scores: bytes) -> None:
+    """results.json and the scores.parquet that it is about, as one set.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    files.write_set(folder, {SCORES: scores, RESULTS: files.json_bytes(msgspec.to_builtins(results))})
 
 
 def read(folder: Path) -> Results:

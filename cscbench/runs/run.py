@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from cscbench.asking import store
+from cscbench.asking import files, store
 from cscbench.asking.budget import Account, Budget
 from cscbench.asking.cost import Cost, Usage
 from cscbench.asking.desk import Desk, Seat, paid_replies, usage_and_cost
@@ -79,7 +79,7 @@ def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
     """
     record = store.read_run(folder)
     pairs = results.read_pairs(folder)
-    before = results.read(folder) if (folder / store.RESULTS).exists() else None
+    before = results.read(folder) if files.exists(folder / store.RESULTS) else None
     scoring_plan = plan_scoring(record, encoder, scorers, before.scoring.judging if before else None)
     results.check_pairs(folder, pairs, record, scoring_plan)
     judged = Judging(results.read_ratings(folder), before.timing.judges) if before and scoring_plan.judging else NOBODY
@@ -168,7 +168,7 @@ def _pair(dialogue: Dialogue, spoken: SpokenTurn) -> Pair:
 def _took(folder: Path, record: RunRecord) -> tuple[Usage | None, Cost | None]:
     """Usage and cost from what the sessions left; where their replies are gone, what the results said before."""
     if not (folder / store.REPLIES).exists():
-        before = results.read(folder) if (folder / store.RESULTS).exists() else None
+        before = results.read(folder) if files.exists(folder / store.RESULTS) else None
         return (before.usage, before.timing.cost) if before else (None, None)
     return usage_and_cost(folder, record.model.price)
 
@@ -187,7 +187,6 @@ def _score(
     if plan.judging is not None:
         tables = judge_tables(judged.ratings, plan.judging, pairs, record.model.family, plan.resampling)
         scored, notes = msgspec.structs.replace(scored, tables={**scored.tables, **tables}), judge_notes(tables)
-    results.write_scores(folder, pairs, scored.measured)
     found = results.build(
         run=record,
         pairs=pairs,
@@ -202,5 +201,5 @@ def _score(
         ),
         notes=notes,
     )
-    results.write(folder, found)
+    results.write(folder, found, results.scores_file(pairs, scored.measured))
     return found

@@ -5,7 +5,6 @@ go together. Per-turn sufficient statistics are summed over each cluster first. 
 the sums of all resamples are one matrix product, for corpus BLEU as for accuracy.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -109,20 +108,6 @@ def estimate_by_cluster(
         drawn.append(np.nan if again is None else again)
     low, high = percentile_interval(np.array(drawn)[:, None], len(groups))[0] or (None, None)
     return Estimate(value, low, high)
-
-
-def cohen_kappa(left: Sequence[str], right: Sequence[str]) -> float | None:
-    """Agreement of two raters on the same things, less what chance would give (Cohen 1960); 1 is perfect, 0 chance.
-
-    None where there is nothing to rate, or both always say the same one thing: chance alone agrees fully then.
-    """
-    count = len(left)
-    by_chance = sum(said * right.count(label) for label, said in Counter(left).items())
-    if by_chance == count * count:
-        return None
-    alike = sum(one == other for one, other in zip(left, right, strict=True)) / count
-    expected = by_chance / count**2
-    return (alike - expected) / (1 - expected)
 
 
 def intervals(

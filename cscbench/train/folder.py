@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from cscbench.asking.files import write_atomic, write_json
 from cscbench.asking.record import DataRecord, Environment, ModelRecord
-from cscbench.asking.store import read_value, write_atomic, write_json
+from cscbench.asking.store import read_value
 from cscbench.content.hashes import digest, file_sha256
 from cscbench.models.lora import CONFIG, WEIGHTS
 from cscbench.train.sequences import LeftOut, SequenceCounts
@@ -168,7 +169,9 @@ def _whole(checkpoint: Path) -> bool:
 
 
 def _hashes(checkpoint: Path) -> dict[str, str]:
-    return {path.name: file_sha256(path) for path in sorted(checkpoint.iterdir()) if path.name != _COMPLETE}
+    # Hidden files are none of the checkpoint's: a kill while the seal was written may leave some.
+    names = (path.name for path in checkpoint.iterdir() if not path.name.startswith("."))
+    return {name: file_sha256(checkpoint / name) for name in sorted(names) if name != _COMPLETE}
 
 
 def publish_weights(out: Path, checkpoint: Path, base: str) -> None:

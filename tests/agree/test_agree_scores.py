@@ -5,8 +5,6 @@ from collections import Counter
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
@@ -15,7 +13,7 @@ from cscbench.comparing.agree.common_turns import common
 from cscbench.comparing.agree.scores import differences, strategies
 from cscbench.comparing.agree.units import characters
 from cscbench.runs.finished import FinishedRun, load
-from cscbench.scoring.bootstrap import Resampling, cohen_kappa, expanded_tail, resample_weights
+from cscbench.scoring.bootstrap import Resampling, expanded_tail, resample_weights
 from cscbench.values import Condition, Language
 
 ENGLISH = {"language": Language.EN, "limit": 7}
@@ -97,28 +95,6 @@ def test_strategies_agree_as_scikit_learn_says(sides):
     left, right = ([pair.strategy or "none" for pair in side.pairs.values()] for side in sides)
     assert (found.turns, found.same) == (len(left), sum(one == two for one, two in zip(left, right, strict=True)))
     assert found.kappa == pytest.approx(cohen_kappa_score(left, right), abs=1e-12)
-
-
-LABELS = st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from("ABC")), min_size=1, max_size=20)
-
-
-@given(LABELS)
-def test_kappa_is_scikit_learns_where_there_is_one(ratings):
-    left, right = zip(*ratings, strict=True)
-    found = cohen_kappa(left, right)
-    if len({*left, *right}) == 1:
-        assert found is None
-    else:
-        assert found == pytest.approx(cohen_kappa_score(left, right), abs=1e-12)
-    assert cohen_kappa(right, left) == pytest.approx(found)
-
-
-def test_kappa_of_a_table_counted_by_hand():
-    # 20 of 50 both yes, 15 both no: 0.7 alike, 0.5 x 0.6 + 0.5 x 0.4 by chance (Cohen's own kind of example).
-    left = ["yes"] * 25 + ["no"] * 25
-    right = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
-    assert cohen_kappa(left, right) == pytest.approx((0.7 - 0.5) / (1 - 0.5))
-    assert cohen_kappa([], []) is None
 
 
 def test_one_dialogue_gives_differences_without_an_interval(played):

@@ -8,13 +8,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
+from kills import each_kill
 
 from cscbench.content.cards import resolve_card
 from cscbench.demo_weights import locate
 from cscbench.scoring.plan import encoder_card
 from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorers import embeddings
 from cscbench.scoring.scorers.bertscore import BertScorer
-from cscbench.scoring.scorers.embeddings import Encoder, load_encoder
+from cscbench.scoring.scorers.embeddings import Embedded, Encoder, load_encoder
 from cscbench.values import CSC, Condition, Form, Language, ModelCard, Pair, UserError
 
 ZH, EN = Language.ZH, Language.EN
@@ -120,6 +123,16 @@ def test_a_torn_file_of_embeddings_is_made_anew(en_pairs, own_cache, embedded):
         kept.write_bytes(torn)
         assert found.measure(pairs).tobytes() == first.tobytes()
         assert kept.read_bytes() == whole
+
+
+def test_a_kill_while_embeddings_are_kept_leaves_them_whole_or_none(own_cache):
+    held = {"a": Embedded(torch.ones(3, 2), torch.ones(3)), "b": Embedded(torch.zeros(1, 2), torch.zeros(1))}
+    path = own_cache / "held.safetensors"
+    for _ in each_kill(own_cache, lambda: None, lambda: embeddings._write(path, [*held], held)):
+        there = embeddings._read(path, [*held])
+        assert there is None or all(torch.equal(there[text].tokens, held[text].tokens) for text in held)
+        embeddings._write(path.with_name("other.safetensors"), [*held], held)
+        assert {kept.name for kept in own_cache.iterdir()} <= {"held.safetensors", "other.safetensors"}
 
 
 def test_a_folder_that_takes_no_embeddings_costs_time_alone(en_pairs, own_cache):

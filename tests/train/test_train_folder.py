@@ -1,8 +1,10 @@
 """The folder of a training: which checkpoint counts, and that weights are whole whenever they are there."""
 
 import json
+import shutil
 
 import pytest
+from kills import each_kill
 
 from cscbench.train import folder
 from cscbench.values import UserError
@@ -49,6 +51,21 @@ class TestLatest:
         assert folder.latest(tmp_path) == whole
         assert f"{torn} is not whole and is passed over" in caplog.text
         assert not torn.exists()
+
+    def test_one_that_was_killed_while_it_was_sealed_counts_or_goes(self, checkpoint, tmp_path):
+        whole, path = checkpoint(4), tmp_path / folder.CHECKPOINTS / "checkpoint-8"
+
+        def before() -> None:
+            shutil.rmtree(path, ignore_errors=True)
+            checkpoint(8, sealed=False)
+
+        counted = []
+        for _ in each_kill(path, before, lambda: folder.seal(path)):
+            sealed = (path / "complete.json").exists()
+            counted.append(folder.latest(tmp_path))
+            assert counted[-1] == (path if sealed else whole)
+            assert path.exists() == sealed
+        assert {*counted} == {path, whole}
 
 
 class TestBegun:

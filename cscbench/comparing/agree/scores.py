@@ -2,7 +2,8 @@
 
 from cscbench.comparing.agree.common_turns import Common
 from cscbench.runs.finished import FinishedRun, RunState
-from cscbench.scoring.bootstrap import Resampling, cohen_kappa
+from cscbench.scoring.bootstrap import Resampling
+from cscbench.scoring.kappa import cohen_kappa
 from cscbench.scoring.metric_sums import MetricSums, difference
 from cscbench.values import Frozen, UserError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from cscbench.asking import store
+from cscbench.asking import files, store
 from cscbench.publishing.board.boards import ENTRIES, OF_RUN
 from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, Placed, RunEntry
 from cscbench.runs.finished import load
@@ -17,21 +17,18 @@ from cscbench.values import UserError
 def add(board: Board, folder: Path, run_folder: Path, replace: bool = False) -> Path:
     """Write the entry of a run into the board in `folder`, and give its file. The same run again changes nothing.
 
+    The entry and its turns are one set: an entry without its turns, or with those of another run, is never there.
+
     Raises:
         UserError: the run is unfinished, partial, of another task, in no track, or there already with other content.
     """
     entry = entry_of(board, run_folder)
-    path = folder / ENTRIES / f"{entry.id}.json"
-    files = {path.with_suffix("") / name: _content(run_folder / name) for name in OF_RUN}
+    entries = folder / ENTRIES
+    path = entries / f"{entry.id}.json"
+    turns = {f"{entry.id}/{name}": _content(run_folder / name) for name in OF_RUN}
     if not replace:
-        _keep(path, entry, files)
-    try:
-        path.with_suffix("").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise store.trouble(path, error) from None
-    for where, content in files.items():
-        store.write_atomic(where, content)
-    store.write_json(path, msgspec.to_builtins(entry))  # last: an entry without its turns is never there
+        _keep(path, entry, turns)
+    files.write_set(entries, {**turns, path.name: files.json_bytes(msgspec.to_builtins(entry))})
     return path
 
 
@@ -81,16 +78,16 @@ def _check(board: Board, run_folder: Path, found: Results) -> None:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read(path)
     except OSError as error:
         raise UserError(
             f"{path}: cannot read: {error.strerror}: `cscbench score {path.parent}` writes it anew"
         ) from None
 
 
-def _keep(path: Path, entry: RunEntry, files: dict[Path, bytes]) -> None:
+def _keep(path: Path, entry: RunEntry, turns: dict[str, bytes]) -> None:
     """What is published is not changed by accident."""
-    there = {where: where.read_bytes() for where in files if where.exists()}
-    same = not path.exists() or msgspec.convert(store.read_json(path, "an entry"), RunEntry) == entry
-    if not same or any(files[where] != content for where, content in there.items()):
+    there = [name for name in turns if files.exists(path.parent / name)]
+    same = not files.exists(path) or msgspec.convert(store.read_json(path, "an entry"), RunEntry) == entry
+    if not same or any(turns[name] != files.read(path.parent / name) for name in there):
         raise UserError(f"{path}: is there already with other content: --replace puts this run in its place")

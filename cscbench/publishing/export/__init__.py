@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from cscbench.asking import store
+from cscbench.asking.files import write_set
 from cscbench.runs.finished import load
 from cscbench.runs.results import Results, ScoreTable
 from cscbench.values import Frozen, Pair, UserError
@@ -65,14 +65,10 @@ def export(runs: Sequence[ExportedRun], target: Target, dataset: str = "") -> Fi
 
 
 def write(files: Files, out: Path) -> tuple[Path, ...]:
-    """Write an export below `out`, each file whole; gives their paths."""
-    written = []
-    for relative, content in files.items():
-        path = out / relative
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise store.trouble(path, error) from None
-        store.write_atomic(path, content)
-        written.append(path)
-    return tuple(written)
+    """Write an export below `out`, all of its files or none; gives their paths. Other files there are not touched.
+
+    Raises:
+        UserError: the disk is full, or a file cannot be put in its place.
+    """
+    write_set(out, {str(relative): content for relative, content in files.items()})
+    return tuple(out / relative for relative in files)

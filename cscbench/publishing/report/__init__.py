@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from cscbench.asking import store
+from cscbench.asking.files import write_set
 from cscbench.publishing.report.blocks import Document
 from cscbench.publishing.report.document import document
 from cscbench.publishing.report.findings import findings
@@ -42,19 +42,12 @@ def report(study: Study, resampling: Resampling) -> Document:
 
 
 def write(found: Document, forms: Sequence[ReportFormat], out: Path) -> tuple[Path, ...]:
-    """Write `report.html` and its like into a folder; gives their paths.
+    """Write `report.html` and its like into a folder, all or none; gives their paths.
 
     Raises:
         UserError: the folder cannot be written.
     """
     render = {ReportFormat.HTML: html, ReportFormat.MARKDOWN: markdown, ReportFormat.LATEX: latex}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise store.trouble(out, error) from None
-    paths = []
-    for form in forms:
-        path = out / f"report.{form}"
-        store.write_atomic(path, render[form](found).encode("utf-8", "replace"))
-        paths.append(path)
-    return tuple(paths)
+    contents = {f"report.{form}": render[form](found).encode("utf-8", "replace") for form in forms}
+    write_set(out, contents)
+    return tuple(out / name for name in contents)

@@ -1,6 +1,5 @@
 """The site's folder: written beside its place, and moved there when it is whole."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from cscbench.asking.store import trouble
+from cscbench.asking.files import trouble
+from cscbench.content.locks import hold
 from cscbench.values import UserError
 
 _MARK = '<meta name="generator" content="cscbench">'
@@ -69,24 +69,41 @@ def _clean(value: Any) -> Any:
 def staged(out: Path) -> Iterator[Folder]:
     """A folder to fill; it takes the place of `out` when all went well. An older site there is replaced.
 
+    Both lie beside `out` meanwhile, under names that only the holder of a lock uses: what is there before is of a dead
+    process, and is removed; an older site that it had moved away goes back.
+
     Raises:
-        UserError: `out` holds something else than a site of ours, or cannot be written.
+        UserError: `out` holds something else than a site of ours, another process builds it, or it cannot be written.
     """
     out = out.resolve()
-    if out.exists() and not _ours(out):
-        raise UserError(f"{out}: not empty, and no site of cscbench: choose another --out")
-    fresh, old = (out.with_name(f".{out.name}.{os.getpid()}{end}") for end in ("", ".old"))
+    lock, fresh, old = (out.with_name(f".{out.name}.cscbench-{what}") for what in ("lock", "staged", "old"))
+
+    def refuse() -> None:
+        raise UserError(f"{out}: another cscbench command builds this site: wait for it") from None
+
     try:
-        fresh.mkdir(parents=True)
-        yield Folder(fresh)
-        if out.exists():
-            out.replace(old)
-        fresh.replace(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with hold(lock, refuse, remove=True):
+            _settle(out, fresh, old)
+            if out.exists() and not _ours(out):
+                raise UserError(f"{out}: not empty, and no site of cscbench: choose another --out")
+            try:
+                fresh.mkdir()
+                yield Folder(fresh)
+                if out.exists():
+                    out.replace(old)
+                fresh.replace(out)
+            finally:
+                _settle(out, fresh, old)
     except OSError as error:
         raise trouble(out, error) from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def _settle(out: Path, fresh: Path, old: Path) -> None:
+    if old.exists() and not out.exists():
+        old.replace(out)
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _ours(out: Path) -> bool:

@@ -4,10 +4,8 @@ A file holds the references of one chunk of turns, embedded by themselves: what 
 so the first and the second run on the same data give the same bytes.
 """
 
-import os
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from cscbench.asking.files import write_set
 from cscbench.content.extras import versions
 from cscbench.content.shipped import cache_root
 from cscbench.values import Frozen, UserError
@@ -137,22 +136,17 @@ def _read(path: Path, texts: Sequence[str]) -> dict[str, Embedded] | None:
 
 
 def _write(path: Path, texts: Sequence[str], found: dict[str, Embedded]) -> None:
-    """Keep the embeddings: a file of its own, then renamed. A disk that is full costs time later, and nothing now."""
+    """Keep the embeddings. A disk that is full costs time later, and nothing now."""
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     held = {
         "tokens": torch.cat([found[text].tokens for text in texts]),
         "weights": torch.cat([found[text].weights for text in texts]),
         "lengths": torch.tensor([len(found[text].weights) for text in texts]),
     }
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(held, part)
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            part.unlink()
-        warnings.warn(f"{path.parent}: embeddings of the references are not kept: {error}", stacklevel=2)
+        write_set(path.parent, {path.name: save(held)})
+    except UserError as error:
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"{path.parent}: embeddings of the references are not kept: {reason}", stacklevel=2)

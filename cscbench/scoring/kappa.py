@@ -1,0 +1,25 @@
+"""Cohen's kappa by scikit-learn."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cscbench.content.extras import need
+
+
+def cohen_kappa(
+    left: Sequence[Any], right: Sequence[Any], weights: str | None = None, labels: Sequence[Any] | None = None
+) -> float | None:
+    """Agreement of two raters on the same things, less what chance would give (Cohen 1960); 1 is perfect, 0 chance.
+
+    None where there is nothing to rate, or both always say the same: chance alone agrees fully then. `weights` and
+    `labels` are scikit-learn's.
+
+    Raises:
+        UserError: scikit-learn is missing.
+    """
+    if len({*left, *right}) < 2:
+        return None
+    need("scores", ["sklearn"], "Cohen's kappa")
+    from sklearn.metrics import cohen_kappa_score
+
+    return float(cohen_kappa_score(left, right, weights=weights, labels=labels))
