@@ -12,6 +12,7 @@ results.json      written last, as a set with scores.parquet: its presence means
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -104,12 +105,27 @@ def read_value(path: Path, into: type[T], what: str, cure: str, schema: str = ""
         UserError: it is missing, of another version than `schema`, or damaged.
     """
     data = read_json(path, what)
-    if schema and data.get("schema") != schema:
-        raise UserError(f"{path}: not a file of this version ({schema}): {cure}")
+    if schema:
+        check_schema(path, data.get("schema"), schema, cure)
     try:
         return msgspec.convert(data, into)
     except msgspec.ValidationError as error:
         raise UserError(f"{path}: damaged: {error}: {cure}") from None
+
+
+def check_schema(path: Path, schema: object, ours: str, cure: str) -> None:
+    """Make sure that a file has the schema that this version reads, such as `cscbench/run/1`.
+
+    Raises:
+        UserError: it has another; of a newer one the cure is a newer cscbench.
+    """
+    if schema == ours:
+        return
+    kind, _, version = ours.rpartition("/")
+    newer = re.fullmatch(rf"{kind}/(\d{{1,9}})", schema) if isinstance(schema, str) else None
+    if newer and int(newer[1]) > int(version):
+        raise UserError(f"{path}: written by a newer cscbench ({schema}, this one reads {ours}): upgrade cscbench")
+    raise UserError(f"{path}: not a file of this version ({ours}): {cure}")
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def _commonest(values: Iterable[str]) -> str:
 
 
 def _load_majority(setting: Setting) -> LoadedAdapter:
-    """Always the strategy that is commonest among the turns under test: no constant answer can do better.
+    """Always the strategy that is commonest among the turns under test: no constant answer has more of them right.
 
     The words are those of the commonest reply with that strategy in the training dialogues of the same language,
     or in the tested ones where a task has no training part.
@@ -82,6 +82,8 @@ def _load_majority(setting: Setting) -> LoadedAdapter:
         texts = [line.text for line in pool if line.language is language] or [line.text for line in pool] or [""]
         lines[language] = _Line((), "", strategy, _commonest(texts), language)
     note = f"majority answers {strategy} always: the commonest strategy among the tested turns, read from their labels"
+    if not strategy:
+        note = "majority answers with the commonest reply always: the tested turns have no labels"
     return LoadedAdapter(_Lookup(setting, lambda dialogue, _turn: lines[dialogue.language]), notes=(note,))
 
 

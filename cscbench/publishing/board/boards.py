@@ -94,8 +94,7 @@ def read_entry(path: Path) -> Placed:
     """
     cure = "add it anew with `cscbench leaderboard add`, or remove it"
     data = store.read_json(path, "an entry of a board")
-    if data.get("schema") != ENTRY_SCHEMA:
-        raise UserError(f"{path}: not an entry of this version ({ENTRY_SCHEMA}): {cure}")
+    store.check_schema(path, data.get("schema"), ENTRY_SCHEMA, cure)
     try:
         entry: RunEntry | ReportedEntry = msgspec.convert(data, RunEntry | ReportedEntry)
     except msgspec.ValidationError as error:
