@@ -29,9 +29,10 @@ from cscbench.publishing import report as reports
 from cscbench.publishing.board.add import add
 from cscbench.publishing.board.boards import OF_RUN, read_board, read_entries
 from cscbench.publishing.board.check import check
-from cscbench.publishing.export import Target, read_finished
+from cscbench.publishing.export import Target, exported
 from cscbench.publishing.report.blocks import Document, Section, Text
 from cscbench.runs import results
+from cscbench.runs.finished import find_runs
 from cscbench.values import UserError
 
 ENTRIES = Path("leaderboards", "test", "entries")
@@ -59,7 +60,7 @@ def made(tmp_path_factory, shared_cache) -> Made:
         out = tmp_path_factory.mktemp("runs")
         cscbench("-q", "run", "--model", "majority", "--encoder", "none", "--limit", "3", "--out", out / "old")
         shutil.copytree(out / "old", out / "new")
-        (old,), (new,) = (results.find_runs(out / name) for name in Made._fields)
+        (old,), (new,) = (find_runs(out / name) for name in Made._fields)
         cscbench("-q", "score", new, *AGAIN)
         return Made(old, new)
 
@@ -95,7 +96,7 @@ def score(made: Made) -> Writer:
             results.write(run, again, scores)
 
     def view() -> object:
-        read_finished(run)
+        exported(run)
         return timeless(files.read(run / store.RESULTS)), files.read(run / store.SCORES)
 
     return Writer(("score", run, *AGAIN), run, lambda: afresh(run, made.old), write, view)
@@ -112,7 +113,7 @@ def score_first(made: Made) -> Writer:
 
     def view() -> object:
         try:
-            (run,) = results.find_runs(writer.folder.parent)
+            (run,) = find_runs(writer.folder.parent)
         except UserError:
             return None
         assert run == writer.folder
@@ -124,8 +125,8 @@ def score_first(made: Made) -> Writer:
 def export(made: Made) -> Writer:
     """Two tables in a folder that has the person's own files."""
     out = Path("out").absolute()
-    earlier = msgspec.structs.replace(read_finished(made.old), pairs=())  # else both would have the same turns
-    before, after = (exports.export([run], Target.CSV) for run in (earlier, read_finished(made.new)))
+    earlier = msgspec.structs.replace(exported(made.old), pairs=())  # else both would have the same turns
+    before, after = (exports.export([run], Target.CSV) for run in (earlier, exported(made.new)))
 
     exports.write(before, Path("before"))
     Path("before", "sub").mkdir()
@@ -160,7 +161,7 @@ def replace(made: Made) -> Writer:
 
 def report(made: Made) -> Writer:
     """A report in two forms: HTML takes long to make."""
-    out, forms = Path("report").absolute(), (reports.Form.MARKDOWN, reports.Form.LATEX)
+    out, forms = Path("report").absolute(), (reports.ReportFormat.MARKDOWN, reports.Form.LATEX)
     before, after = (Document("Report", (Section("A", (Text(text),)),)) for text in ("old", "new"))
     reports.write(before, forms, Path("before"))
 

@@ -75,6 +75,7 @@ def test_labels_that_are_there_are_kept_and_wrong_ones_told(cscbench, bare):
     assert run.results.tables["by_strategy"]
 
 
+@pytest.mark.slow
 def test_whole_commands_read_such_runs(cscbench, bare, tmp_path):
     for model in ("gold", "retrieval"):
         cscbench("run", "--model", model, *bare, "--condition", "reply-only")

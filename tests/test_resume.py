@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,9 @@ class Going(Protocol):
 
     def kill(self) -> None: ...
     def wait(self) -> int: ...
+    def signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
     def running(self) -> bool: ...
 
 
@@ -45,6 +49,9 @@ class Command:
         code = self._process.wait(timeout=1200)
         self._log.close()
         return code
+
+    def signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
 
     def running(self) -> bool:
         return self._process.poll() is None
@@ -84,6 +91,9 @@ class Forked:
         self._process.join(timeout=120)
         assert self._process.exitcode is not None
         return self._process.exitcode
+
+    def signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
 
     def running(self) -> bool:
         return self._process.is_alive()
@@ -169,9 +179,11 @@ def test_a_second_command_on_the_same_run_is_refused_and_disturbs_nothing(tiny_c
         while lines(tmp_path / "reports") < 2:
             assert first.running()
             time.sleep(0.01)
+        first.signal(signal.SIGSTOP)  # else it may end before the other has begun
         other = subprocess.run(
             [sys.executable, "-m", "cscbench", *command], capture_output=True, text=True, check=False, cwd=tmp_path
         )
+        first.signal(signal.SIGCONT)
         assert other.returncode == 2
         assert "another cscbench command is working in this folder" in other.stderr
         assert "Traceback" not in other.stderr

@@ -56,13 +56,23 @@ def spoiled(gold, place: Path, name: str, share: float, seed: int):
     return load(folder)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     limit=st.sampled_from([4, 6, 13, 20]),
     shares=st.lists(st.floats(0, 0.9), min_size=2, max_size=4),
     seed=st.integers(0, 2**31),
 )
 def test_compare_and_the_leaderboard_agree_on_random_runs(golds, tmp_path_factory, limit, shares, seed):
+    assert_they_agree(golds, tmp_path_factory, limit, shares, seed)
+
+
+def test_compare_and_the_leaderboard_agree_on_three_runs(golds, tmp_path_factory):
+    assert_they_agree(golds, tmp_path_factory, 13, [0.2, 0.3, 0.8], 1)
+
+
+def assert_they_agree(golds, tmp_path_factory, limit, shares, seed) -> None:
+    """All columns of a board over runs spoiled in these shares."""
     place = tmp_path_factory.mktemp("runs")
     runs = [spoiled(golds[limit], place, f"run-{number}", share, seed + number) for number, share in enumerate(shares)]
     ours = {table.name: {row.run: row.group for row in table.rows} for table in compare(runs, Resampling()).metrics}

@@ -183,7 +183,8 @@ def hostile_entries(run: Path, folder: Path) -> list[Placed]:
 def _hostile_run(run: Path, folder: Path, number: int, text: str) -> Placed:
     own = folder / f"{number}"
     own.mkdir()
-    (own / "scores.parquet").write_bytes((run / "scores.parquet").read_bytes())
+    for name in ("run.json", "scores.parquet"):
+        (own / name).write_bytes((run / name).read_bytes())
     pairs = [
         msgspec.structs.replace(pair, text=text, topic=text, reference=f"{text} {pair.turn}")
         for pair in results.read_pairs(run)

@@ -5,7 +5,7 @@ import pytest
 from cscbench.publishing.site import figures
 from cscbench.publishing.site.facts import Facts, Value
 from cscbench.publishing.site.points import Point, lora_pairs
-from cscbench.runs.turns import Turn, reduce
+from cscbench.runs.turns import ScoredTurn, reduce
 from cscbench.values import Condition, Context, Form, Language, Pair
 
 
@@ -33,7 +33,7 @@ def point(name, parameters=7e9, lora=False, block=0, family="q", **others):
 
 def turn(number, stars=None, rouge=10.0, hit=True, form=Form.JSON, dialogue="d"):
     pair = Pair(dialogue, number, Language.ZH, "", "GT", "a", "GT" if hit else "ID", "b", form)
-    return Turn(pair, (rouge, None, stars))
+    return ScoredTurn(pair, (rouge, None, stars))
 
 
 def test_arrows_stay_within_family_size_and_block():

@@ -131,7 +131,8 @@ def test_other_data_stands_on_a_shelf_of_its_own_and_without_customers(runs, tmp
     plain = run_entry(runs[0])
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "scores.parquet").write_bytes((runs[1] / "scores.parquet").read_bytes())
+    for name in ("run.json", "scores.parquet"):
+        (folder / name).write_bytes((runs[1] / name).read_bytes())
     pairs = [msgspec.structs.replace(pair, reference=f"other {pair.turn}") for pair in read_pairs(runs[1])]
     write_pairs(folder, pairs)
     other = msgspec.structs.replace(renamed(run_entry(runs[1]), "other", "other"), folder=folder)
