@@ -1,16 +1,20 @@
 """`cscbench run`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cscbench.cli.choices import EnumChoice
+from cscbench.cli.choices import EnumChoice, given
 from cscbench.cli.gate import Gate, judge_run, read_gate
 from cscbench.values import Condition, Context, JudgeOptions, Language, Level
 
 if TYPE_CHECKING:
     from cscbench.runs.plan import Plan
+
+
+def _split(_ctx: click.Context, _option: click.Parameter, names: str) -> tuple[str, ...]:
+    return tuple(names.split(",")) if names else ()
 
 
 @click.command()
@@ -49,9 +53,17 @@ if TYPE_CHECKING:
 )
 @click.option("--gate", "rules", type=click.Path(path_type=Path), help="Judge the run by these rules when it is done.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="What the rules compare with: see `cscbench gate`.")
-@click.option("--judge", default="", metavar="CARD[,CARD...]", help="Have models give stars for the replies.")
+@click.option(
+    "--judge",
+    "cards",
+    default="",
+    callback=_split,
+    metavar="CARD[,CARD...]",
+    help="Have LLM judges rate the replies (1-5 stars).",
+)
 @click.option(
     "--judge-level",
+    "level",
     type=EnumChoice(Level),
     default=Level.TURN.value,
     show_default=True,
@@ -59,35 +71,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--judge-repeats",
+    "repeats",
     type=click.IntRange(min=1),
     metavar="N",
     help="Answers of a judge to each item.  [default: 1 where its engine gives likelihoods, else 3]",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be run, without loading weights.")
 @click.pass_context
-def run(
-    ctx: click.Context,
-    model: str,
-    task: str,
-    lora: str,
-    data: str,
-    context: Context,
-    condition: Condition,
-    limit: int | None,
-    language: Language | None,
-    seed: int,
-    out: str,
-    encoder: str,
-    scorers: tuple[str, ...],
-    trust_remote_code: bool,
-    max_cost: float | None,
-    rules: Path | None,
-    baseline: Path | None,
-    judge: str,
-    judge_level: Level,
-    judge_repeats: int | None,
-    dry_run: bool,
-) -> None:
+def run(ctx: click.Context, /, rules: Path | None, baseline: Path | None, dry_run: bool, **options: Any) -> None:
     """Run a model on a task, score it, and leave a run folder.
 
     Killed at any moment, the same command goes on where it stopped; a finished run is only shown. With --gate, the exit
@@ -97,27 +88,10 @@ def run(
     from cscbench.runs.options import RunOptions
     from cscbench.runs.plan import prepare
 
-    options = RunOptions(
-        model=model,
-        task=task,
-        lora=lora,
-        data=data,
-        context=context,
-        condition=condition,
-        limit=limit or 0,
-        language=language,
-        seed=seed,
-        out=out,
-        encoder=encoder,
-        scorers=scorers,
-        trust_remote_code=trust_remote_code,
-        max_cost=max_cost,
-        judging=JudgeOptions(tuple(judge.split(",")) if judge else (), judge_level, judge_repeats or 0),
-    )
     if baseline is not None and rules is None:
         raise click.UsageError("--baseline is for --gate RULES")
     read = read_gate(rules, baseline) if rules is not None else None  # before the hours of a run
-    plan = prepare(options)
+    plan = prepare(given(RunOptions, {**options, "judging": given(JudgeOptions, options)}))
     show.show_faults(plan.data.faults)
     if dry_run:
         _show_dry_run(plan)

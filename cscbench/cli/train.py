@@ -1,8 +1,10 @@
 """`cscbench train`."""
 
+from typing import Any
+
 import click
 
-from cscbench.cli.choices import EnumChoice
+from cscbench.cli.choices import EnumChoice, given
 from cscbench.train.options import ALL_LINEAR, MOST_TOKENS, Recipe, TrainOptions
 from cscbench.values import Condition, Language
 
@@ -28,9 +30,12 @@ _RECIPE = Recipe()
 )
 @click.option("--language", type=EnumChoice(Language), help="Only dialogues in this language.")
 @click.option("--limit", type=_POSITIVE, metavar="N", help="Only the first N dialogues.")
-@click.option("--lora-r", type=_POSITIVE, default=_RECIPE.rank, show_default=True, help="Rank of the LoRA matrices.")
+@click.option(
+    "--lora-r", "rank", type=_POSITIVE, default=_RECIPE.rank, show_default=True, help="Rank of the LoRA matrices."
+)
 @click.option(
     "--lora-alpha",
+    "alpha",
     type=_POSITIVE,
     default=_RECIPE.alpha,
     show_default=True,
@@ -47,6 +52,7 @@ _RECIPE = Recipe()
 )
 @click.option(
     "--lr",
+    "learning_rate",
     type=click.FloatRange(min=0, min_open=True),
     default=_RECIPE.learning_rate,
     show_default=True,
@@ -84,28 +90,7 @@ _RECIPE = Recipe()
 )
 @click.option("--recompute", is_flag=True, help="Less memory, a third more time (gradient checkpointing).")
 @click.option("--trust-remote-code", is_flag=True, help="Allow a card that asks for it to run its model's own code.")
-def train(
-    base: str,
-    out: str,
-    data: str,
-    task: str,
-    condition: Condition,
-    language: Language | None,
-    limit: int | None,
-    lora_r: int,
-    lora_alpha: int,
-    targets: tuple[str, ...],
-    lr: float,
-    epochs: int,
-    batch_size: int,
-    accumulate: int,
-    max_length: int | None,
-    holdout: float,
-    seed: int,
-    save_every: float,
-    recompute: bool,
-    trust_remote_code: bool,
-) -> None:
+def train(**options: Any) -> None:
     """Fine-tune a model with LoRA on supporters' turns, in the shape in which `cscbench run` asks for them.
 
     Killed at any moment, the same command goes on from its last checkpoint; a finished training is only shown.
@@ -116,31 +101,7 @@ def train(
     from cscbench.train.plan import prepare
     from cscbench.train.train import train as train_plan
 
-    recipe = Recipe(
-        rank=lora_r,
-        alpha=lora_alpha,
-        targets=targets,
-        learning_rate=lr,
-        epochs=epochs,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        max_length=max_length or 0,
-        holdout=holdout,
-        seed=seed,
-    )
-    options = TrainOptions(
-        base=base,
-        out=out,
-        task=task,
-        data=data,
-        condition=condition,
-        limit=limit or 0,
-        language=language,
-        recipe=recipe,
-        save_every=save_every,
-        recompute=recompute,
-        trust_remote_code=trust_remote_code,
-    )
-    plan = prepare(options)
+    chosen = given(TrainOptions, {**options, "recipe": given(Recipe, options)})
+    plan = prepare(chosen)
     show.show_faults(plan.data.faults, TRAINING)
-    show_training(train_plan(plan), base, out)
+    show_training(train_plan(plan), chosen.base, chosen.out)
