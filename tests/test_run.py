@@ -1,5 +1,6 @@
 """Whole runs through the real command: what names a run, what a broken adapter or disk leaves, what is done again."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -356,3 +357,15 @@ def test_a_finished_run_is_only_read_and_a_lost_results_file_is_written_anew(tmp
     assert again.folder == folder
     assert structs.replace(again.results, timing=first.timing) == first
     assert len(ids(folder)) == len(set(ids(folder)))
+
+
+def test_a_run_works_in_a_notebook_where_an_event_loop_runs_already(tiny_card, tmp_path):
+    options = {"limit": 2, "encoder": "none", "language": "en"}
+
+    async def notebook():
+        return run(prepare(RunOptions(model=tiny_card, out=str(tmp_path / "notebook"), **options)))
+
+    inside = asyncio.run(notebook())
+    outside = run(prepare(RunOptions(model=tiny_card, out=str(tmp_path / "script"), **options)))
+    assert inside.results.metrics == outside.results.metrics
+    assert inside.folder.name == outside.folder.name
