@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cscbench.content import yaml_file as yamlfile
 from cscbench.values.asking import ChatRole, Message
 from cscbench.values.condition import Condition, Step
@@ -21,7 +23,7 @@ from cscbench.values.frozen import Frozen
 from cscbench.values.strategies import StrategySet, by_code
 
 if TYPE_CHECKING:
-    from jinja2 import Environment, Template
+    from jinja2 import Template
 
 
 class PromptStep(Frozen, frozen=True):
@@ -64,28 +66,29 @@ _STEPS = {
 
 
 @cache
-def _environment() -> "Environment":
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    # Prompts are plain text for a model, never HTML: escaping would change what the model reads.
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
-
-
-@cache
 def _compiled(template: str) -> "Template":
-    return _environment().from_string(template)
+    from cscbench.content.templates import compiled
+
+    return compiled(template)
 
 
-def render(template: str, words: Mapping[str, object]) -> str:
-    """A template with its words filled in, plain text, without blanks around it."""
-    return _compiled(template).render(words).strip()
+def render(template: str, words: Mapping[str, object], where: str) -> str:
+    """A template with its words filled in, plain text, without blanks around it.
+
+    Raises:
+        UserError: it does not render with these words, or takes too much; `where` names the template.
+    """
+    try:
+        return _compiled(template).render(words).strip()
+    except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
+        raise UserError(f"{where}: a template does not render: {error}") from None
 
 
-def _render(template: str, customer: str, code: str, reply: str, strategies: StrategySet) -> str:
+def _render(prompt: NamedPrompt, field: str, template: str, customer: str = "", code: str = "", reply: str = "") -> str:
+    strategies = prompt.strategies
     known = {"strategy": by_code(code, strategies)} if code else {}
     words = {"customer": customer, "reply": reply, "strategies": strategies.strategies, "stages": strategies.stages}
-    return render(template, {**words, **known})
+    return render(template, {**words, **known}, f"{prompt.name}: field `{field}`")
 
 
 def read_prompt(
@@ -115,25 +118,32 @@ def read_prompt(
         strategies,
         condition is Condition.RANKED,
     )
-    _try(path, named)
+    _try(path, lines, named)
     return named
 
 
-def _try(path: Path, prompt: NamedPrompt) -> None:
+def _try(path: Path, lines: yamlfile.Lines, prompt: NamedPrompt) -> None:
+    """Render each template; an error names its line in the file."""
+
+    def at(*keys: str) -> NamedPrompt:
+        return msgspec.structs.replace(prompt, name=f"{path}:{lines[keys]}")
+
     code = prompt.strategies.strategies[0].code
-    try:
-        system_message(prompt)
-        for step in range(len(prompt.prompt.steps)):
-            ask_message(prompt, step, "text", code)
-            ask_message(prompt, step, "", code)  # renders the opening
-            answer_message(prompt, step, code, "text")
-    except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
-        raise UserError(f"{path}: a template of this prompt does not render: {error}") from None
+    system_message(at("system"))
+    _opening(at("opening"))
+    for step in range(len(prompt.prompt.steps)):
+        ask_message(at("steps", str(step), "user"), step, "text", code)
+        ask_message(at("steps", str(step), "user"), step, "", code)
+        answer_message(at("steps", str(step), "assistant"), step, code, "text")
 
 
 def system_message(prompt: NamedPrompt) -> Message:
     """What stands at the head of every request of a dialogue."""
-    return Message(ChatRole.SYSTEM, _render(prompt.prompt.system, "", "", "", prompt.strategies))
+    return Message(ChatRole.SYSTEM, _render(prompt, "system", prompt.prompt.system))
+
+
+def _opening(prompt: NamedPrompt) -> str:
+    return _render(prompt, "opening", prompt.prompt.opening)
 
 
 def ask_message(prompt: NamedPrompt, step: int, customer: str, gold_strategy: str) -> Message:
@@ -141,16 +151,17 @@ def ask_message(prompt: NamedPrompt, step: int, customer: str, gold_strategy: st
 
     Its template knows the reference strategy only where no step asks for a strategy: else it would tell the answer.
     """
-    heard = customer or _render(prompt.prompt.opening, "", "", "", prompt.strategies)
+    heard = customer or _opening(prompt)
     code = gold_strategy if all(one.step is Step.REPLY for one in prompt.prompt.steps) else ""
-    return Message(ChatRole.USER, _render(prompt.prompt.steps[step].user, heard, code, "", prompt.strategies))
+    template = prompt.prompt.steps[step].user
+    return Message(ChatRole.USER, _render(prompt, f"steps.{step}.user", template, heard, code))
 
 
 def answer_message(prompt: NamedPrompt, step: int, strategy: str, reply: str) -> Message:
     """A turn's answer to step number `step`, in the shape in which the history shows it."""
-    return Message(
-        ChatRole.ASSISTANT, _render(prompt.prompt.steps[step].assistant, "", strategy, reply, prompt.strategies)
-    )
+    template = prompt.prompt.steps[step].assistant
+    text = _render(prompt, f"steps.{step}.assistant", template, code=strategy, reply=reply)
+    return Message(ChatRole.ASSISTANT, text)
 
 
 def strategy_choices(prompt: NamedPrompt, step: int) -> tuple[str, ...]:
