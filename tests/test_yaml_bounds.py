@@ -95,6 +95,12 @@ def test_a_number_or_date_that_nothing_can_hold_is_refused_at_its_line(value, sa
     assert len(message) < 200
 
 
+def test_half_a_character_is_refused_at_its_line():
+    said = "half a character ('\\ud800'): no file can store it"
+    assert refused('a: 1\nb: ["\\ud800"]') == f"{HERE}:2: not usable YAML: {said}"
+    assert parse(HERE, 'a: "\\U0001F642"')[0] == {"a": "🙂"}
+
+
 def test_a_key_that_is_a_list_is_refused_at_its_line():
     assert refused("a: 1\n? [b]\n: 1") == f"{HERE}:2: not usable YAML: a key is a list or a mapping: write a text"
 

@@ -7,6 +7,7 @@ large is refused at its line, before anything walks it.
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ MOST_NODES = 10_000
 MOST_DEPTH = 40
 MOST_ALIASES = 1_000
 MOST_DIGITS = 40
+# A text in double quotes can spell one, as "\\ud800".
+_HALF = re.compile(r"[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -51,6 +54,8 @@ class BoundedLoader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         if node is not None:
             self._check(self._measure(node, is_alias, mark), mark)
+        if isinstance(node, yaml.ScalarNode) and (half := _HALF.search(node.value)):
+            raise _refused(f"half a character ({half[0]!r}): no file can store it", mark)
         self._level -= 1
         return node
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -31,7 +31,8 @@ from cscbench.values.dialogue import Language
 from cscbench.values.errors import UserError
 from cscbench.values.frozen import Frozen
 from cscbench.values.judging import Rating
-from cscbench.values.metrics import Metric
+from cscbench.values.metrics import Count, Metric
+from cscbench.values.tables import Tables, read_tables
 from cscbench.values.transcript import Pair
 
 SCHEMA = "cscbench/results/1"
@@ -50,18 +51,18 @@ class TaskSummary(Frozen, frozen=True):
 
     name: str
     title: str
-    languages: tuple[Language, ...]
+    languages: Annotated[tuple[Language, ...], msgspec.Meta(min_length=1)]
 
 
 class Counts(Frozen, frozen=True):
     """How many turns there were and what became of them; `faults` are unreadable records of the data."""
 
-    dialogues: int
-    turns: int
-    answered: int
-    failed: int
-    unparsed: int
-    faults: int
+    dialogues: Count
+    turns: Count
+    answered: Count
+    failed: Count
+    unparsed: Count
+    faults: Count
 
 
 class EngineSummary(Frozen, frozen=True):
@@ -88,7 +89,11 @@ class Timing(Frozen, frozen=True):
 
 
 class Results(Frozen, frozen=True):
-    """The content of results.json. `usage` is null where a run was scored again after its replies were lost."""
+    """The content of results.json. `usage` is null where a run was scored again after its replies were lost.
+
+    Raises:
+        ValueError: a table has a missing field, or a value of another kind.
+    """
 
     schema: str
     cscbench: str
@@ -101,11 +106,19 @@ class Results(Frozen, frozen=True):
     scoring: ScoringRecord
     counts: Counts
     usage: Usage | None
-    parse: dict[Form, int]
+    parse: dict[Form, Count]
     metrics: tuple[Metric, ...]
     tables: dict[str, Any]
     notes: tuple[str, ...]
     timing: Timing
+
+    def __post_init__(self) -> None:
+        read_tables(self.tables)  # whoever reads results finds sound tables
+
+    @property
+    def known_tables(self) -> Tables:
+        """The tables as values; `tables` keeps all that the file has."""
+        return read_tables(self.tables)
 
 
 def schema() -> dict[str, Any]:
@@ -289,7 +302,14 @@ def build(
 def _engine(run: RunRecord) -> EngineSummary | None:
     if run.engine is None:
         return None
-    return EngineSummary(engine_key(run), run.identity["packages"], run.engine.facts)
+    return EngineSummary(engine_key(run), _packages(run), run.engine.facts)
+
+
+def _packages(run: RunRecord) -> dict[str, str]:
+    try:
+        return msgspec.convert(run.identity.get("packages"), dict[str, str])
+    except msgspec.ValidationError as error:
+        raise UserError(f"run.json of {run.name}: field `identity.packages`: {error}: run it again") from None
 
 
 def write(folder: Path, results: Results) -> None:
@@ -318,7 +338,7 @@ def read_file(path: Path) -> Results:
 
 def failed_ratings(results: Results) -> int:
     """For how many ratings an answer did not come."""
-    return sum(row["failed"] for row in results.tables.get("judges", ()))
+    return sum(row.failed for row in results.known_tables.judges)
 
 
 def find_runs(given: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from cscbench.asking import store
-from cscbench.publishing.board.boards import ENTRIES, OF_RUN
+from cscbench.publishing.board.boards import ENTRIES, OF_RUN, read_entry
 from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, Placed, RunEntry
 from cscbench.runs import results
 from cscbench.runs.reproduce import command_of
@@ -90,6 +90,6 @@ def _content(path: Path) -> bytes:
 def _keep(path: Path, entry: RunEntry, files: dict[Path, bytes]) -> None:
     """What is published is not changed by accident."""
     there = {where: where.read_bytes() for where in files if where.exists()}
-    same = not path.exists() or msgspec.convert(store.read_json(path, "an entry"), RunEntry) == entry
+    same = not path.exists() or read_entry(path).entry == entry
     if not same or any(files[where] != content for where, content in there.items()):
         raise UserError(f"{path}: is there already with other content: --replace puts this run in its place")

@@ -12,6 +12,7 @@ from cscbench.runs.results import Results
 from cscbench.runs.turns import Reduced
 from cscbench.values.metrics import Estimate
 from cscbench.values.strategies import StrategySet
+from cscbench.values.tables import Group
 
 PAGES = ("index", "plots", "dialogues", "diff", "method")
 
@@ -78,21 +79,18 @@ class Renderer:
         )
 
     def _groups(self, entry: RunEntry) -> list[tuple[str, list[Row]]]:
-        tables = entry.results.tables
+        tables = entry.results.known_tables
         strategies = {own.code: Words(own.en, own.zh) for own in self._strategies.strategies}
         stages = {own.code: Words(own.en, own.zh) for own in self._strategies.stages}
         languages = {"zh": Words("Chinese", "中文"), "en": Words("English", "英文")}
         named: tuple[tuple[str, dict[str, Words]], ...]
         named = (("strategy", strategies), ("stage", stages), ("topic", {}), ("language", languages))
-        return [
-            (name, [self._row(row, row[name], words) for row in tables.get(f"by_{name}", ())]) for name, words in named
-        ]
+        return [(name, [self._row(row, words) for row in tables.groups(name)]) for name, words in named]
 
-    def _row(self, row: Mapping[str, Any], name: str, known: Mapping[str, Words]) -> Row:
-        found = [row["metrics"].get(column.metric) for column in self._board.columns]
-        values = [None if own is None else Estimate(own["value"], own["low"], own["high"]) for own in found]
-        plain = name.replace("_", " ")
-        return Row(known.get(name, Words(plain, plain)), row["n"], values, name if name.isupper() else "")
+    def _row(self, row: Group, known: Mapping[str, Words]) -> Row:
+        values = [row.metrics.get(column.metric) for column in self._board.columns]
+        plain = row.name.replace("_", " ")
+        return Row(known.get(row.name, Words(plain, plain)), row.n, values, row.name if row.name.isupper() else "")
 
 
 def _signatures(results: Results) -> list[tuple[str, list[str]]]:
