@@ -70,6 +70,7 @@ def test_ordinary_jinja_works(template, text):
 
 
 LONG = "{% set s = range(99999) | join %}"
+SOME = "{% set s = range(9999) | join %}"
 LIST = "{% set l = range(80000) | list %}"
 TURNS, SHORTER, VALUE = "turns and characters: loop less", "characters: make it shorter", "make it smaller"
 
@@ -79,9 +80,10 @@ TURNS, SHORTER, VALUE = "turns and characters: loop less", "characters: make it 
     [
         ("{% for i in range(1000000000) %}x{% endfor %}", "Range too big"),
         ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", TURNS),
-        ("{% for i in range(99999) %}{% for j in range(99999) %}y{% endfor %}{% endfor %}", SHORTER),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{{ customer }}{% endfor %}{% endfor %}", SHORTER),
         (
-            "{% for i in range(99999) %}{{ loop.length }}{% for j in range(99999) %}{{ i }}{% endfor %}{% endfor %}",
+            "{% for i in range(99999) %}{{ loop.length }}"
+            "{% for j in range(99999) %}{{ customer }}{% endfor %}{% endfor %}",
             SHORTER,
         ),
         ("{% for i in range(99999) if range(99999) | list %}{% endfor %}", VALUE),
@@ -109,7 +111,14 @@ TURNS, SHORTER, VALUE = "turns and characters: loop less", "characters: make it 
         ("{{ '%1000000000d' | format(1) }}", "no filter `format`, in its line 1; known: abs, "),
         ("{{ customer | center(1000000000) }}", "no filter `center`"),
         ("{{ range(99999) | map('center', 9999) | join }}", "`map` would make too much"),
-        ("{{ [1, 2] | map('center', 9) | join }}", "No filter named 'center'"),
+        ("{{ [1, 2] | map('center', 9) | join }}", "no filter `center`; known: abs, "),
+        (SOME + "{{ [range(999)] | map('for each') | map('join', s) | list }}", "no filter `for each`"),
+        (SOME + "{% for i in range(999) %}{{ loop | join(s) }}{% endfor %}", "`join` would make too much"),
+        (SOME + "{% for i in range(999) %}{{ s.join(loop) }}{% endfor %}", "`join` would make too much"),
+        (SOME + "{% for x in [1, 2] %}{{ {'a': s, 'b': s}.values() | join(s) }}{% endfor %}", "`join` would make"),
+        (LONG + "{{ s | trim(s) }}", "`trim` would make too much"),
+        (LONG + "{{ s.strip(s) }}", "`strip` would make too much"),
+        ('{{ "\\ud800" }}', "surrogates not allowed"),
         ("{{ customer.ljust(1000000000) }}", "`ljust()` is not to be had"),
         ("{{ '{:1000000000}'.format(1) }}", "`format()` is not to be had"),
         ("{{ (1).to_bytes(1000000000, 'big') }}", "`to_bytes()` is not to be had"),
@@ -126,7 +135,9 @@ TURNS, SHORTER, VALUE = "turns and characters: loop less", "characters: make it 
         ("{{ customer.__class__.__mro__ }}", "unsafe"),
     ],
 )
-def test_no_template_runs_away(template, said):
+def test_no_template_runs_away(template, said, monkeypatch):
+    if template.startswith("{% for"):
+        monkeypatch.setattr(templates, "MOST_WORK", 200_000)  # the same with less waiting
     message = refused(template)
     assert message.startswith("here: a template does not render: ")
     assert said in message

@@ -324,7 +324,7 @@ def _repair(path: Path, into: type[T]) -> None:
         start = content.rfind(b"\n") + 1
         try:
             msgspec.json.decode(content[start:], type=into)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             file.truncate(start)
         else:
             file.write(b"\n")

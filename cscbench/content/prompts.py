@@ -79,7 +79,9 @@ def render(template: str, words: Mapping[str, object], where: str) -> str:
         UserError: it does not render with these words, or takes too much; `where` names the template.
     """
     try:
-        return _compiled(template).render(words).strip()
+        text = _compiled(template).render(words).strip()
+        text.encode()  # half a character, which a template can spell, cannot be asked or stored
+        return text
     except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
         raise UserError(f"{where}: a template does not render: {error}") from None
 

@@ -10,7 +10,7 @@ as `replace`, by its operands, before it is done. A template without loops and o
 nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
 from itertools import islice
 from time import monotonic, thread_time
 from typing import Any
@@ -53,9 +53,13 @@ _METHODS = _words(
     "capitalize count endswith find items join keys lower lstrip removeprefix removesuffix replace rstrip split "
     "splitlines startswith strip title upper values"
 )
-_MULTIPLY = _words("indent join map max min reject rejectattr replace select selectattr sort tojson unique")
+_MULTIPLY = _words(
+    "indent join lstrip map max min reject rejectattr replace rstrip select selectattr sort strip tojson trim unique"
+)
 _NAMES = {"Pow": "**", "CallBlock": "call", "FilterBlock": "filter", "AssignBlock": "endset", "NSRef": "namespace"}
 _HOLDS = (str, list, tuple, dict)
+# What does not say how much it holds; `loop` is one, too.
+_LAZY = (Iterator, KeysView, ValuesView, ItemsView)
 # No template can spell these filters.
 _EACH, _KEPT, _CONCAT = "for each", "kept value", "~"
 
@@ -94,7 +98,7 @@ class _Context(Context):
 
     def kept(self, value: Any) -> Any:
         """A value that was made, if it is not too large; what is made lazily is made now, and counted."""
-        if isinstance(value, Iterator):
+        if isinstance(value, _LAZY):
             value = list(self.each(value))
         size = 1 if isinstance(value, range) else _size(value)
         if size > MOST_CHARACTERS or (isinstance(value, int) and value.bit_length() > MOST_BITS):
@@ -147,6 +151,7 @@ def _counting(name: str, function: Any) -> Callable[..., Any]:
     @pass_context
     def counting(context: Any, *args: Any, **kwargs: Any) -> Any:
         if multiplies:
+            args = tuple(context.kept(arg) if isinstance(arg, _LAZY) else arg for arg in args)
             context.allow(name, [*args, *kwargs.values()])
         own = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
         return context.kept(function(*([own[wants]] if wants else []), *args, **kwargs))
@@ -176,6 +181,12 @@ class _Environment(ImmutableSandboxedEnvironment):
             raise TooMuchError(f"`{operator}` is for numbers, not for texts and lists: write it out, or use a filter")
         return context.kept(super().call_binop(context, operator, left, right))
 
+    def call_filter(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """A filter that another one was given by its name."""
+        if name not in _FILTERS:
+            raise TooMuchError(f"no filter `{name}`; known: {', '.join(sorted(_FILTERS))}")
+        return super().call_filter(name, *args, **kwargs)
+
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """`range`, a method of a text or mapping, or one of `loop`."""
         name, owner = getattr(obj, "__name__", type(obj).__name__), getattr(obj, "__self__", None)
@@ -184,6 +195,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         if not known and not isinstance(obj, StrictUndefined):  # which says itself what it is
             raise TooMuchError(f"`{name}()` is not to be had in a template: see docs/tasks.md")
         if method and name in _MULTIPLY:
+            args = tuple(context.kept(arg) if isinstance(arg, _LAZY) else arg for arg in args)
             context.allow(name, [owner, *args])
         return context.kept(super().call(context, obj, *args, **kwargs))
 

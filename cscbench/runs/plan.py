@@ -1,7 +1,6 @@
 """A run with everything resolved before anything is loaded or written, what identifies it, and how it is scored."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from cscbench.content.cards import full_path, resolve_card
 from cscbench.content.extras import versions
 from cscbench.content.hashes import digest, short
 from cscbench.content.prompts import NamedPrompt
+from cscbench.content.shipped import expanded
 from cscbench.content.tasks import Task, TaskData, find_task
 from cscbench.models.backend import AdapterKind, find_adapter, public_fields
 from cscbench.runs.options import RunOptions
@@ -52,6 +52,8 @@ def prepare(options: RunOptions) -> Plan:
     Raises:
         UserError: any of them is unknown or broken, or no dialogue is left.
     """
+    if abs(options.seed) >= 2**63:
+        raise UserError(f"--seed {options.seed}: a seed has 64 bits at most: give a smaller one")
     card = resolve_card(options.model, full_path(options.lora))
     kind = find_adapter(card.adapter)
     if options.condition is Condition.RANKED and not kind.ranks:
@@ -65,7 +67,7 @@ def prepare(options: RunOptions) -> Plan:
             "`price: {input: 0.15, output: 0.60, currency: USD}`"
         )
     task = find_task(options.task)
-    data = task.load(Path(options.data).expanduser() if options.data else None)
+    data = task.load(expanded(options.data) if options.data else None)
     chosen = tuple(d for d in data.test if options.language in (None, d.language))
     if not chosen:
         raise UserError(f"{task.name}: none of its {len(data.test)} dialogues is in language {options.language}")
