@@ -83,30 +83,30 @@ def made(tmp_path_factory, shared_cache) -> dict[str, Path]:
             assert done.exit_code == 0, done.output
             folders[model] = out / done.output.strip().splitlines()[-1]
     path = folders["majority"] / "results.json"
-    found = json.loads(path.read_bytes())
-    found["tables"] |= {"judges": JUDGES, "judge_agreement": AGREEMENT}
-    found["model"] |= {"family": "Q", "parameters": 7e9}
-    found["timing"]["cost"] |= {"wall_seconds": 12.0, "tokens_out": 50, "amount": 1.5, "currency": "USD"}
-    path.write_text(json.dumps(found), encoding="utf-8")
+    data = json.loads(path.read_bytes())
+    data["tables"] |= {"judges": JUDGES, "judge_agreement": AGREEMENT}
+    data["model"] |= {"family": "Q", "parameters": 7e9}
+    data["timing"]["cost"] |= {"wall_seconds": 12.0, "tokens_out": 50, "amount": 1.5, "currency": "USD"}
+    path.write_text(json.dumps(data), encoding="utf-8")
     return folders
 
 
 @pytest.fixture
 def runs(made, tmp_path) -> dict[str, Path]:
     """Copies, to be spoilt, in the working directory, with rules and a board on which the second is the only entry."""
-    found = {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in made.items()}
+    folders = {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in made.items()}
     Path("gate.yaml").write_text(RULES, encoding="utf-8")
     board = Path("leaderboards/test")
     board.mkdir(parents=True)
     (board / "board.yaml").write_text(BOARD, encoding="utf-8")
-    done = invoked("leaderboard", "add", found["majority"], "--board", "test")
+    done = invoked("leaderboard", "add", folders["majority"], "--board", "test")
     assert done.exit_code == 0, done.output
     (entry,) = (board / "entries").glob("*.json")
     entry.with_suffix("").rename(board / "entries" / "entry")
     data = json.loads(entry.read_bytes())
     (board / "entries" / "entry.json").write_text(json.dumps({**data, "id": "entry"}), encoding="utf-8")
     entry.unlink()
-    return found
+    return folders
 
 
 def dice(seed: str) -> random.Random:
@@ -291,18 +291,18 @@ def test_further_tables_and_fields_are_kept_and_what_is_read_is_written_byte_for
     before = path.read_bytes()
     results.write(runs["gold"], results.read(runs["gold"]))
     assert path.read_bytes() == before
-    found = json.loads(before)
-    found["tables"]["mine"] = {"rows": [1, None, "x"]}
-    found["tables"]["by_stage"][0]["weight"] = 0.5
-    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    data = json.loads(before)
+    data["tables"]["mine"] = {"rows": [1, None, "x"]}
+    data["tables"]["by_stage"][0]["weight"] = 0.5
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     results.write(runs["gold"], results.read(runs["gold"]))
-    assert json.loads(path.read_bytes()) == found
+    assert json.loads(path.read_bytes()) == data
     assert results.read(runs["gold"]).known_tables == results.read(made["gold"]).known_tables
 
 
 def test_tables_that_are_not_there_are_empty():
-    found = read_tables({})
-    assert (found.by_stage, found.judges, found.confusion, found.groups("topic")) == ((), (), None, ())
+    tables = read_tables({})
+    assert (tables.by_stage, tables.judges, tables.confusion, tables.groups("topic")) == ((), (), None, ())
 
 
 def test_a_board_with_a_damaged_entry_does_not_take_its_run_again_without_a_message(runs):

@@ -97,6 +97,7 @@ TURNS, SHORTER, VALUE = "turns and characters: loop less", "characters: make it 
         ("{% set x = 99 %}" + "{% set x = x * x %}" * 60, VALUE),
         ("{% set x = 'ab' %}" + "{% set x = x | join(x) %}" * 60, "`join` would make too much"),
         ("{% set x = 'aaaaaaaa' %}" + "{% set x = x.replace('a', x ~ x) %}" * 60, "`replace` would make too much"),
+        (LONG + "{{ " + "s ~ " * 2000 + "s }}", VALUE),
         (LONG + "{{ s.join(s) }}", "`join` would make too much"),
         (LIST + "{{ l | select('in', l) | list }}", "`select` would make too much"),
         (LIST + "{{ l | sort(attribute='" + "real." * 9000 + "real') }}", "`sort` would make too much"),
@@ -171,7 +172,7 @@ def test_bounds_hold_in_other_threads_and_each_rendering_has_its_own(monkeypatch
         except UserError as error:
             texts.append(str(error))
 
-    threads = [threading.Thread(target=work, args=[own]) for own in (endless, "{{ reply }}") for _ in range(2)]
+    threads = [threading.Thread(target=work, args=[text]) for text in (endless, "{{ reply }}") for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -107,6 +107,10 @@ class _Context(Context):
         self.spend(size)
         return value
 
+    def concat(self, parts: list[Any]) -> str:
+        """The parts of a `~`, put together if they are not too large."""
+        return "".join(map(str, self.kept(parts)))
+
     def allow(self, name: str, operands: Sequence[Any]) -> None:
         """Refuse a filter or method that multiplies, before it makes what is too large."""
         numbers = [abs(operand) for operand in operands if isinstance(operand, int)]
@@ -153,8 +157,8 @@ def _counting(name: str, function: Any) -> Callable[..., Any]:
         if multiplies:
             args = tuple(context.kept(arg) if isinstance(arg, _LAZY) else arg for arg in args)
             context.allow(name, [*args, *kwargs.values()])
-        own = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
-        return context.kept(function(*([own[wants]] if wants else []), *args, **kwargs))
+        passed = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
+        return context.kept(function(*([passed[wants]] if wants else []), *args, **kwargs))
 
     return counting
 
@@ -171,13 +175,13 @@ class _Environment(ImmutableSandboxedEnvironment):
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
         self.filters = {name: _counting(name, self.filters[name]) for name in _FILTERS}
         self.filters |= {_EACH: pass_context(_Context.each), _KEPT: pass_context(_Context.kept)}
-        self.filters[_CONCAT] = _counting(_CONCAT, lambda parts: "".join(map(str, parts)))
+        self.filters[_CONCAT] = pass_context(_Context.concat)
         self.tests = {name: _counting("", test) for name, test in self.tests.items()}
         self.globals = {"range": self.globals["range"]}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """`left` and `right` under an operator; texts and lists can be added, and nothing else done with them."""
-        if operator != "+" and isinstance(left, _HOLDS) | isinstance(right, _HOLDS):
+        if operator != "+" and (isinstance(left, _HOLDS) or isinstance(right, _HOLDS)):
             raise TooMuchError(f"`{operator}` is for numbers, not for texts and lists: write it out, or use a filter")
         return context.kept(super().call_binop(context, operator, left, right))
 

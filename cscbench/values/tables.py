@@ -99,8 +99,8 @@ class Tables(Frozen, frozen=True, forbid_unknown_fields=False):
 
     def groups(self, kind: str) -> tuple[Group, ...]:
         """The groups by `strategy`, `stage`, `topic` or `language`."""
-        found: tuple[Group, ...] = getattr(self, f"by_{kind}")
-        return found
+        groups: tuple[Group, ...] = getattr(self, f"by_{kind}")
+        return groups
 
 
 def read_tables(tables: dict[str, Any]) -> Tables:
