@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from cscbench.asking.store import StoredReply, counted
-from cscbench.values import Frozen, Price, Reply
+from cscbench.values import Count, Frozen, Number, Price, Reply
 
 
 class Usage(Frozen, frozen=True):
@@ -14,12 +14,12 @@ class Usage(Frozen, frozen=True):
     oldest messages had been left out.
     """
 
-    requests: int
-    failed: int
-    tokens_in: int | None
-    tokens_out: int | None
-    cut: int
-    dropped: int
+    requests: Count
+    failed: Count
+    tokens_in: Count | None
+    tokens_out: Count | None
+    cut: Count
+    dropped: Count
 
 
 class Session(Frozen, frozen=True):
@@ -49,22 +49,22 @@ class Cost(Frozen, frozen=True):
     at the card's price. Of each of `killed` sessions the last seconds are missing (`cscbench.asking.meter`).
     """
 
-    requests: int
-    tokens_in: int | None
-    tokens_out: int | None
-    tokens_reused: int | None
-    tokens_computed: int | None
-    sessions: int
-    killed: int
-    wall_seconds: float | None
-    model_seconds: float | None
-    devices: int | None
-    device_seconds: float | None
-    peak_memory: int | None
-    peak_device_memory: int | None
-    energy_joules: float | None
+    requests: Count
+    tokens_in: Count | None
+    tokens_out: Count | None
+    tokens_reused: Count | None
+    tokens_computed: Count | None
+    sessions: Count
+    killed: Count
+    wall_seconds: Number | None
+    model_seconds: Number | None
+    devices: Count | None
+    device_seconds: Number | None
+    peak_memory: Count | None
+    peak_device_memory: Count | None
+    energy_joules: Number | None
     energy_note: str
-    amount: float | None
+    amount: Number | None
     currency: str | None
 
 

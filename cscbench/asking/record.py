@@ -55,6 +55,10 @@ class ProtocolRecord(Frozen, frozen=True):
     language: Language | None
     seed: int
 
+    def __post_init__(self) -> None:
+        if self.prompts.keys() != self.prompt_sha256.keys():
+            raise ValueError("`prompts` and `prompt_sha256` are of different languages")
+
 
 class Environment(Frozen, frozen=True):
     """Where and when the run began; no part of its identity."""

@@ -11,6 +11,7 @@ results.json      written last, as a set with scores.parquet: its presence means
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -88,14 +89,38 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         UserError: it is missing or not a JSON object.
     """
     try:
-        found = json.loads(read(path))
+        content = read(path)
+        found = json.loads(content, parse_constant=_number, parse_float=_number, parse_int=_whole_number)
+        if b"\\u" in content:
+            json.dumps(found, ensure_ascii=False).encode()  # half a character: JSON can spell one, no file can store it
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: {path.parent} is not {what}") from None
+    except RecursionError:
+        raise UserError(
+            f"{path}: cannot be read: lists or objects stand in each other hundreds of levels deep"
+        ) from None
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise UserError(f"{path}: cannot be read: it holds half a character, {half!r}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     if not isinstance(found, dict):
         raise UserError(f"{path}: cannot be read: a JSON object is expected, this is a {type(found).__name__}")
     return found
+
+
+def _number(text: str) -> float:
+    """A number of a JSON file; Python would read NaN and Infinity, which are none."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return number
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > 20 or abs(number := int(text)) >= 2**63:
+        raise ValueError(f"{text[:40]} is a number of more than 64 bits")
+    return number
 
 
 def read_value(path: Path, into: type[T], what: str, cure: str, schema: str = "") -> T:
@@ -225,7 +250,7 @@ def read_lines(path: Path, into: type[T]) -> Lines[T]:
     for line in content.splitlines():
         try:
             values.append(decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             damaged += 1
     return Lines(tuple(values), damaged)
 
@@ -283,7 +308,7 @@ def _repair(path: Path, into: type[T]) -> None:
         start = content.rfind(b"\n") + 1
         try:
             msgspec.json.decode(content[start:], type=into)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             file.truncate(start)
         else:
             file.write(b"\n")

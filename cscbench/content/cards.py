@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from cscbench.content import yaml_file as yamlfile
-from cscbench.content.shipped import folders, inside
+from cscbench.content.shipped import expanded, folders, inside
 from cscbench.values import Frozen, Language, ModelCard, Price, UserError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -177,4 +177,4 @@ def resolve_card(spec: str, lora: str = "") -> ModelCard:
 
 def full_path(path: str) -> str:
     """A path from the command line, whole; empty stays empty."""
-    return str(Path(path).expanduser().resolve()) if path else ""
+    return str(expanded(path).resolve()) if path else ""

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cscbench.content import yaml_file
 from cscbench.values import (
     ChatRole,
@@ -29,7 +31,7 @@ from cscbench.values import (
 )
 
 if TYPE_CHECKING:
-    from jinja2 import Environment, Template
+    from jinja2 import Template
 
 
 # What a template knows, by name.
@@ -63,29 +65,31 @@ class NamedPrompt(Frozen, frozen=True):
 
 
 @cache
-def _environment() -> "Environment":
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    # Prompts are plain text for a model, never HTML: escaping would change what the model reads.
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
-
-
-@cache
 def _compiled(template: str) -> "Template":
-    return _environment().from_string(template)
+    from cscbench.content.templates import compiled
+
+    return compiled(template)
 
 
-def render(template: str, words: Mapping[str, object]) -> str:
-    """A template with its words filled in, plain text, without blanks around it."""
-    return _compiled(template).render(words).strip()
+def render(template: str, words: Mapping[str, object], where: str) -> str:
+    """A template with its words filled in, plain text, without blanks around it.
+
+    Raises:
+        UserError: it does not render with these words, or takes too much; `where` names the template.
+    """
+    try:
+        text = _compiled(template).render(words).strip()
+        text.encode()  # half a character, which a template can spell, cannot be asked or stored
+        return text
+    except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
+        raise UserError(f"{where}: a template does not render: {error}") from None
 
 
-def _render(template: str, words: Words, prompt: NamedPrompt) -> str:
+def _render(prompt: NamedPrompt, field: str, template: str, words: Words) -> str:
     """A template of a prompt with its words, and those that all of its templates know."""
     strategies = prompt.strategies
     known = {"customer": "", "reply": "", "strategies": strategies.strategies, "stages": strategies.stages}
-    return render(template, {**known, **words})
+    return render(template, {**known, **words}, f"{prompt.name}: field `{field}`")
 
 
 def read_prompt(
@@ -108,23 +112,25 @@ def read_prompt(
         raise UserError(f"{path}:{lines[('steps',)]}: field `steps`: {condition} needs the steps {wanted}")
     name = f"{root.parent.name}/{prompt_set}/{language}/{file}"
     named = NamedPrompt(name, hashlib.sha256(text.encode()).hexdigest(), prompt, strategies, condition)
-    _try(path, named, language)
+    _try(path, lines, named, language)
     return named
 
 
-def _try(path: Path, prompt: NamedPrompt, language: Language) -> None:
-    """Render every template, after a customer's line and at an opening."""
+def _try(path: Path, lines: yaml_file.Lines, prompt: NamedPrompt, language: Language) -> None:
+    """Render each template, after a customer's line and at an opening; an error names its line in the file."""
+
+    def at(*keys: str) -> NamedPrompt:
+        return msgspec.structs.replace(prompt, name=f"{path}:{lines[keys]}")
+
     code = prompt.strategies.strategies[0].code
     customer, supporter = Turn(Speaker.CUSTOMER, "text"), Turn(Speaker.SUPPORTER, "text", code)
     dialogue = Dialogue("sample", (supporter, customer, supporter), language)
-    try:
-        system_message(prompt)
-        for step in range(len(prompt.prompt.steps)):
-            for turn in (0, 2):
-                ask_message(prompt, step, turn_words(prompt, dialogue, turn))
-            answer_message(prompt, step, code, "text")
-    except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
-        raise UserError(f"{path}: a template of this prompt does not render: {error}") from None
+    system_message(at("system"))
+    words = [turn_words(at("opening"), dialogue, turn) for turn in (0, 2)]
+    for step in range(len(prompt.prompt.steps)):
+        for known in words:
+            ask_message(at("steps", str(step), "user"), step, known)
+        answer_message(at("steps", str(step), "assistant"), step, code, "text")
 
 
 def customer_line(dialogue: Dialogue, turn: int) -> str:
@@ -138,7 +144,7 @@ def turn_words(prompt: NamedPrompt, dialogue: Dialogue, turn: int) -> Words:
 
     A new word for templates is added here, and nowhere else.
     """
-    opening = _render(prompt.prompt.opening, {}, prompt)
+    opening = _render(prompt, "opening", prompt.prompt.opening, {})
     words: dict[str, object] = {"customer": customer_line(dialogue, turn) or opening}
     if prompt.condition.gives_strategy:
         words["strategy"] = by_code(dialogue.turns[turn].strategy or "", prompt.strategies)
@@ -147,18 +153,20 @@ def turn_words(prompt: NamedPrompt, dialogue: Dialogue, turn: int) -> Words:
 
 def system_message(prompt: NamedPrompt) -> Message:
     """What stands at the head of every request of a dialogue."""
-    return Message(ChatRole.SYSTEM, _render(prompt.prompt.system, {}, prompt))
+    return Message(ChatRole.SYSTEM, _render(prompt, "system", prompt.prompt.system, {}))
 
 
 def ask_message(prompt: NamedPrompt, step: int, words: Words) -> Message:
     """The message that asks for step number `step` of a turn."""
-    return Message(ChatRole.USER, _render(prompt.prompt.steps[step].user, words, prompt))
+    text = _render(prompt, f"steps.{step}.user", prompt.prompt.steps[step].user, words)
+    return Message(ChatRole.USER, text)
 
 
 def answer_message(prompt: NamedPrompt, step: int, strategy: str, reply: str) -> Message:
     """A turn's answer to step number `step`, in the shape in which the history shows it; `strategy` may be empty."""
     words: Words = {"reply": reply} | ({"strategy": by_code(strategy, prompt.strategies)} if strategy else {})
-    return Message(ChatRole.ASSISTANT, _render(prompt.prompt.steps[step].assistant, words, prompt))
+    text = _render(prompt, f"steps.{step}.assistant", prompt.prompt.steps[step].assistant, words)
+    return Message(ChatRole.ASSISTANT, text)
 
 
 def strategy_choices(prompt: NamedPrompt, step: int) -> tuple[str, ...]:

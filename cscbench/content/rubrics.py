@@ -8,9 +8,12 @@ judge sees as names: never a model's.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from cscbench.content import yaml_file as yamlfile
 from cscbench.content.prompts import render
@@ -78,24 +81,42 @@ def read_rubric(root: Path, rubric_set: str, language: Language) -> Rubric:
     if file.answer is AnswerForm.RESULT and file.dimensions:
         raise UserError(f"{path}:{lines['dimensions',]}: field `dimensions`: an answer [RESULT] has one score only")
     rubric = Rubric(f"{root.parent.name}/{rubric_set}/{language}", hashlib.sha256(text.encode()).hexdigest(), file)
-    try:
-        for reply in ("text", None):
-            ask(rubric, Item("d", 0, language, (TranscriptLine(file.customer, "text"),), reply))
-        retry(rubric)
-    except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
-        raise UserError(f"{path}: a template of this rubric does not render: {error}") from None
+    _try(path, lines, rubric)
     return rubric
 
 
+def _try(path: Path, lines: yamlfile.Lines, rubric: Rubric) -> None:
+    """Render each template; an error names its line in the file."""
+
+    def at(field: str) -> Rubric:
+        return msgspec.structs.replace(rubric, name=f"{path}:{lines[field,]}")
+
+    said = (TranscriptLine(rubric.file.customer, "text"),)
+    _system(at("system"))
+    ask(at("turn"), Item("d", 0, Language.EN, said, "text"))
+    ask(at("dialogue"), Item("d", 0, Language.EN, said, None))
+    retry(at("retry"))
+
+
 def ask(rubric: Rubric, item: Item) -> tuple[Message, ...]:
-    """The messages that ask for an item's stars."""
-    template = rubric.file.dialogue if item.reply is None else rubric.file.turn
+    """The messages that ask for an item's stars.
+
+    Raises:
+        UserError: a template does not render with this item's words, or takes too much.
+    """
+    field, template = ("dialogue", rubric.file.dialogue) if item.reply is None else ("turn", rubric.file.turn)
     lines = [TranscriptLine(line.speaker, _inert(line.text)) for line in item.lines]
     words = {"lines": lines, "reply": _inert(item.reply or ""), "dimensions": rubric.file.dimensions}
-    return (
-        Message(ChatRole.SYSTEM, render(rubric.file.system, {"dimensions": rubric.file.dimensions})),
-        Message(ChatRole.USER, render(template, words)),
-    )
+    return _system(rubric), Message(ChatRole.USER, _render(rubric, field, template, words))
+
+
+def _system(rubric: Rubric) -> Message:
+    words = {"dimensions": rubric.file.dimensions}
+    return Message(ChatRole.SYSTEM, _render(rubric, "system", rubric.file.system, words))
+
+
+def _render(rubric: Rubric, field: str, template: str, words: Mapping[str, object]) -> str:
+    return render(template, words, f"{rubric.name}: field `{field}`")
 
 
 def _inert(text: str) -> str:
@@ -105,7 +126,8 @@ def _inert(text: str) -> str:
 
 def retry(rubric: Rubric) -> Message:
     """What is said to an answer that cannot be read."""
-    return Message(ChatRole.USER, render(rubric.file.retry, {"dimensions": rubric.file.dimensions}))
+    words = {"dimensions": rubric.file.dimensions}
+    return Message(ChatRole.USER, _render(rubric, "retry", rubric.file.retry, words))
 
 
 def read_stars(rubric: Rubric, text: str) -> Stars | None:

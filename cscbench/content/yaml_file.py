@@ -8,10 +8,13 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 import yaml
 
+from cscbench.content.yaml_loader import BoundedLoader, RefusedError
 from cscbench.values import UserError
 
 T = TypeVar("T", bound=msgspec.Struct)
 Lines = dict[tuple[str, ...], int]
+# The longest file that ships, with prose, has 10,000 characters; reading a million takes a second.
+MOST_TEXT = 1_000_000
 
 
 def _positions(node: yaml.Node, path: tuple[str, ...], lines: Lines, offset: int) -> None:
@@ -31,10 +34,12 @@ def _unique_keys(node: yaml.Node, path: Path, offset: int) -> None:
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1 + offset
-            if str(key.value) in seen:
-                first = seen[str(key.value)]
+            if not isinstance(key, yaml.ScalarNode):
+                raise UserError(f"{path}:{line}: not usable YAML: a key is a list or a mapping: write a text")
+            if key.value in seen:
+                first = seen[key.value]
                 raise UserError(f"{path}:{line}: the key `{key.value}` stands here and in line {first}: keep one")
-            seen[str(key.value)] = line
+            seen[key.value] = line
             _unique_keys(value, path, offset)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
@@ -47,25 +52,25 @@ def parse(path: Path, text: str, offset: int = 0) -> tuple[Any, Lines]:
     `offset` counts the lines of the file before `text`.
 
     Raises:
-        UserError: the text is not YAML, or has a key twice.
+        UserError: the text is not YAML, has a key twice, or is larger or deeper than `yaml_loader` allows.
     """
+    _check_length(path, text, "file")
+    lines: Lines = {}
+    data = None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        loader = BoundedLoader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            # Before data are made: merge keys (`<<`) are resolved in place then.
+            _unique_keys(node, path, offset)
+            _positions(node, (), lines, offset)
+            data = loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 + offset if mark is not None else 1 + offset
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}:{line}: not valid YAML: {problem}") from None
-    except ValueError as error:  # an impossible date, such as 2024-13-45, which YAML takes for one unquoted
-        raise UserError(f"{path}: not valid YAML: {error}: put the date in quotes") from None
-    lines: Lines = {}
-    if node is not None:
-        try:
-            _unique_keys(node, path, offset)
-            _positions(node, (), lines, offset)
-        except RecursionError:
-            raise UserError(f"{path}: not usable YAML: a value that contains itself (`&name`, `*name`)") from None
+        kind = "usable" if isinstance(error, RefusedError) else "valid"
+        raise UserError(f"{path}:{line}: not {kind} YAML: {problem}") from None
     return data, lines
 
 
@@ -137,17 +142,25 @@ def convert(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[str
         raise UserError(f"{at}{f'field `{field}`: ' if field else ''}{problem}{cure}") from None
 
 
-def read_text(path: Path, what: str) -> str:
-    """The text of a file a person named.
+def read_text(path: Path, what: str, most: int = MOST_TEXT) -> str:
+    """The text of a file a person named, of at most so many characters.
 
     Raises:
-        UserError: it is not there, not readable, or not UTF-8.
+        UserError: it is not there, not readable, not UTF-8, or too long.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with a byte order mark
+        with path.open(encoding="utf-8-sig") as file:  # Windows editors begin a file with a byte order mark
+            text = file.read(most + 1)  # no more than that: /dev/zero has no end
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}: save the {what} as UTF-8") from None
     except OSError as error:
         raise UserError(f"{path}: cannot read this {what}: {error.strerror}") from None
+    _check_length(path, text, what, most)
+    return text
+
+
+def _check_length(path: Path, text: str, what: str, most: int = MOST_TEXT) -> None:
+    if len(text) > most:
+        raise UserError(f"{path}: longer than {most:,} characters: is this the right {what}? If so, shorten it")

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from cscbench.content.locks import hold
-from cscbench.content.shipped import cache_root
+from cscbench.content.shipped import cache_root, expanded
 from cscbench.demo_weights import e5, smollm2
 from cscbench.demo_weights.catalog import Converter, ShippedWeights, pip_line, shipped
 from cscbench.values import UserError
@@ -49,7 +49,7 @@ def locate(name: str, cache: Path | None = None, *, verify: bool = False) -> Pat
     the wrong hash, a missing library, a full disk, or a cache that can't be written.
     """
     weights = shipped(name)
-    root = (cache or cache_root()).expanduser().absolute() / "weights"
+    root = (expanded(str(cache)) if cache else cache_root()).absolute() / "weights"
     folder = root / f"{name}-{weights.source_sha256[:12]}-v{weights.converter_version}"
     if folder.is_dir() and _damage(folder, weights, verify) is None:
         return folder

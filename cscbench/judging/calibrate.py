@@ -160,6 +160,11 @@ def _drift(
         raise UserError(f"the earlier calibration is of other ratings ({before.ratings}): drift needs the same ones")
     if before.judge.label != judged.judge.label:
         raise UserError(f"the earlier calibration is of the judge {before.judge.label}: drift is of one judge")
+    if len(before.rows) != len(rows):
+        raise UserError(
+            f"the earlier calibration has {len(before.rows)} rows, its ratings {len(rows)}: make it anew with "
+            "`cscbench judge calibrate`"
+        )
     both = [
         (now.dialogue, now.score - then.score)
         for now, then in zip(rows, before.rows, strict=True)

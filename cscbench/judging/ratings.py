@@ -9,13 +9,15 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cscbench.content import yaml_file as yamlfile
 from cscbench.content.rubrics import Rubric
 from cscbench.values import HIGHEST, LOWEST, Frozen, Item, Language, TranscriptLine, UserError
 
+_MOST_TEXT = 100_000_000
 _NEEDED = ("dialogue", "language", "conversation", "rating")
 _KNOWN = (*_NEEDED, "reply", "version")
 _LINE = re.compile(r"\s*(customer|supporter|客户|客服)\s*[:：]\s*(.*)", re.IGNORECASE)
@@ -47,25 +49,30 @@ def read_csv(path: Path) -> Ratings:
     Raises:
         UserError: it is not there, a column is missing or unknown, or a cell is wrong: with its row.
     """
-    text = yamlfile.read_text(path, "file of ratings")
+    text = yamlfile.read_text(path, "file of ratings", _MOST_TEXT)
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    head = reader.fieldnames or []
-    if missing := [name for name in _NEEDED if name not in head]:
-        raise UserError(f"{path}: no column {missing[0]!r}: ratings have the columns {', '.join(_NEEDED)}")
-    if unknown := [name for name in head if name not in _KNOWN]:
-        raise UserError(f"{path}: column {unknown[0]!r} is unknown{yamlfile.did_you_mean(unknown[0], _KNOWN)}")
-    rows = []
-    for row in reader:
-        try:
-            rows.append(_row(row))
-        except ValueError as error:
-            raise UserError(f"{path}: the row that ends in line {reader.line_num}: {error}") from None
+    try:
+        _check_head(path, reader.fieldnames or [])
+        rows = [_row(row) for row in reader]
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path}: the row that ends in line {reader.line_num}: {error}") from None
     if len({row.rating for row in rows}) < 2:
         raise UserError(f"{path}: all ratings are the same, or there are none: they cannot order anything")
     return Ratings(path.name, hashlib.sha256(text.encode()).hexdigest(), tuple(rows))
 
 
-def _row(row: Mapping[str, str | None]) -> HumanRating:
+def _check_head(path: Path, head: Sequence[str]) -> None:
+    if missing := [name for name in _NEEDED if name not in head]:
+        raise UserError(f"{path}: no column {missing[0]!r}: ratings have the columns {', '.join(_NEEDED)}")
+    if unknown := [name for name in head if name not in _KNOWN]:
+        raise UserError(f"{path}: column {unknown[0]!r} is unknown{yamlfile.did_you_mean(unknown[0], _KNOWN)}")
+    if twice := [name for name in head if head.count(name) > 1]:
+        raise UserError(f"{path}: column {twice[0]!r} is there twice: keep one")
+
+
+def _row(row: Mapping[str | None, Any]) -> HumanRating:
+    if None in row:
+        raise ValueError(f"more cells than columns ({len(row[None])} too many): put a text with commas in quotes")
     said = {name: (row.get(name) or "").strip() for name in _KNOWN}
     if not said["dialogue"]:
         raise ValueError("`dialogue` is empty")

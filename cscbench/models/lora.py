@@ -1,8 +1,7 @@
 """LoRA folders, as peft writes them: what every adapter that puts one on asks of it first."""
 
-from pathlib import Path
-
 from cscbench.content.hashes import digest, file_sha256
+from cscbench.content.shipped import expanded
 from cscbench.values import ModelCard, UserError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -14,7 +13,7 @@ def lora_sha256(card: ModelCard) -> str:
     Raises:
         UserError: the folder is not one that peft loads from safetensors.
     """
-    folder = Path(card.lora).expanduser()
+    folder = expanded(card.lora)
     for file in (CONFIG, WEIGHTS):
         if not (folder / file).is_file():
             pickled = (folder / "adapter_model.bin").is_file()

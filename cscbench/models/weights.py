@@ -11,6 +11,7 @@ from pathlib import Path
 from cscbench.content import plugins
 from cscbench.content.extras import need
 from cscbench.content.hashes import file_sha256, folder_sha256
+from cscbench.content.shipped import expanded
 from cscbench.content.yaml_file import did_you_mean
 from cscbench.values import Frozen, UserError
 
@@ -77,7 +78,7 @@ def _is_path(weights: str) -> bool:
 
 
 def _local(name: str, weights: str) -> Path:
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if path.suffix == ".gguf":
         if not path.is_file():
             raise UserError(f"{name}: no GGUF file at {path}")

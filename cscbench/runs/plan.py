@@ -1,7 +1,6 @@
 """A run with everything resolved before anything is loaded or written, what identifies it, and how it is scored."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from cscbench.content.cards import full_path, resolve_card
 from cscbench.content.extras import versions
 from cscbench.content.hashes import digest, plain_dialogues, short
 from cscbench.content.prompts import NamedPrompt
+from cscbench.content.shipped import expanded
 from cscbench.content.tasks import Task, TaskData, find_task
 from cscbench.models.backend import AdapterKind, check_price, find_adapter, identifying_fields, published_fields
 from cscbench.runs.options import RunOptions
@@ -48,6 +48,8 @@ def prepare(options: RunOptions) -> Plan:
     Raises:
         UserError: any of them is unknown or broken, or no dialogue is left.
     """
+    if abs(options.seed) >= 2**63:
+        raise UserError(f"--seed {options.seed}: a seed has 64 bits at most: give a smaller one")
     card = resolve_card(options.model, full_path(options.lora))
     kind = find_adapter(card.adapter)
     if options.condition.ranks_strategies and not kind.ranks:
@@ -58,7 +60,7 @@ def prepare(options: RunOptions) -> Plan:
     if options.max_cost is not None:
         check_price(card, kind)
     task = find_task(options.task)
-    data = task.dialogues(Path(options.data).expanduser() if options.data else None, options.condition)
+    data = task.dialogues(expanded(options.data) if options.data else None, options.condition)
     chosen = tuple(d for d in data.test if options.language in (None, d.language))
     if not chosen:
         raise UserError(f"{task.name}: none of its {len(data.test)} dialogues is in language {options.language}")

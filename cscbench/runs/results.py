@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ from cscbench.asking.store import PREDICTIONS, RATINGS, RESULTS, SCORES, engine_
 from cscbench.content.extras import need
 from cscbench.scoring.plan import ScoringPlan, ScoringRecord
 from cscbench.scoring.score import Measured, Scored
-from cscbench.values import Form, Frozen, Language, Metric, Pair, Rating, UserError
+from cscbench.values import Count, Form, Frozen, Language, Metric, Pair, Rating, Tables, UserError, read_tables
 
 SCHEMA = "cscbench/results/1"
 
@@ -35,18 +35,18 @@ class TaskSummary(Frozen, frozen=True):
 
     name: str
     title: str
-    languages: tuple[Language, ...]
+    languages: Annotated[tuple[Language, ...], msgspec.Meta(min_length=1)]
 
 
 class Counts(Frozen, frozen=True):
     """How many turns there were and what became of them; `faults` are unreadable records of the data."""
 
-    dialogues: int
-    turns: int
-    answered: int
-    failed: int
-    unparsed: int
-    faults: int
+    dialogues: Count
+    turns: Count
+    answered: Count
+    failed: Count
+    unparsed: Count
+    faults: Count
 
 
 class EngineSummary(Frozen, frozen=True):
@@ -73,7 +73,11 @@ class Timing(Frozen, frozen=True):
 
 
 class Results(Frozen, frozen=True):
-    """The content of results.json. `usage` is null where a run was scored again after its replies were lost."""
+    """The content of results.json. `usage` is null where a run was scored again after its replies were lost.
+
+    Raises:
+        ValueError: a table has a missing field, or a value of another kind.
+    """
 
     schema: str
     cscbench: str
@@ -86,11 +90,19 @@ class Results(Frozen, frozen=True):
     scoring: ScoringRecord
     counts: Counts
     usage: Usage | None
-    parse: dict[Form, int]
+    parse: dict[Form, Count]
     metrics: tuple[Metric, ...]
     tables: dict[str, Any]
     notes: tuple[str, ...]
     timing: Timing
+
+    def __post_init__(self) -> None:
+        read_tables(self.tables)  # whoever reads results finds sound tables
+
+    @property
+    def known_tables(self) -> Tables:
+        """The tables as values; `tables` keeps all that the file has."""
+        return read_tables(self.tables)
 
 
 def schema() -> dict[str, Any]:
@@ -275,7 +287,14 @@ def build(
 def _engine(run: RunRecord) -> EngineSummary | None:
     if run.engine is None:
         return None
-    return EngineSummary(engine_key(run), run.identity["packages"], run.engine.facts)
+    return EngineSummary(engine_key(run), _packages(run), run.engine.facts)
+
+
+def _packages(run: RunRecord) -> dict[str, str]:
+    try:
+        return msgspec.convert(run.identity.get("packages"), dict[str, str])
+    except msgspec.ValidationError as error:
+        raise UserError(f"run.json of {run.name}: field `identity.packages`: {error}: run it again") from None
 
 
 def write(folder: Path, results: Results, scores: bytes) -> None:
@@ -308,4 +327,4 @@ def read_file(path: Path) -> Results:
 
 def failed_ratings(results: Results) -> int:
     """For how many ratings an answer did not come."""
-    return sum(row["failed"] for row in results.tables.get("judges", ()))
+    return sum(row.failed for row in results.known_tables.judges)

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from cscbench.content.csconv import load_csconv
 from cscbench.content.extras import versions
 from cscbench.content.hashes import digest, plain_dialogues
 from cscbench.content.prompts import NamedPrompt
+from cscbench.content.shipped import expanded
 from cscbench.content.tasks import Task, TaskData, find_task, task_data
 from cscbench.models.backend import find_adapter
 from cscbench.models.hf import HF, options
@@ -77,7 +77,7 @@ def _base_card(spec: str) -> ModelCard:
 def _data(task: Task, path: str) -> TaskData:
     """The dialogues to train on, as `train` of a task's data: those of a file, or the task's own."""
     if path:
-        loaded = task_data(load_csconv(Path(path).expanduser(), task.strategies))
+        loaded = task_data(load_csconv(expanded(path), task.strategies))
         return msgspec.structs.replace(loaded, test=(), train=loaded.test)
     data = task.load(None)
     if not data.train:

@@ -13,6 +13,7 @@ from cscbench.asking.progress import progress
 from cscbench.asking.record import DataRecord, ModelRecord, environment
 from cscbench.content.extras import need
 from cscbench.content.hashes import file_sha256
+from cscbench.content.shipped import expanded
 from cscbench.models.backend import published_fields
 from cscbench.models.chat import Chat
 from cscbench.models.hf import HF
@@ -48,7 +49,7 @@ def train(plan: TrainPlan) -> TrainingRecord:
     Raises:
         UserError: what cannot be loaded, trained on or written; checkpoints on disk stay good.
     """
-    out = Path(plan.options.out).expanduser()
+    out = expanded(plan.options.out)
     own = identity(plan)
     with store.locked(out):
         finished = folder.read_finished(out, own)

@@ -28,7 +28,7 @@ from cscbench.values.judging import (
     Rating,
     TranscriptLine,
 )
-from cscbench.values.metrics import Estimate, Metric
+from cscbench.values.metrics import Count, Estimate, Metric, Number
 from cscbench.values.strategies import (
     CSC,
     Stage,
@@ -39,6 +39,7 @@ from cscbench.values.strategies import (
     normalise,
     stage_of,
 )
+from cscbench.values.tables import Confusion, Group, Tables, read_tables
 from cscbench.values.transcript import Pair, SpokenTurn, Transcript, cluster_of
 
 __all__ = [
@@ -50,11 +51,14 @@ __all__ = [
     "TRIES",
     "ChatRole",
     "Condition",
+    "Confusion",
     "Context",
+    "Count",
     "Dialogue",
     "Estimate",
     "Form",
     "Frozen",
+    "Group",
     "Item",
     "JudgeOptions",
     "JudgeRecord",
@@ -64,6 +68,7 @@ __all__ = [
     "Message",
     "Metric",
     "ModelCard",
+    "Number",
     "Pair",
     "Price",
     "Rating",
@@ -76,6 +81,7 @@ __all__ = [
     "Step",
     "Strategy",
     "StrategySet",
+    "Tables",
     "Transcript",
     "TranscriptLine",
     "Turn",
@@ -85,5 +91,6 @@ __all__ = [
     "cluster_of",
     "estimate_tokens",
     "normalise",
+    "read_tables",
     "stage_of",
 ]

@@ -12,7 +12,7 @@ from cscbench.content.tasks import Task
 from cscbench.runs.cost_rows import amount, cost_rows, memory, speed
 from cscbench.runs.plan import Plan
 from cscbench.runs.results import Results
-from cscbench.values import Metric, estimate_tokens
+from cscbench.values import Estimate, Metric, estimate_tokens
 
 _MOST_FAULTS = 20
 # A wide console where the output goes to a file: nothing is cut or wrapped there.
@@ -52,7 +52,7 @@ def show_results(results: Results) -> None:
     table(title, ("metric", "value", "95 % low", "high", "turns", "better"), rows, numbers=(1, 2, 3, 4))
     if results.timing.cost is not None:
         table("", ("cost", ""), cost_rows(results.timing.cost))
-    if "judges" in results.tables:
+    if results.known_tables.judges:
         _show_judges(results)
     said = (
         f"{counts.dialogues} dialogues, {counts.turns} turns: {counts.answered} answered, "
@@ -66,24 +66,25 @@ def show_results(results: Results) -> None:
 def _show_judges(results: Results) -> None:
     """A row a judge: its stars, what it may depend on, what it took; then how far a panel agrees."""
     rows = []
-    for row in results.tables["judges"]:
-        cost = results.timing.judges.get(row["judge"])
-        spread = "" if row["repeat_deviation"] is None else f"{row['repeat_deviation']:.2f}"
+    tables = results.known_tables
+    for row in tables.judges:
+        cost = results.timing.judges.get(row.judge)
+        spread = "" if row.repeat_deviation is None else f"{row.repeat_deviation:.2f}"
         time = f"{cost.wall_seconds:,.1f} s" if cost and cost.wall_seconds is not None else ""
-        cells = (_estimate(row["stars"]), _estimate(row["length_correlation"]), spread)
-        rows.append((row["judge"], str(row["n"]), str(row["missing"]), *cells, time, amount(cost) if cost else ""))
+        cells = (_estimate(row.stars), _estimate(row.length_correlation), spread)
+        rows.append((row.judge, str(row.n), str(row.missing), *cells, time, amount(cost) if cost else ""))
     head = ("judge", "ratings", "missing", "stars", "with length", "repeats differ by", "time", "price")
     table("", head, rows, numbers=range(1, len(head)))
-    if "judge_agreement" in results.tables:
-        found = results.tables["judge_agreement"]
-        pairs = [(f"{one['a']} and {one['b']}", "weighted kappa", _estimate(one["kappa"])) for one in found["kappas"]]
-        table("", ("judges", "agreement", ""), [("all", "ordinal alpha", _estimate(found["alpha"])), *pairs])
+    if tables.judge_agreement is not None:
+        found = tables.judge_agreement
+        pairs = [(f"{pair.a} and {pair.b}", "weighted kappa", _estimate(pair.kappa)) for pair in found.kappas]
+        table("", ("judges", "agreement", ""), [("all", "ordinal alpha", _estimate(found.alpha)), *pairs])
 
 
-def _estimate(found: dict[str, float | None] | None) -> str:
-    if found is None or found["value"] is None:
+def _estimate(found: Estimate | None) -> str:
+    if found is None:
         return ""
-    return f"{found['value']:.2f}" + ("" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]")
+    return f"{found.value:.2f}" + ("" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]")
 
 
 def show_comparison(all_results: Sequence[Results]) -> None:

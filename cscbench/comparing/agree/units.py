@@ -6,6 +6,7 @@ from pathlib import Path
 from cscbench.asking.record import RunRecord
 from cscbench.content.cards import card_files, resolve_card
 from cscbench.content.extras import need
+from cscbench.content.shipped import expanded
 from cscbench.models.weights import fetch
 from cscbench.values import Frozen, UserError
 
@@ -60,7 +61,7 @@ def find_unit(given: str, a: RunRecord, b: RunRecord) -> Unit:
     if given == NO_TOKENIZER:
         return characters()
     if given.startswith((".", "/", "~")):
-        return tokens(Path(given).name, _in_folder(Path(given).expanduser()))
+        return tokens(Path(given).name, _in_folder(expanded(given)))
     if given and (given in card_files() or "/" not in given):
         card = resolve_card(given)
         return tokens(given, _of_weights(card.name, card.weights, card.revision))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cscbench.comparing.gate.verdict import Rule, RuleKind
 from cscbench.content import yaml_file as yamlfile
+from cscbench.content.shipped import expanded
 from cscbench.values import Frozen, UserError
 
 # Fewer dialogues than these bootstrap poorly: their intervals are too narrow.
@@ -54,7 +55,7 @@ def read_rules(path: Path) -> Rules:
             rules.append(_rule(line))
         except UserError as error:
             raise UserError(f"{path}:{lines['rules', str(number)]}: the rule for {line.metric!r}: {error}") from None
-    baseline = path.parent / Path(written.baseline).expanduser() if written.baseline else None
+    baseline = path.parent / expanded(written.baseline) if written.baseline else None
     return Rules(tuple(rules), baseline)
 
 

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from cscbench.content.shipped import expanded
 from cscbench.models.backend import LoadedAdapter, Setting
 from cscbench.models.chat import Chat
 from cscbench.models.checkpoint import check_trust, end_ids
@@ -182,7 +183,7 @@ def _put_on(card: ModelCard, model: Any) -> Any:
     """The model with all of its LoRA weights, and no others."""
     from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 
-    folder = str(Path(card.lora).expanduser())
+    folder = str(expanded(card.lora))
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

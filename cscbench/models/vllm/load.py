@@ -11,6 +11,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.lora.request import LoRARequest
 from vllm.platforms import current_platform
 
+from cscbench.content.shipped import expanded
 from cscbench.models.backend import LoadedAdapter, Setting
 from cscbench.models.chat import Chat
 from cscbench.models.checkpoint import check_trust, end_ids
@@ -39,7 +40,7 @@ def load(setting: Setting) -> LoadedAdapter:
         raise UserError(f"{card.name}: vLLM does not read the GGUF file {where}: use the hf adapter, or a folder")
     args = _engine_args(settings, where)
     if card.lora:
-        folder = Path(card.lora).expanduser()
+        folder = expanded(card.lora)
         args.enable_lora, args.max_lora_rank = True, max_lora_rank(card, folder)
         check_fit(card, folder, where, settings.trust_remote_code)
     log.info("starting vLLM with %s", where)
@@ -91,7 +92,7 @@ def _ready(setting: Setting, settings: VllmOptions, where: Path, engine: Engine)
     chat = _chat(card, settings, where, config.model_config.max_model_len)
     notes, lora = list(chat.notes), None
     if card.lora:
-        lora = LoRARequest(card.name, 1, str(Path(card.lora).expanduser()))
+        lora = LoRARequest(card.name, 1, str(expanded(card.lora)))
         notes.append(prove(card, engine, chat, lora))
     held = None
     if settings.guided:

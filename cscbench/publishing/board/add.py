@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from cscbench.asking import files, store
-from cscbench.publishing.board.boards import ENTRIES, OF_RUN
+from cscbench.asking import files
+from cscbench.publishing.board.boards import ENTRIES, OF_RUN, read_entry
 from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, Placed, RunEntry
 from cscbench.runs.finished import load
 from cscbench.runs.reproduce import command_of
@@ -88,6 +88,6 @@ def _content(path: Path) -> bytes:
 def _keep(path: Path, entry: RunEntry, turns: dict[str, bytes]) -> None:
     """What is published is not changed by accident."""
     there = [name for name in turns if files.exists(path.parent / name)]
-    same = not files.exists(path) or msgspec.convert(store.read_json(path, "an entry"), RunEntry) == entry
+    same = not files.exists(path) or read_entry(path).entry == entry
     if not same or any(turns[name] != files.read(path.parent / name) for name in there):
         raise UserError(f"{path}: is there already with other content: --replace puts this run in its place")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cscbench.runs.results import Results
-from cscbench.values import Condition, Context, Frozen
+from cscbench.values import Condition, Context, Frozen, Number
 
 BOARD_SCHEMA = "cscbench/board/1"
 ENTRY_SCHEMA = "cscbench/entry/1"
@@ -63,7 +63,7 @@ class ReportedValue(Frozen, frozen=True):
     """A number that others printed, with no interval or signature of ours."""
 
     metric: str
-    value: float
+    value: Number
 
 
 class ReportedEntry(Frozen, frozen=True, tag="reported", tag_field="kind"):
@@ -73,7 +73,7 @@ class ReportedEntry(Frozen, frozen=True, tag="reported", tag_field="kind"):
     id: str
     label: str
     family: str
-    parameters: float
+    parameters: Number
     lora: bool
     context: Context
     task: str

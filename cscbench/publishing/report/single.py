@@ -1,7 +1,6 @@
 """What a report says of one run: its numbers, where it is strong and weak, what it confuses, examples, what it took."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from cscbench.publishing.report import words
 from cscbench.publishing.report.blocks import (
@@ -88,12 +87,13 @@ def played(member: Member) -> str:
 
 def _against_always(member: Member) -> list[str]:
     """What naming one strategy every time would give: a floor that needs no model."""
-    rows = member.results.tables.get("by_strategy", ())
-    if not rows:
+    rows = member.results.known_tables.by_strategy
+    turns = sum(row.n for row in rows)
+    if not turns:
         return []
-    most = max(rows, key=lambda row: row["n"])
-    share = 100 * most["n"] / sum(row["n"] for row in rows)
-    name = words.group_name("strategy", most["strategy"], member.run.record.task.strategies)
+    most = max(rows, key=lambda row: row.n)
+    share = 100 * most.n / turns
+    name = words.group_name("strategy", most.name, member.run.record.task.strategies)
     return [f"Always naming {name} would be right in {words.number(share)} of 100."]
 
 
@@ -114,15 +114,15 @@ def numbers(member: Member) -> tuple[Block, ...]:
 def groups(member: Member, metric: str) -> list[TurnGroup]:
     """The metric by strategy, stage, topic and language, where there are turns enough."""
     overall = next((one.value for one in member.results.metrics if one.name == metric), None)
+    tables = member.results.known_tables
     found = []
     for kind in GROUPS:
-        rows: Sequence[Mapping[str, Any]] = member.results.tables.get(f"by_{kind}", ())
+        rows = tables.groups(kind)
         for row in rows if len(rows) > 1 else ():
-            own = row["metrics"].get(metric)
-            if own is not None and overall is not None and row["n"] >= FEWEST:
-                low, high = own["low"], own["high"]
-                side = _side_of(own["value"], low, high, overall, row["n"] if metric == "strategy_accuracy" else 0)
-                found.append(TurnGroup(kind, row[kind], row["n"], own["value"], low, high, side))
+            own = row.metrics.get(metric)
+            if own is not None and overall is not None and row.n >= FEWEST:
+                side = _side_of(own.value, own.low, own.high, overall, row.n if metric == "strategy_accuracy" else 0)
+                found.append(TurnGroup(kind, row.name, row.n, own.value, own.low, own.high, side))
     return found
 
 
@@ -134,7 +134,7 @@ def _side_of(value: float, low: float | None, high: float | None, overall: float
     if low is None or high is None:
         return 0
     if n:
-        wilson = binomtest(round(n * value / 100), n).proportion_ci(method="wilson")
+        wilson = binomtest(min(n, max(0, round(n * value / 100))), n).proportion_ci(method="wilson")
         low, high = min(low, float(100 * wilson.low)), max(high, float(100 * wilson.high))
     return int(low > overall) - int(high < overall)
 
@@ -191,15 +191,15 @@ def _group_table(member: Member, found: Sequence[TurnGroup]) -> Table:
 
 def confusion(member: Member) -> tuple[Block, ...]:
     """Which strategies it takes for which: the most frequent mistakes in words, and all counts."""
-    table = member.results.tables.get("confusion")
-    if not table or not member.results.protocol.condition.predicts_strategy:
+    table = member.results.known_tables.confusion
+    if table is None or not member.results.protocol.condition.predicts_strategy:
         return ()
     strategies = member.run.record.task.strategies
     mistakes = [
-        (int(number), sum(map(int, counts)), row, column)
-        for row, counts in zip(table["rows"], table["counts"], strict=True)
-        for column, number in zip(table["columns"], counts, strict=True)
-        if column != row and int(number)
+        (number, sum(counts), row, column)
+        for row, counts in zip(table.rows, table.counts, strict=True)
+        for column, number in zip(table.columns, counts, strict=True)
+        if column != row and number
     ]
     mistakes.sort(key=lambda one: (-one[0], one[2], one[3]))
     items = []
@@ -211,10 +211,7 @@ def confusion(member: Member) -> tuple[Block, ...]:
             chosen = words.group_name("strategy", column, strategies)
             items.append(f"Where the reference is {reference}, it chose {chosen} in {number} of {of} turns.")
     said: Block = Bullets(tuple(items)) if items else Text("It made no mistake.")
-    counts = tuple(tuple(map(int, row)) for row in table["counts"])
-    heat = Heat(
-        "Reference (row) against prediction (column), turns", tuple(table["rows"]), tuple(table["columns"]), counts
-    )
+    heat = Heat("Reference (row) against prediction (column), turns", table.rows, table.columns, table.counts)
     return (said, heat)
 
 

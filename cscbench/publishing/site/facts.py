@@ -70,7 +70,7 @@ def _facts(entry: RunEntry | ReportedEntry) -> Facts:
         name=safe_text(entry.label),
         reported=True,
         family=safe_text(entry.family),
-        parameters=entry.parameters if math.isfinite(entry.parameters) else 0,
+        parameters=_parameters(entry.parameters),
         lora=entry.lora,
         adapter="",
         languages=(),
@@ -93,7 +93,7 @@ def _run(name: str, results: Results) -> Facts:
         name=safe_text(model.label),
         reported=False,
         family=safe_text(model.family),
-        parameters=model.parameters if math.isfinite(model.parameters) else 0,
+        parameters=_parameters(model.parameters),
         lora=bool(model.lora),
         adapter=safe_text(model.adapter),
         languages=results.task.languages,
@@ -111,6 +111,11 @@ def _run(name: str, results: Results) -> Facts:
         amount=cost.amount if cost else None,
         currency=safe_text(cost.currency or "") if cost else "",
     )
+
+
+def _parameters(number: float) -> float:
+    """How many; 0, not known, where it is no number of parameters: pages take its logarithm."""
+    return number if math.isfinite(number) and number >= 1 else 0
 
 
 def slug(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cscbench.publishing.site.facts import Facts, Value
 from cscbench.publishing.site.points import ContextGap, Point, lora_pairs
-from cscbench.values import Frozen
+from cscbench.values import Confusion, Frozen
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Figure = dict[str, Any]
 # Bars of so many models are told apart; more are in the table.
 MOST_BARS = 8
+# A run that took less was not timed.
+_LEAST_SECONDS = 1e-6
 # So many marks have room for their names beside them.
 MOST_LABELS = 12
 
@@ -55,7 +57,7 @@ def against_size(found: Sequence[Point], metric: str) -> Figure | None:
 
 def against_time(found: Sequence[Point], metric: str) -> Figure | None:
     """Quality against seconds a turn; None where no run was timed."""
-    own = [point for point in found if point.facts.seconds and point.facts.turns]
+    own = [point for point in found if (point.facts.seconds or 0) > _LEAST_SECONDS and point.facts.turns]
     if not own:
         return None
     seconds = [(point.facts.seconds or 0) / point.facts.turns for point in own]
@@ -130,22 +132,21 @@ def stages(found: Sequence[Groups], metric: str) -> Figure | None:
     return _json(figure)
 
 
-def confusion(table: Any, names: dict[str, str]) -> Figure | None:
+def confusion(table: Confusion | None, names: dict[str, str]) -> Figure | None:
     """Reference against prediction, each row in per cent of its turns; None where the run has no such table."""
     import plotly.graph_objects as go
 
-    if not table:
+    if table is None or not table.rows:
         return None
-    counts = [[int(count) for count in row] for row in table["counts"]]
-    shares = [[round(100 * count / (sum(row) or 1), 1) for count in row] for row in counts]
-    codes = [inert(str(code)) for code in table["rows"]]
-    columns = ["@@unparsed" if code == "unparsed" else inert(str(code)) for code in table["columns"]]
+    shares = [[round(100 * count / (sum(row) or 1), 1) for count in row] for row in table.counts]
+    codes = [inert(code) for code in table.rows]
+    columns = ["@@unparsed" if code == "unparsed" else inert(code) for code in table.columns]
     figure = go.Figure(
         go.Heatmap(
             z=shares,
             x=columns,
             y=codes,
-            text=[[str(count) if count else "" for count in row] for row in counts],
+            text=[[str(count) if count else "" for count in row] for row in table.counts],
             customdata=[[names.get(code, code) for _ in columns] for code in codes],
             zmin=0,
             zmax=100,

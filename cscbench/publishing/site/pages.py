@@ -10,7 +10,7 @@ from cscbench.publishing.site.folder import Folder
 from cscbench.publishing.site.texts import HERE
 from cscbench.runs.results import Results
 from cscbench.runs.turns import Reduced
-from cscbench.values import Estimate, StrategySet
+from cscbench.values import Estimate, Group, StrategySet
 
 PAGES = ("index", "plots", "dialogues", "diff", "method")
 
@@ -77,21 +77,18 @@ class Renderer:
         )
 
     def _groups(self, entry: RunEntry) -> list[tuple[str, list[PageRow]]]:
-        tables = entry.results.tables
+        tables = entry.results.known_tables
         strategies = {own.code: Words(own.en, own.zh) for own in self._strategies.strategies}
         stages = {own.code: Words(own.en, own.zh) for own in self._strategies.stages}
         languages = {"zh": Words("Chinese", "中文"), "en": Words("English", "英文")}
         named: tuple[tuple[str, dict[str, Words]], ...]
         named = (("strategy", strategies), ("stage", stages), ("topic", {}), ("language", languages))
-        return [
-            (name, [self._row(row, row[name], words) for row in tables.get(f"by_{name}", ())]) for name, words in named
-        ]
+        return [(name, [self._row(row, words) for row in tables.groups(name)]) for name, words in named]
 
-    def _row(self, row: Mapping[str, Any], name: str, known: Mapping[str, Words]) -> PageRow:
-        found = [row["metrics"].get(column.metric) for column in self._board.columns]
-        values = [None if own is None else Estimate(own["value"], own["low"], own["high"]) for own in found]
-        plain = name.replace("_", " ")
-        return PageRow(known.get(name, Words(plain, plain)), row["n"], values, name if name.isupper() else "")
+    def _row(self, row: Group, known: Mapping[str, Words]) -> PageRow:
+        values = [row.metrics.get(column.metric) for column in self._board.columns]
+        plain = row.name.replace("_", " ")
+        return PageRow(known.get(row.name, Words(plain, plain)), row.n, values, row.name if row.name.isupper() else "")
 
 
 def _signatures(results: Results) -> list[tuple[str, list[str]]]:

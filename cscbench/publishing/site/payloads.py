@@ -9,7 +9,7 @@ from cscbench.publishing.site.facts import Facts, Value
 from cscbench.publishing.site.figures import Groups
 from cscbench.publishing.site.points import drifts, points
 from cscbench.runs.turns import Reduced
-from cscbench.values import StrategySet
+from cscbench.values import Confusion, StrategySet
 
 Json = dict[str, Any]
 
@@ -171,17 +171,17 @@ def _figures(
 def _stages(entry: Any, metric: str, strategies: StrategySet) -> tuple[tuple[str, Value], ...]:
     if not isinstance(entry, RunEntry):
         return ()
-    rows = {row["stage"]: row for row in entry.results.tables.get("by_stage", ())}
+    rows = {row.name: row for row in entry.results.known_tables.by_stage}
     order = [stage.code for stage in strategies.stages]
     return tuple(
-        (code, Value(found["value"], found["low"], found["high"]))
+        (code, Value(found.value, found.low, found.high))
         for code in order
-        if code in rows and (found := rows[code]["metrics"].get(metric))
+        if code in rows and (found := rows[code].metrics.get(metric))
     )
 
 
-def _confusion_of(entry: Any) -> Any:
-    return entry.results.tables.get("confusion") if isinstance(entry, RunEntry) else None
+def _confusion_of(entry: Any) -> Confusion | None:
+    return entry.results.known_tables.confusion if isinstance(entry, RunEntry) else None
 
 
 def confusion_payload(entry: RunEntry, strategies: StrategySet) -> Json | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cscbench.asking.progress import progress
 from cscbench.content.extras import need, versions
+from cscbench.content.shipped import expanded
 from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
 from cscbench.values import Pair, UserError
@@ -79,7 +80,7 @@ def _load(name: str) -> Any:
     import evaluate
 
     evaluate.utils.logging.disable_progress_bar()
-    where = Path(name).expanduser()
+    where = expanded(name)
     try:
         return evaluate.load(str(where.resolve()) if where.is_dir() else name)
     except Exception as error:  # no network, no such metric, a missing package, or a script that fails
