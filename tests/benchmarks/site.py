@@ -47,7 +47,7 @@ def enlarge(run: Path, folder: Path, dialogues: int) -> None:
     for start in range(0, dialogues, len(known)):
         keep = set(known[: dialogues - start])
         bigger += [
-            msgspec.structs.replace(pair, dialogue=f"{pair.dialogue}-{start}")
+            msgspec.structs.replace(pair, dialogue=f"{pair.dialogue}-{start}", cluster="")
             for pair in pairs
             if pair.dialogue in keep
         ]
@@ -55,6 +55,7 @@ def enlarge(run: Path, folder: Path, dialogues: int) -> None:
         names = [f"{name}-{start}" for name in own["dialogue"].to_pylist()]
         parts.append(own.set_column(0, "dialogue", pyarrow.array(names)))
     write_pairs(folder, bigger)
+    shutil.copy(run / "run.json", folder)
     pyarrow.parquet.write_table(pyarrow.concat_tables(parts), folder / "scores.parquet")
 
 

@@ -55,7 +55,7 @@ def common(a: FinishedRun, b: FinishedRun) -> Common:
 
 def _of_replies(a: FinishedRun, b: FinishedRun) -> Common:
     """Without the predictions of both, only their data files can say that turns of one name are the same turns."""
-    if a.record.identity["data"] != b.record.identity["data"]:
+    if a.record.identity.get("data") != b.record.identity.get("data"):
         raise UserError(
             f"{_names(a, b)} have other data, and whether their turns coincide is known only when both are scored: "
             "the same `cscbench run` finishes each"

@@ -53,14 +53,14 @@ def _question(run: FinishedRun) -> dict[str, str | None]:
     record, identity = run.record, run.record.identity
     return {
         "task": record.task.name,
-        "task files": _text(identity["task"]["files"]),
+        "task files": _text(identity.get("task", {}).get("files")),
         "data": " + ".join(file.sha256 for file in record.data.files),
-        "dialogues": identity["dialogues"],
+        "dialogues": identity.get("dialogues"),
         "context": record.protocol.context,
         "condition": record.protocol.condition,
         **{f"prompt {language}": sha256 for language, sha256 in record.protocol.prompt_sha256.items()},
-        **{f"sampling {name}": _text(value) for name, value in identity["sampling"].items()},
-        "cscbench": identity["cscbench"],
+        **{f"sampling {name}": _text(value) for name, value in identity.get("sampling", {}).items()},
+        "cscbench": identity.get("cscbench"),
     }
 
 
@@ -80,7 +80,7 @@ def _engine(run: FinishedRun) -> dict[str, str | None]:
         "adapter": record.model.adapter,
         **{name.replace("_", " "): value for name, value in known.items() if name not in _MODEL_FACTS},
         **{f"option {name}": _text(value) for name, value in record.model.options.items()},
-        **dict(record.identity["packages"]),
+        **record.identity.get("packages", {}),
         "python": record.environment.python,
         "platform": record.environment.platform,
     }

@@ -48,4 +48,5 @@ def dialogues_needed(rule: Rule, evidence: Evidence) -> int | None:
     reach = value - evidence.low if sign > 0 else evidence.high - value
     if room <= 0:
         return None
-    return max(rule.min_n, math.ceil(evidence.dialogues * (reach / room) ** 2))
+    needed = evidence.dialogues * (reach / room) * (reach / room)  # not **, which overflows where room is tiny
+    return max(rule.min_n, math.ceil(needed)) if math.isfinite(needed) else None
