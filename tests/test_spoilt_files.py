@@ -288,13 +288,13 @@ def test_json_that_no_file_of_ours_has_is_refused(text, said, runs):
 def test_further_tables_and_fields_are_kept_and_what_is_read_is_written_byte_for_byte(made, runs):
     path = runs["gold"] / "results.json"
     before = path.read_bytes()
-    results.write(runs["gold"], results.read(runs["gold"]))
+    results.write(runs["gold"], results.read(runs["gold"]), (runs["gold"] / "scores.parquet").read_bytes())
     assert path.read_bytes() == before
     data = json.loads(before)
     data["tables"]["mine"] = {"rows": [1, None, "x"]}
     data["tables"]["by_stage"][0]["weight"] = 0.5
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    results.write(runs["gold"], results.read(runs["gold"]))
+    results.write(runs["gold"], results.read(runs["gold"]), (runs["gold"] / "scores.parquet").read_bytes())
     assert json.loads(path.read_bytes()) == data
     assert results.read(runs["gold"]).known_tables == results.read(made["gold"]).known_tables
 

@@ -14,7 +14,7 @@ from cscbench.content import templates
 from cscbench.content.prompts import ask_message, read_prompt, render
 from cscbench.content.rubrics import ask, read_rubric
 from cscbench.content.shipped import content_root
-from cscbench.values import CSC, Condition, Item, Language, Line, UserError
+from cscbench.values import CSC, Condition, Item, Language, TranscriptLine, UserError
 
 WORDS = {"customer": "My parcel is lost. " * 5, "reply": "ok", "strategies": CSC.strategies, "stages": CSC.stages}
 
@@ -239,7 +239,7 @@ def test_a_prompt_that_does_not_render_with_a_customers_line_says_so_without_a_t
     )
     prompt = read_prompt(Path("task/prompts"), "default", Language.EN, Condition.JOINT, CSC)
     with pytest.raises(UserError, match=r"^task/default/en/joint: field `steps.0.user`: .* division by zero$"):
-        ask_message(prompt, 0, "hello", "GT")
+        ask_message(prompt, 0, {"customer": "hello"})
 
 
 @pytest.mark.parametrize("field", ["system", "turn", "dialogue", "retry"])
@@ -257,7 +257,7 @@ def test_a_bomb_in_a_rubric_is_refused_with_its_file_line_and_field(field):
 
 def test_the_shipped_rubric_takes_a_long_conversation():
     rubric = read_rubric(content_root() / "tasks" / "csconv" / "rubrics", "default", Language.EN)
-    lines = tuple(Line("Customer", "word " * 40) for _ in range(500))
+    lines = tuple(TranscriptLine("Customer", "word " * 40) for _ in range(500))
     _, asked = ask(rubric, Item("d", 0, Language.EN, lines, "text"))
     assert asked.content.count("Customer: word") == 500
 

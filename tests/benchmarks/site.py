@@ -55,7 +55,6 @@ def enlarge(run: Path, folder: Path, dialogues: int) -> None:
         names = [f"{name}-{start}" for name in own["dialogue"].to_pylist()]
         parts.append(own.set_column(0, "dialogue", pyarrow.array(names)))
     write_pairs(folder, bigger)
-    shutil.copy(run / "run.json", folder)
     pyarrow.parquet.write_table(pyarrow.concat_tables(parts), folder / "scores.parquet")
 
 
