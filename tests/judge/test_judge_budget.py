@@ -99,3 +99,21 @@ def test_a_model_that_judges_itself_has_an_account_for_each(cscbench):
         cards(server.url, CHEAP, CHEAP)
         done = cscbench(*RUN[:-1], "model", "--max-cost", "5")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_reply_of_a_judge_is_said_and_asked_again(cscbench):
+    with FaultServer(answer=says(answer)) as server:
+        cards(server.url, CHEAP, CHEAP)
+        assert cscbench(*RUN).returncode == 0
+        (folder,) = Path("reports").iterdir()
+        (judged,) = (folder / "judges").iterdir()
+        lines = (judged / "replies.jsonl").read_bytes().splitlines(keepends=True)
+        (judged / "replies.jsonl").write_bytes(b"".join([lines[0], b"garbage\n", *lines[2:]]))
+        (folder / "results.json").unlink()
+        before = len(server.asked())
+        done = cscbench(*RUN)
+        assert done.returncode == 0, done.stderr
+        assert len(server.asked()) == before + 1
+    assert (
+        f"{judged / 'replies.jsonl'}: 1 damaged lines are passed over; what they answered is asked again" in done.stderr
+    )
