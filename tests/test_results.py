@@ -391,5 +391,7 @@ def test_a_file_that_is_no_predictions_file_is_refused(spoil, noisy):
         half = len(content) // 2
         middle = content[:200] + bytes(half) + content[200 + half :]
         path.write_bytes({"empty": b"", "short": content[:half], "middle": middle, "text": b"dialogue,turn\n"}[spoil])
-    with pytest.raises(UserError, match=r"predictions\.parquet"):
+    with pytest.raises(
+        UserError, match=r"predictions\.parquet.*(?s:.*Remove it and results\.json: the `cscbench run`)"
+    ):
         rescore(noisy, "none", ())

@@ -82,8 +82,8 @@ def engine_key(run: RunRecord) -> str:
     return digest([run.identity, run.engine.facts])[:16] if run.engine else ""
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """A JSON file of a run folder.
+def read_json(path: Path, what: str, cure: str) -> dict[str, Any]:
+    """A JSON file of a run folder; `what` its folder should be, and the `cure` where the file cannot be read.
 
     Raises:
         UserError: it is missing or not a JSON object.
@@ -97,15 +97,18 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         raise UserError(f"{path}: no such file: {path.parent} is not {what}") from None
     except RecursionError:
         raise UserError(
-            f"{path}: cannot be read: lists or objects stand in each other hundreds of levels deep"
+            f"{path}: cannot be read: lists or objects stand in each other hundreds of levels deep: {cure}"
         ) from None
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise UserError(f"{path}: cannot be read: it holds half a character, {half!r}") from None
-    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: it holds half a character, {half!r}: {cure}") from None
+    except OSError as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read: {error}: {cure}") from None
     if not isinstance(found, dict):
-        raise UserError(f"{path}: cannot be read: a JSON object is expected, this is a {type(found).__name__}")
+        kind = type(found).__name__
+        raise UserError(f"{path}: cannot be read: a JSON object is expected, this is a {kind}: {cure}")
     return found
 
 
@@ -129,7 +132,7 @@ def read_value(path: Path, into: type[T], what: str, cure: str, schema: str = ""
     Raises:
         UserError: it is missing, of another version than `schema`, or damaged.
     """
-    data = read_json(path, what)
+    data = read_json(path, what, cure)
     if schema:
         check_schema(path, data.get("schema"), schema, cure)
     try:

@@ -20,6 +20,7 @@ from cscbench.scoring.score import Measured, Scored
 from cscbench.values import Count, Form, Frozen, Language, Metric, Pair, Rating, Tables, UserError, read_tables
 
 SCHEMA = "cscbench/results/1"
+_REMOVE_BOTH = f"Remove it and {RESULTS}: the `cscbench run` that made them writes both again from the replies on disk"
 
 
 class RunSummary(Frozen, frozen=True):
@@ -147,7 +148,7 @@ def read_pairs(folder: Path) -> list[Pair]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: finish the run first (the same `cscbench run` continues it)") from None
     except (OSError, pyarrow.ArrowException, msgspec.ValidationError) as error:
-        raise UserError(f"{path}: not a predictions file of this version: {error}") from None
+        raise UserError(f"{path}: not a predictions file of this version: {error}.\n{_REMOVE_BOTH}") from None
 
 
 def write_ratings(folder: Path, ratings: Sequence[Rating]) -> None:
@@ -192,10 +193,7 @@ def check_pairs(folder: Path, pairs: Sequence[Pair], run: RunRecord, plan: Scori
     if absent and not wrong:
         wrong = f"{len(absent)} of the run's dialogues have no row, {min(absent)!r} among them"
     if wrong:
-        raise UserError(
-            f"{folder / PREDICTIONS}: not the predictions of {run.name}: {wrong}.\n"
-            f"Remove it and {RESULTS}: the `cscbench run` that made them writes both again from the replies on disk"
-        )
+        raise UserError(f"{folder / PREDICTIONS}: not the predictions of {run.name}: {wrong}.\n{_REMOVE_BOTH}")
 
 
 def scores_file(pairs: Sequence[Pair], measured: Sequence[Measured]) -> bytes:

@@ -93,7 +93,7 @@ def read_entry(path: Path) -> Placed:
         UserError: it is damaged, of another version, or of another name than its file.
     """
     cure = "add it anew with `cscbench leaderboard add`, or remove it"
-    data = store.read_json(path, "an entry of a board")
+    data = store.read_json(path, "an entry of a board", cure)
     store.check_schema(path, data.get("schema"), ENTRY_SCHEMA, cure)
     try:
         entry: RunEntry | ReportedEntry = msgspec.convert(data, RunEntry | ReportedEntry)
