@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from cscbench.content import parquet
 from cscbench.content.extras import need
 from cscbench.values import (
     CSC,
@@ -122,10 +123,9 @@ def _records(path: Path, content: bytes) -> Iterator[tuple[int, Any]]:
         case ".parquet":
             need("scores", ["pyarrow"], f"reading {path.name}")
             import pyarrow
-            import pyarrow.parquet
 
             try:
-                table = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
+                table = parquet.read(content)
             except (pyarrow.ArrowException, OSError) as error:
                 raise UserError(f"{path}: not a readable parquet file: {error}") from None
             yield from enumerate(table.to_pylist())

@@ -14,6 +14,7 @@ from cscbench.asking import files
 from cscbench.asking.cost import Cost, Usage
 from cscbench.asking.record import DataRecord, ModelRecord, ProtocolRecord, RunRecord
 from cscbench.asking.store import PREDICTIONS, RATINGS, RESULTS, SCORES, engine_key, read_lines, read_value
+from cscbench.content import parquet
 from cscbench.content.extras import need
 from cscbench.scoring.plan import ScoringPlan, ScoringRecord
 from cscbench.scoring.score import Measured, Scored
@@ -139,11 +140,10 @@ def read_pairs(folder: Path) -> list[Pair]:
     """
     need("scores", ["pyarrow"], f"reading {PREDICTIONS}")
     import pyarrow
-    import pyarrow.parquet
 
     path = folder / PREDICTIONS
     try:
-        rows = pyarrow.parquet.read_table(pyarrow.BufferReader(files.read(path))).to_pylist()
+        rows = parquet.read(files.read(path)).to_pylist()
         return msgspec.convert(rows, list[Pair])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: finish the run first (the same `cscbench run` continues it)") from None
@@ -224,12 +224,11 @@ def read_scores(folder: Path) -> ScoreTable:
     """
     need("scores", ["pyarrow"], f"reading {SCORES}")
     import pyarrow
-    import pyarrow.parquet
 
     path = folder / SCORES
     cure = f"`cscbench score {folder}` writes it anew"
     try:
-        found = pyarrow.parquet.read_table(pyarrow.BufferReader(files.read(path)))
+        found = parquet.read(files.read(path))
         dialogues, turns = found["dialogue"].to_pylist(), found["turn"].to_pylist()
         columns = {name: found[name].to_numpy() for name in found.column_names if "." in name}
     except FileNotFoundError:
