@@ -17,7 +17,7 @@ from cscbench.asking.record import (
     RunRecord,
     TaskRecord,
 )
-from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
+from cscbench.models.backend import Backend, LoadContext, LoadedAdapter
 from cscbench.values import CSC, SUPPORTER, Condition, Context, ModelCard
 
 RECORD = RunRecord(
@@ -37,8 +37,8 @@ RECORD = RunRecord(
 def desk(folder: Path, load: Callable[[], LoadedAdapter], account: Account | None = None) -> Desk:
     """A desk whose model `load` gives, with what `folder` holds of earlier ones."""
     folder.mkdir(exist_ok=True)
-    store.begin(folder, RECORD)
-    seat = Seat(AdapterKind(load=lambda _setting: load()), Setting(ModelCard("test", "test"), {}))
+    store.open_run_folder(folder, RECORD)
+    seat = Seat(Backend(load=lambda _setting: load()), LoadContext(ModelCard("test", "test"), {}))
     return Desk(seat, folder, Progress("test", 1), account or Budget().account("test"))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from cscbench.asking import progress as progress_module
 from cscbench.asking.progress import progress
-from cscbench.content.extras import need, versions
+from cscbench.content.extras import require_extra, versions
 from cscbench.content.plugins import load, names
 from cscbench.values import UserError
 
@@ -227,9 +227,9 @@ def wait_for_replies(out: Path, going: subprocess.Popen) -> Path:
 
 
 def test_a_missing_extra_comes_with_its_pip_line():
-    need("hf", ["json", "torch"], "this test")
+    require_extra("hf", ["json", "torch"], "this test")
     with pytest.raises(UserError, match=r'needs no_such_one, no_such_two: pip install "cscbench\[hf\]"'):
-        need("hf", ["json", "no_such_one", "no_such_two"], "this test")
+        require_extra("hf", ["json", "no_such_one", "no_such_two"], "this test")
     assert versions(["click", "no-such-package"])["no-such-package"] == "absent"
 
 

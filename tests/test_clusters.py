@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cscbench.comparing.compare import Verdict, compare
+from cscbench.comparing.compare import Outcome, compare
 from cscbench.comparing.gate.evidence import check_run
 from cscbench.comparing.gate.rules import read_rules
 from cscbench.comparing.pairing import pair_runs
@@ -66,12 +66,12 @@ def test_a_cluster_is_stored_with_each_turn_and_changes_the_run(repeated):
 
 def test_tests_count_clusters(tmp_path):
     """Twelve dialogues in five clusters are too few to tell, where twelve by themselves are not."""
-    for clusters, verdict in ((0, Verdict.WORSE), (5, Verdict.TOO_FEW)):
+    for clusters, verdict in ((0, Outcome.WORSE), (5, Outcome.TOO_FEW)):
         file = data(tmp_path / f"{clusters}.jsonl", 12, clusters)
         both = [played(tmp_path / str(clusters), file, model) for model in ("gold", "majority")]
         comparison = compare(both, Resampling())
         table = next(table for table in comparison.metrics if table.name == "strategy_accuracy")
-        assert [row.verdict for row in table.rows] == [Verdict.BASELINE, verdict]
+        assert [row.verdict for row in table.rows] == [Outcome.BASELINE, verdict]
         assert ("by:cluster" in comparison.resampling) == ("by:cluster" in comparison.tests) == bool(clusters)
         (sums,) = (sums for sums in both[1].metric_sums("strategy") if sums.spec.name == "strategy_accuracy")
         assert sums.clusters == (clusters or 12)

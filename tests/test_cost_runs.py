@@ -14,7 +14,7 @@ from cscbench.runs.plan import prepare
 
 PLUGIN = """
 import asyncio, os, signal
-from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.models.backend import Backend, LoadedAdapter
 from cscbench.values import Reply
 
 class Counting:
@@ -33,7 +33,7 @@ class Counting:
         pass
 
 facts = {"dtype": os.environ.get("DTYPE", "float32"), "chat_template": "0" * 64}
-KIND = AdapterKind(
+KIND = Backend(
     load=lambda setting: LoadedAdapter(Counting(), facts, devices=("cpu",)),
     packages=("counting-plugin",),
     concurrency=lambda card: 1,

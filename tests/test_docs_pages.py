@@ -15,7 +15,7 @@ from cscbench.models.hf import HfOptions, options
 from cscbench.models.openai import OPENAI, OpenAiOptions
 from cscbench.models.openai import options as server_options
 from cscbench.models.vllm import VLLM, VllmOptions
-from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorer import ScoringContext
 from cscbench.scoring.scorers.bertscore import BertScorer, EncoderOptions
 from cscbench.values import CSC, Condition, Context, Language, ModelCard, Sampling, UserError
 
@@ -80,7 +80,7 @@ def test_the_server_s_example_card_loads_and_the_marked_options_are_the_local_on
     card = resolve_card("our-server")
     assert (server_options(card).lora_model, server_options(card).key_env) == ("qwen-rolecs", "OUR_KEY")
     assert OPENAI.fingerprint(card) == {"model": "qwen", "weights": "Qwen/Qwen2.5-7B-Instruct"}
-    assert marked("Options of openai") == set(OPENAI.local_options) - {
+    assert marked("Options of openai") == set(OPENAI.machine_options) - {
         "model",
         "lora_model",
     }  # the fingerprint has those
@@ -91,7 +91,7 @@ def marked(heading):
 
 
 def test_the_marked_options_of_vllm_are_the_local_ones():
-    assert marked("Options of vllm") == set(VLLM.local_options)
+    assert marked("Options of vllm") == set(VLLM.machine_options)
 
 
 def test_every_form_of_weights_is_taken_for_what_the_page_says(tmp_path, monkeypatch):
@@ -200,8 +200,8 @@ def test_signature_parts_are_those_of_a_real_run(shown, cscbench, tmp_path):
     encoder.mkdir()
     (encoder / "config.json").write_text('{"num_hidden_layers": 2}', encoding="utf-8")
     (encoder / "never-loaded.safetensors").touch()
-    setting = ScorerSetting((Language.EN,), Condition.JOINT, CSC, ModelCard("e", "bertscore", weights=str(encoder)))
-    signatures += [spec.signature for spec in BertScorer(setting).metrics]
+    context = ScoringContext((Language.EN,), Condition.JOINT, CSC, ModelCard("e", "bertscore", weights=str(encoder)))
+    signatures += [spec.signature for spec in BertScorer(context).metrics]
     real = {part.partition(":")[0] for signature in signatures for part in signature.split("|")}
     documented = {name for row in table(TASKS, "Signatures") for name in re.split(r"[`, ]+", row[0]) if name}
     assert documented == real

@@ -23,8 +23,8 @@ from cscbench.values import (
     Condition,
     Context,
     Dialogue,
-    Form,
     Language,
+    ParseForm,
     Reply,
     Sampling,
     Speaker,
@@ -166,7 +166,7 @@ def test_a_run_whose_replies_are_all_known_loads_no_adapter(tmp_path, whole):
 def test_one_failed_request_is_recorded_and_the_rest_go_on(tmp_path):
     model = Model(fails=lambda asked: asked[-1] == "c/2/reply" and asked.count("c/2/reply") == 1)
     predictions = run(tmp_path, model, DIALOGUES, Context.GOLD)
-    failed = [p for p in predictions if p.form is Form.FAILED]
+    failed = [p for p in predictions if p.form is ParseForm.FAILED]
     assert [(p.dialogue, p.turn, p.text) for p in failed] == [("c", 2, "")]
     assert failed[0].error == "RuntimeError: no answer to c/2/reply"
     assert b'"error":"RuntimeError: no answer to c/2/reply"' in (tmp_path / "replies.jsonl").read_bytes()
@@ -192,7 +192,7 @@ def test_an_adapter_that_fails_often_but_answers_is_kept(tmp_path):
 
 def test_an_adapter_that_fails_fewer_times_than_it_takes_to_give_up_ends_as_failed(tmp_path):
     predictions = run(tmp_path, Model(fails=lambda _: True), [dialogue("a", 5)], Context.GOLD)
-    assert [p.form for p in predictions] == [Form.FAILED] * 3
+    assert [p.form for p in predictions] == [ParseForm.FAILED] * 3
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_what_cannot_be_stored_as_a_reply_is_a_failed_one(tmp_path, bad):
             return bad if request.id == "a/0/strategy" else good
 
     predictions = run(tmp_path, Odd(), [dialogue("a", 3), dialogue("b", 3)], Context.GOLD)
-    assert [p.form is Form.FAILED for p in predictions] == [True, False, False, False]
+    assert [p.form is ParseForm.FAILED for p in predictions] == [True, False, False, False]
     assert known_replies(tmp_path).damaged == 0
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cscbench.cli import cli
-from cscbench.content.cards import full_path
+from cscbench.content.cards import resolve_cli_path
 from cscbench.content.shipped import cache_root, expanded
 from cscbench.demo_weights import locate
 from cscbench.values import UserError
@@ -74,7 +74,7 @@ def test_the_cache_asks_for_a_folder_and_takes_no_other(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("homeless")
 @pytest.mark.parametrize("path", ["~", "~/data.json", "~nobody-of-this-name/x"])
 def test_a_path_that_cannot_be_expanded_is_named(path):
-    for call in (expanded, full_path):
+    for call in (expanded, resolve_cli_path):
         said = refused(lambda call=call: call(path))
         assert said == f"{path}: no home folder is known to put in the place of `~`: write the full path"
 

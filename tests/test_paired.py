@@ -8,11 +8,18 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
 from scipy import stats as scipy_stats
 
-from cscbench.scoring.bootstrap import IntervalMethod, Resampling, expanded_tail, intervals, resample_weights
-from cscbench.scoring.paired import PERMUTATIONS, bootstrap_p, compare_sums, detectable, holm, permutation_test
-from cscbench.scoring.scorer import ScorerSetting, ratio
+from cscbench.scoring.bootstrap import IntervalMethod, Resampling, intervals, resample_weights, tail_share
+from cscbench.scoring.paired import (
+    PERMUTATIONS,
+    bootstrap_p,
+    compare_sums,
+    holm,
+    minimum_detectable_effect,
+    permutation_test,
+)
+from cscbench.scoring.scorer import ScoringContext, ratio
 from cscbench.scoring.scorers.bleu import BleuScorer
-from cscbench.values import CSC, Condition, Form, Language, Pair
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair
 
 WORDS = ["your", "parcel", "left", "our", "warehouse", "today", "sorry", "for", "a", "delay", "refund", "soon"]
 
@@ -90,11 +97,11 @@ def test_one_turn_a_dialogue_is_sacrebleus_own_paired_bootstrap():
     references = [" ".join(generator.choice(WORDS, 12)) for _ in range(80)]
     for keep in (0.80, 0.83):
         systems = texts(0.80), texts(keep)
-        bleu = BleuScorer(ScorerSetting((Language.EN,), Condition.JOINT, CSC))
+        bleu = BleuScorer(ScoringContext((Language.EN,), Condition.JOINT, CSC))
         a, b = (
             bleu.measure(
                 [
-                    Pair(str(n), 1, Language.EN, "", "GT", reference, "GT", text, Form.BRACKET)
+                    ScoredPair(str(n), 1, Language.EN, "", "GT", reference, "GT", text, ParseForm.BRACKET)
                     for n, (text, reference) in enumerate(zip(side, references, strict=True))
                 ]
             )
@@ -121,7 +128,7 @@ def test_bca_is_scipys():
     found = intervals(
         mean(sums.sum(axis=0)[None])[0], mean(weights @ sums), mean(sums.sum(axis=0) - sums), IntervalMethod.BCA
     )[0]
-    wide = 1 - 2 * expanded_tail(40)
+    wide = 1 - 2 * tail_share(40)
     reference = scipy_stats.bootstrap(
         (values,), np.mean, n_resamples=40_000, method="BCa", confidence_level=wide, rng=3
     ).confidence_interval
@@ -148,5 +155,7 @@ def test_holm_of_a_worked_example():
 
 
 def test_the_detectable_difference_is_2_8_standard_errors():
-    assert detectable(1.0, 10_000_000) == pytest.approx(1.959964 + 0.841621, abs=1e-6)
-    assert detectable(0.5, 31, power=0.5) == pytest.approx(0.5 * 2.042272, abs=1e-6)  # t table, 30 degrees of freedom
+    assert minimum_detectable_effect(1.0, 10_000_000) == pytest.approx(1.959964 + 0.841621, abs=1e-6)
+    assert minimum_detectable_effect(0.5, 31, power=0.5) == pytest.approx(
+        0.5 * 2.042272, abs=1e-6
+    )  # t table, 30 degrees of freedom

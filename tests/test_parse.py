@@ -10,7 +10,7 @@ from cscbench.asking.parse import Parsed, parse
 from cscbench.content.prompts import answer_message
 from cscbench.content.shipped import content_root
 from cscbench.content.tasks import find_task
-from cscbench.values import CSC, Condition, Form, Language, Step
+from cscbench.values import CSC, Condition, Language, ParseForm, Step
 
 PROMPT_FILES = sorted(content_root().glob("tasks/*/prompts/*/*/*.yaml"))
 CODES = [s.code for s in CSC.strategies]
@@ -76,71 +76,72 @@ def test_the_answer_a_prompt_asks_for_reads_back_as_it_was(prompt, code, reply):
         if step.step is Step.JOINT:
             assert (read.strategy, read.text) == (code, reply)
         elif step.step is Step.STRATEGY:
-            assert (read.strategy, read.form) == (code, Form.LABEL)
-        elif parse(reply, Step.JOINT, CSC).form is Form.UNPARSED and "{" not in reply:
+            assert (read.strategy, read.form) == (code, ParseForm.LABEL)
+        elif parse(reply, Step.JOINT, CSC).form is ParseForm.UNPARSED and "{" not in reply:
             # Asked for a reply alone, a model that writes a label in front has it cut off: only such words change.
-            assert (read.strategy, read.text, read.form) == (None, reply, Form.GIVEN)
+            assert (read.strategy, read.text, read.form) == (None, reply, ParseForm.GIVEN)
 
 
 JOINT = [
     # JSON, plain and fenced
-    ('{"strategy": "Greeting", "reply": "Hi"}', "GT", "Hi", Form.JSON),
-    ('{"strategy": "策略7 信息传达", "response": "三天。"}', "ID", "三天。", Form.JSON),
-    ('{"策略": "情感管理", "回复": "理解您。"}', "EM", "理解您。", Form.JSON),
-    ('{"Support_Strategy": 4, "Utterance": "Which?"}', "PR", "Which?", Form.JSON),
-    ('```json\n{"strategy": "AC",\n "reply": "Bye\\n{now}"}\n```', "AC", "Bye\n{now}", Form.JSON),
-    ('Sure! Here it is:\n```\n{"strategy": "AC", "reply": "Bye"}\n```\nHope it helps.', "AC", "Bye", Form.JSON),
-    ('{"reason": "x", "strategy": "EM", "reply": "I see", "score": 3}', "EM", "I see", Form.JSON),
-    ('{"strategy": "GT", "reply": "line\nbreak"}', "GT", "line\nbreak", Form.JSON),
-    ("{'strategy': 'GT', 'reply': 'Hi'}", "GT", "Hi", Form.JSON),
-    ("｛“策略”：“礼貌问候”，“回复”：“您好”｝", "GT", "您好", Form.JSON),
-    ('{"strategy": "GT", "reply": "Hello, this is', "GT", "Hello, this is", Form.JSON),  # cut off by the token limit
+    ('{"strategy": "Greeting", "reply": "Hi"}', "GT", "Hi", ParseForm.JSON),
+    ('{"strategy": "策略7 信息传达", "response": "三天。"}', "ID", "三天。", ParseForm.JSON),
+    ('{"策略": "情感管理", "回复": "理解您。"}', "EM", "理解您。", ParseForm.JSON),
+    ('{"Support_Strategy": 4, "Utterance": "Which?"}', "PR", "Which?", ParseForm.JSON),
+    ('```json\n{"strategy": "AC",\n "reply": "Bye\\n{now}"}\n```', "AC", "Bye\n{now}", ParseForm.JSON),
+    ('Sure! Here it is:\n```\n{"strategy": "AC", "reply": "Bye"}\n```\nHope it helps.', "AC", "Bye", ParseForm.JSON),
+    ('{"reason": "x", "strategy": "EM", "reply": "I see", "score": 3}', "EM", "I see", ParseForm.JSON),
+    ('{"strategy": "GT", "reply": "line\nbreak"}', "GT", "line\nbreak", ParseForm.JSON),
+    ("{'strategy': 'GT', 'reply': 'Hi'}", "GT", "Hi", ParseForm.JSON),
+    ("｛“策略”：“礼貌问候”，“回复”：“您好”｝", "GT", "您好", ParseForm.JSON),
+    # cut off by the token limit
+    ('{"strategy": "GT", "reply": "Hello, this is', "GT", "Hello, this is", ParseForm.JSON),
     # brackets
-    ("[Greeting] Hi", "GT", "Hi", Form.BRACKET),
-    ("[礼貌问候]您好", "GT", "您好", Form.BRACKET),
-    ("【策略7 信息传达】：三天。", "ID", "三天。", Form.BRACKET),
-    ("（情感管理）理解您。", "EM", "理解您。", Form.BRACKET),
-    ("［Ｇreeting］ Hi", "GT", "Hi", Form.BRACKET),
-    ("**[Greeting]** Hi", "GT", "Hi", Form.BRACKET),
-    ("[Strategy: Greeting] Hi", "GT", "Hi", Form.BRACKET),
-    ("[策略7] 信息传达：三天。", "ID", "三天。", Form.BRACKET),
-    ("[Greeting (GT)] Hi", "GT", "Hi", Form.BRACKET),
-    ("[Greeting] [UserName], hi", "GT", "[UserName], hi", Form.BRACKET),
-    ("[信息传达] 密码: 六位", "ID", "密码: 六位", Form.BRACKET),
-    ("[Providing Suggestions]\n\n1. Open\n2. Tap", "PS", "1. Open\n2. Tap", Form.BRACKET),
-    ("```\n[Greeting] Hi\n```", "GT", "Hi", Form.BRACKET),
-    ("[礼貌问候+确认身份] 您好", "GT", "您好", Form.BRACKET),  # a joined label counts as its first
-    ('[Greeting] Say {"strategy": "PS", "reply": "x"}', "GT", 'Say {"strategy": "PS", "reply": "x"}', Form.BRACKET),
+    ("[Greeting] Hi", "GT", "Hi", ParseForm.BRACKET),
+    ("[礼貌问候]您好", "GT", "您好", ParseForm.BRACKET),
+    ("【策略7 信息传达】：三天。", "ID", "三天。", ParseForm.BRACKET),
+    ("（情感管理）理解您。", "EM", "理解您。", ParseForm.BRACKET),
+    ("［Ｇreeting］ Hi", "GT", "Hi", ParseForm.BRACKET),
+    ("**[Greeting]** Hi", "GT", "Hi", ParseForm.BRACKET),
+    ("[Strategy: Greeting] Hi", "GT", "Hi", ParseForm.BRACKET),
+    ("[策略7] 信息传达：三天。", "ID", "三天。", ParseForm.BRACKET),
+    ("[Greeting (GT)] Hi", "GT", "Hi", ParseForm.BRACKET),
+    ("[Greeting] [UserName], hi", "GT", "[UserName], hi", ParseForm.BRACKET),
+    ("[信息传达] 密码: 六位", "ID", "密码: 六位", ParseForm.BRACKET),
+    ("[Providing Suggestions]\n\n1. Open\n2. Tap", "PS", "1. Open\n2. Tap", ParseForm.BRACKET),
+    ("```\n[Greeting] Hi\n```", "GT", "Hi", ParseForm.BRACKET),
+    ("[礼貌问候+确认身份] 您好", "GT", "您好", ParseForm.BRACKET),  # a joined label counts as its first
+    ('[Greeting] Say {"strategy": "PS", "reply": ""}', "GT", 'Say {"strategy": "PS", "reply": ""}', ParseForm.BRACKET),
     # a label and a colon, or a line of its own
-    ("策略7 信息传达：三天。", "ID", "三天。", Form.PREFIX),
-    ("策略7信息传达: 三天。", "ID", "三天。", Form.PREFIX),
-    ("策略7：信息传达：三天。", "ID", "三天。", Form.PREFIX),
-    ("策略7：信息传达\n三天。", "ID", "三天。", Form.PREFIX),
-    ("策略7 信息传达 三天。", "ID", "三天。", Form.PREFIX),
-    ("信息传达：三天。", "ID", "三天。", Form.PREFIX),
-    ("Strategy 7: Information Delivery: three days.", "ID", "three days.", Form.PREFIX),
-    ("7. Information Delivery: three days.", "ID", "three days.", Form.PREFIX),
-    ("**Greeting**: Hi", "GT", "Hi", Form.PREFIX),
-    ("**Greeting:** *Hi*", "GT", "*Hi*", Form.PREFIX),
-    ("GT: Hi: there", "GT", "Hi: there", Form.PREFIX),
-    ("# Greeting\nHi", "GT", "Hi", Form.PREFIX),
-    ("Strategy: Greeting\n\nHi", "GT", "Hi", Form.PREFIX),
+    ("策略7 信息传达：三天。", "ID", "三天。", ParseForm.PREFIX),
+    ("策略7信息传达: 三天。", "ID", "三天。", ParseForm.PREFIX),
+    ("策略7：信息传达：三天。", "ID", "三天。", ParseForm.PREFIX),
+    ("策略7：信息传达\n三天。", "ID", "三天。", ParseForm.PREFIX),
+    ("策略7 信息传达 三天。", "ID", "三天。", ParseForm.PREFIX),
+    ("信息传达：三天。", "ID", "三天。", ParseForm.PREFIX),
+    ("Strategy 7: Information Delivery: three days.", "ID", "three days.", ParseForm.PREFIX),
+    ("7. Information Delivery: three days.", "ID", "three days.", ParseForm.PREFIX),
+    ("**Greeting**: Hi", "GT", "Hi", ParseForm.PREFIX),
+    ("**Greeting:** *Hi*", "GT", "*Hi*", ParseForm.PREFIX),
+    ("GT: Hi: there", "GT", "Hi: there", ParseForm.PREFIX),
+    ("# Greeting\nHi", "GT", "Hi", ParseForm.PREFIX),
+    ("Strategy: Greeting\n\nHi", "GT", "Hi", ParseForm.PREFIX),
     # named fields
-    ("Strategy: Greeting\nReply: Hi", "GT", "Hi", Form.FIELDS),
-    ("**Strategy:** Greeting\n**Reply:** Hi", "GT", "Hi", Form.FIELDS),
-    ("Strategy: Greeting | Response: Hi", "GT", "Hi", Form.FIELDS),
-    ("策略：礼貌问候，回复：您好", "GT", "您好", Form.FIELDS),
-    ("支持策略：策略1：礼貌问候\n客服回复：您好\n请讲", "GT", "您好\n请讲", Form.FIELDS),
+    ("Strategy: Greeting\nReply: Hi", "GT", "Hi", ParseForm.FIELDS),
+    ("**Strategy:** Greeting\n**Reply:** Hi", "GT", "Hi", ParseForm.FIELDS),
+    ("Strategy: Greeting | Response: Hi", "GT", "Hi", ParseForm.FIELDS),
+    ("策略：礼貌问候，回复：您好", "GT", "您好", ParseForm.FIELDS),
+    ("支持策略：策略1：礼貌问候\n客服回复：您好\n请讲", "GT", "您好\n请讲", ParseForm.FIELDS),
     # reasoning
-    ("<think>PS? No.\n[Others] no</think>\n[Greeting] Hi", "GT", "Hi", Form.BRACKET),
-    ("the template opened it</think>[Greeting] Hi", "GT", "Hi", Form.BRACKET),
-    ("<THINKING>a</THINKING>{\"strategy\": \"GT\", \"reply\": \"Hi\"}", "GT", "Hi", Form.JSON),
+    ("<think>PS? No.\n[Others] no</think>\n[Greeting] Hi", "GT", "Hi", ParseForm.BRACKET),
+    ("the template opened it</think>[Greeting] Hi", "GT", "Hi", ParseForm.BRACKET),
+    ("<THINKING>a</THINKING>{\"strategy\": \"GT\", \"reply\": \"Hi\"}", "GT", "Hi", ParseForm.JSON),
     # a label and nothing else
-    ("礼貌问候", "GT", "", Form.LABEL),
-    ("[Greeting]", "GT", "", Form.LABEL),
-    ("策略1：礼貌问候", "GT", "", Form.LABEL),
-    ("Strategy: Greeting.", "GT", "", Form.LABEL),
-    ("12", "OT", "", Form.LABEL),
+    ("礼貌问候", "GT", "", ParseForm.LABEL),
+    ("[Greeting]", "GT", "", ParseForm.LABEL),
+    ("策略1：礼貌问候", "GT", "", ParseForm.LABEL),
+    ("Strategy: Greeting.", "GT", "", ParseForm.LABEL),
+    ("12", "OT", "", ParseForm.LABEL),
 ]  # fmt: skip
 
 
@@ -181,8 +182,8 @@ NO_LABEL = [
 
 @pytest.mark.parametrize("text", NO_LABEL)
 def test_a_text_without_a_label_has_no_strategy_and_keeps_its_words(text):
-    assert parse(text, Step.JOINT, CSC) == Parsed(None, text, Form.UNPARSED)
-    assert parse(text, Step.REPLY, CSC) == Parsed(None, text, Form.GIVEN)
+    assert parse(text, Step.JOINT, CSC) == Parsed(None, text, ParseForm.UNPARSED)
+    assert parse(text, Step.REPLY, CSC) == Parsed(None, text, ParseForm.GIVEN)
 
 
 @pytest.mark.parametrize(
@@ -190,12 +191,12 @@ def test_a_text_without_a_label_has_no_strategy_and_keeps_its_words(text):
     ['{"strategy": "Chitchat", "reply": "Hi"}', '```json\n{"reply": "Hi"}\n```', "Strategy: Chitchat\nReply: Hi"],
 )
 def test_where_only_the_label_is_unknown_the_reply_alone_is_kept(text):
-    assert parse(text, Step.JOINT, CSC) == Parsed(None, "Hi", Form.UNPARSED)
+    assert parse(text, Step.JOINT, CSC) == Parsed(None, "Hi", ParseForm.UNPARSED)
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "<think>only thoughts", "<think>a</think>"])
 def test_no_words_are_no_answer(text):
-    assert parse(text, Step.JOINT, CSC) == Parsed(None, "", Form.UNPARSED)
+    assert parse(text, Step.JOINT, CSC) == Parsed(None, "", ParseForm.UNPARSED)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_no_words_are_no_answer(text):
     ],
 )  # fmt: skip
 def test_asked_for_a_reply_a_label_in_front_is_cut_off(text, reply):
-    assert parse(text, Step.REPLY, CSC) == Parsed(None, reply, Form.GIVEN)
+    assert parse(text, Step.REPLY, CSC) == Parsed(None, reply, ParseForm.GIVEN)
 
 
 @pytest.mark.parametrize(
@@ -259,8 +260,8 @@ PIECES = st.sampled_from(
 def test_any_text_is_read_and_none_raises(text, step):
     read = parse(text, step, CSC)
     assert read.strategy is None or read.strategy in CODES
-    assert (read.strategy is None) == (read.form in (Form.UNPARSED, Form.GIVEN))
-    assert (read.form is Form.GIVEN) == (step is Step.REPLY)
+    assert (read.strategy is None) == (read.form in (ParseForm.UNPARSED, ParseForm.GIVEN))
+    assert (read.form is ParseForm.GIVEN) == (step is Step.REPLY)
     assert read.text == read.text.strip()
 
 

@@ -14,9 +14,9 @@ from cscbench.values import (
     Condition,
     Context,
     Dialogue,
-    Form,
     Language,
     Message,
+    ParseForm,
     Reply,
     Sampling,
     Speaker,
@@ -169,7 +169,7 @@ def test_an_unreadable_strategy_stays_in_the_history_in_the_models_words():
     answers = iter([Reply("no idea, sorry"), Reply("Hello.")])
     asked, predictions = walk(dialogue, "two-step", Context.GENERATED, lambda _: next(answers))
     assert asked[1].messages[2] == Message(ChatRole.ASSISTANT, "no idea, sorry")
-    assert (predictions[0].strategy, predictions[0].form, predictions[0].text) == (None, Form.UNPARSED, "Hello.")
+    assert (predictions[0].strategy, predictions[0].form, predictions[0].text) == (None, ParseForm.UNPARSED, "Hello.")
 
 
 @given(dialogue=dialogues())
@@ -193,7 +193,7 @@ def test_after_an_error_in_generated_context_later_turns_fail_unasked(dialogue, 
     assert [r.turn for r in asked] == supporters[: fatal + 1]
     forms = [p.form for p in predictions]
     failed = max(len(supporters) - fatal, 0)
-    assert forms == [Form.BRACKET] * (len(supporters) - failed) + [Form.FAILED] * failed
+    assert forms == [ParseForm.BRACKET] * (len(supporters) - failed) + [ParseForm.FAILED] * failed
     assert all(f"turn {supporters[fatal]}" in p.error for p in predictions[fatal + 1 :])
 
 
@@ -206,7 +206,7 @@ def test_an_error_in_gold_context_loses_its_own_turn_alone(dialogue, fatal):
         Context.GOLD,
         lambda _: Reply("", error="broke") if next(count) == fatal else Reply("[Greeting] hi"),
     )
-    wanted = [Form.FAILED if n == fatal else Form.BRACKET for n in range(len(predictions))]
+    wanted = [ParseForm.FAILED if n == fatal else ParseForm.BRACKET for n in range(len(predictions))]
     assert [p.form for p in predictions] == wanted
 
 
@@ -214,7 +214,7 @@ def test_a_failed_first_step_leaves_the_second_unasked():
     dialogue = Dialogue("d", (Turn(Speaker.SUPPORTER, "gold", "GT"),), Language.EN)
     asked, predictions = walk(dialogue, "two-step", Context.GOLD, lambda _: Reply("", error="broke"))
     assert [r.step for r in asked] == [Step.STRATEGY]
-    assert (predictions[0].form, predictions[0].error) == (Form.FAILED, "broke")
+    assert (predictions[0].form, predictions[0].error) == (ParseForm.FAILED, "broke")
 
 
 @given(dialogue=dialogues())

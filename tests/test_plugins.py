@@ -11,7 +11,7 @@ from cscbench.values import Frozen, ModelCard, UserError
 
 MODULE = """
 import msgspec
-from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.models.backend import Backend, LoadedAdapter
 from cscbench.values import Reply
 from cscbench.scoring.scorers.bleu import BleuScorer
 from cscbench.content.tasks import find_task
@@ -26,11 +26,11 @@ def twin():
 
 class Heard:
     async def generate(self, request):
-        return Reply(f"[GT] {request.heard}")
+        return Reply(f"[GT] {request.customer_text}")
     def close(self):
         pass
 
-KIND = AdapterKind(load=lambda setting: LoadedAdapter(Heard()))
+KIND = Backend(load=lambda context: LoadedAdapter(Heard()))
 """
 
 
@@ -66,7 +66,7 @@ def card(tmp_path):
         ("tasks", "not_there:task", "No module named 'not_there'"),
         ("scorers", "theirs:NUMBER", "scorer 'x': its entry point names a int, not a factory of scorers"),
         ("scorers", "theirs:BleuScorer", "scorers 'bleu' and 'x' both give bleu_2: leave one out"),
-        ("adapters", "theirs:Heard", "adapter 'heard': its entry point names a type, not an AdapterKind"),
+        ("adapters", "theirs:Heard", "adapter 'heard': its entry point names a type, not a Backend"),
     ],
 )
 def test_an_entry_point_that_names_the_wrong_thing_is_told(offer, card, cscbench, group, value, message):

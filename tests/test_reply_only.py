@@ -15,7 +15,7 @@ from cscbench.scoring.bootstrap import Resampling
 from cscbench.scoring.plan import plan_scoring
 from cscbench.scoring.score import build_scorers, score
 from cscbench.scoring.scorer import MetricSpec, Need, can_measure, ratio
-from cscbench.values import Form, Language, Pair
+from cscbench.values import Language, ParseForm, ScoredPair
 
 SAMPLE = Path(__file__).parents[1] / "tasks/csconv_sample/data/test.jsonl"
 OF_LABELS = {"strategy_accuracy", "strategy_macro_f1", "parse_rate", "transition_divergence"}
@@ -41,7 +41,7 @@ def test_data_without_labels_are_played_and_scored_by_their_words(cscbench, bare
         assert {"bleu_2", "bleu_4", "rouge_l"} <= set(names)
         assert not OF_LABELS & set(names)
         assert (names["rouge_l"] == pytest.approx(100)) == (model == "gold")
-        assert {pair.form for pair in run.pairs.values()} == {Form.GIVEN}
+        assert {pair.form for pair in run.pairs.values()} == {ParseForm.GIVEN}
         assert {pair.reference_strategy for pair in run.pairs.values()} == {""}
         assert run.results.counts.faults == 0
         assert "confusion" not in run.results.tables
@@ -90,8 +90,8 @@ def test_whole_commands_read_such_runs(cscbench, bare, tmp_path):
 
 def pair(
     dialogue: str, turn: int, reference: str = "right words", label: str = "GT", text: str = "right words"
-) -> Pair:
-    return Pair(dialogue, turn, Language.EN, "", label, reference, label or None, text, Form.BRACKET)
+) -> ScoredPair:
+    return ScoredPair(dialogue, turn, Language.EN, "", label, reference, label or None, text, ParseForm.BRACKET)
 
 
 @pytest.fixture
@@ -149,12 +149,14 @@ def test_conversations_without_a_reference_pair_by_dialogue(cscbench, bare, tmp_
     a, b = (load(run) for run in sorted((tmp_path / "reports").iterdir()))
     for run, shift in ((a, 0), (b, 1)):
         turns = {
-            (key[0], key[1] + shift): Pair(key[0], key[1] + shift, one.language, "", "", "", None, one.text, one.form)
+            (key[0], key[1] + shift): ScoredPair(
+                key[0], key[1] + shift, one.language, "", "", "", None, one.text, one.form
+            )
             for key, one in run.pairs.items()
         }
         run.__dict__["pairs"] = turns
     lost = next(iter(b.pairs))
-    b.pairs[lost] = Pair(*lost, Language.EN, "", "", "", None, "", Form.FAILED, "no answer")
+    b.pairs[lost] = ScoredPair(*lost, Language.EN, "", "", "", None, "", ParseForm.FAILED, "no answer")
     pairing = pair_runs([a, b])
     assert not pairing.by_turn
     assert pairing.dialogues == 5  # one has a turn without an answer

@@ -25,13 +25,13 @@ CHECK = Draft202012Validator(results.schema())
 
 # By turn, in order: the reference, another strategy and half the words, no strategy, no words, no answer at all.
 PLUGIN = """
-from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.models.backend import Backend, LoadedAdapter
 from cscbench.values import Reply
 
 class Noisy:
-    def __init__(self, setting):
-        self.dialogues = {dialogue.id: dialogue for dialogue in setting.test}
-        self.deaf = setting.card.name == "deaf"
+    def __init__(self, context):
+        self.dialogues = {dialogue.id: dialogue for dialogue in context.test}
+        self.deaf = context.card.name == "deaf"
 
     async def generate(self, request):
         turn = self.dialogues[request.thread].turns[request.turn]
@@ -46,7 +46,7 @@ class Noisy:
     def close(self):
         pass
 
-KIND = AdapterKind(load=lambda setting: LoadedAdapter(Noisy(setting), notes=("answers at random",)))
+KIND = Backend(load=lambda context: LoadedAdapter(Noisy(context), notes=("answers at random",)))
 """
 
 

@@ -134,7 +134,7 @@ def test_the_same_inputs_give_the_same_bytes(cscbench, tmp_path):
 
 PLUGIN = """
 import os, time
-from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.models.backend import Backend, LoadedAdapter
 from cscbench.content.prompts import answer_message
 from cscbench.values import Reply
 
@@ -149,13 +149,13 @@ class Flaky:
     def close(self):
         pass
 
-def load(setting):
+def load(context):
     if "LOADS_LONG" in os.environ:
         open("loading", "w").close()
         time.sleep(120)
     return LoadedAdapter(Flaky(), {"device": os.environ.get("DEVICE", "cpu")})
 
-KIND = AdapterKind(load=load)
+KIND = Backend(load=load)
 """
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.scoring.plan import ScoringPlan
 from cscbench.scoring.score import Scored, build_scorers, score
-from cscbench.values import CSC, Condition, Form, Language, Metric, Pair, UserError, stage_of
+from cscbench.values import CSC, Condition, Language, Metric, ParseForm, ScoredPair, UserError, stage_of
 
 CODES = [strategy.code for strategy in CSC.strategies]
 ZH, EN = Language.ZH, Language.EN
@@ -21,7 +21,7 @@ WORDS = {
 }
 
 
-def simulated(dialogues: int = 10, seed: int = 0) -> list[Pair]:
+def simulated(dialogues: int = 10, seed: int = 0) -> list[ScoredPair]:
     """Turns in both languages and three topics; a tenth unparsed, a tenth empty, two in five right."""
     random = np.random.default_rng(seed)
     found = []
@@ -36,13 +36,13 @@ def simulated(dialogues: int = 10, seed: int = 0) -> list[Pair]:
             gold = str(random.choice(CODES))
             said = gold if gold != "OT" and random.random() < 0.4 else str(random.choice(CODES[:8]))
             label = said if random.random() < 0.9 else None
-            form = Form.BRACKET if label else Form.UNPARSED
+            form = ParseForm.BRACKET if label else ParseForm.UNPARSED
             topic = ("billing", "delivery", "")[number % 3]
-            found.append(Pair(f"d{number}", turn, language, topic, gold, reference, label, reply, form))
+            found.append(ScoredPair(f"d{number}", turn, language, topic, gold, reference, label, reply, form))
     return found
 
 
-def plan_of(pairs: Sequence[Pair], condition: Condition = Condition.JOINT) -> ScoringPlan:
+def plan_of(pairs: Sequence[ScoredPair], condition: Condition = Condition.JOINT) -> ScoringPlan:
     languages = tuple(language for language in Language if any(pair.language is language for pair in pairs))
     return ScoringPlan(
         scorers=("strategy", "bleu", "rouge"),
@@ -55,7 +55,7 @@ def plan_of(pairs: Sequence[Pair], condition: Condition = Condition.JOINT) -> Sc
     )
 
 
-def scored(pairs: Sequence[Pair], condition: Condition = Condition.JOINT) -> Scored:
+def scored(pairs: Sequence[ScoredPair], condition: Condition = Condition.JOINT) -> Scored:
     plan = plan_of(pairs, condition)
     return score(pairs, build_scorers(plan), plan)
 
@@ -64,9 +64,11 @@ def values(found: Scored) -> dict[str, float]:
     return {metric.name: metric.value for metric in found.metrics}
 
 
-def failed(dialogue: str, turn: int) -> Pair:
+def failed(dialogue: str, turn: int) -> ScoredPair:
     """A turn whose request failed. Its text would move every metric."""
-    return Pair(dialogue, turn, EN, "", "GT", "your parcel", "GT", "your parcel", Form.FAILED, "TimeoutError")
+    return ScoredPair(
+        dialogue, turn, EN, "", "GT", "your parcel", "GT", "your parcel", ParseForm.FAILED, "TimeoutError"
+    )
 
 
 def test_the_references_themselves_score_100_on_everything():
@@ -93,8 +95,8 @@ def test_where_every_reply_failed_there_is_no_metric_and_no_table():
 
 
 def test_an_unparsed_reply_is_wrong_in_accuracy_and_keeps_its_words_in_bleu():
-    right = Pair("d0", 0, EN, "", "GT", "your parcel left today", "GT", "your parcel left today", Form.JSON)
-    lost = msgspec.structs.replace(right, turn=2, strategy=None, form=Form.UNPARSED)
+    right = ScoredPair("d0", 0, EN, "", "GT", "your parcel left today", "GT", "your parcel left today", ParseForm.JSON)
+    lost = msgspec.structs.replace(right, turn=2, strategy=None, form=ParseForm.UNPARSED)
     found = values(scored([right, lost]))
     assert found["strategy_accuracy"] == found["parse_rate"] == 50
     assert found["bleu_4"] == pytest.approx(100)

@@ -13,31 +13,31 @@ from sklearn.metrics import accuracy_score, f1_score
 from cscbench.scoring.bootstrap import (
     Resampling,
     cluster_numbers,
-    expanded_tail,
     percentile_interval,
     resample_weights,
     sum_by_cluster,
+    tail_share,
 )
 from cscbench.scoring.plan import ScoringPlan
 from cscbench.scoring.score import build_scorers, score
-from cscbench.scoring.scorer import ScorerSetting, ratio
+from cscbench.scoring.scorer import ScoringContext, ratio
 from cscbench.scoring.scorers.bleu import BleuScorer
 from cscbench.scoring.scorers.rouge import RougeScorer
 from cscbench.scoring.scorers.strategy import StrategyScorer
-from cscbench.values import CSC, Condition, Form, Language, Pair
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair
 
-SETTING = ScorerSetting((Language.EN,), Condition.JOINT, CSC)
+SETTING = ScoringContext((Language.EN,), Condition.JOINT, CSC)
 WORDS = ["your", "parcel", "left", "our", "warehouse", "today", "sorry", "refund"]
 TEXT = st.lists(st.sampled_from(WORDS), max_size=7).map(" ".join)
 CODE = st.sampled_from(["GT", "EM", "ID"])
 
 
 @st.composite
-def turns(draw: st.DrawFn) -> list[Pair]:
+def turns(draw: st.DrawFn) -> list[ScoredPair]:
     """Turns of up to five dialogues, in any order."""
     drawn = draw(st.lists(st.tuples(st.integers(0, 4), CODE, st.none() | CODE, TEXT, TEXT), min_size=1, max_size=16))
     return [
-        Pair(f"d{dialogue}", turn, Language.EN, "", gold, f"{text} end", said, reply, Form.BRACKET)
+        ScoredPair(f"d{dialogue}", turn, Language.EN, "", gold, f"{text} end", said, reply, ParseForm.BRACKET)
         for turn, (dialogue, gold, said, text, reply) in enumerate(drawn)
     ]
 
@@ -98,7 +98,7 @@ def test_of_many_dialogues_an_interval_lies_between_the_2_5th_and_the_97_5th_per
 @pytest.mark.parametrize("level", [90.0, 95.0])
 def test_of_normal_means_it_is_student_s(dialogues, level):
     """Resampled means of n normal values with spread s have the spread s x sqrt((n - 1) / n) / sqrt(n)."""
-    low = norm(scale=((dialogues - 1) / dialogues) ** 0.5).ppf(expanded_tail(dialogues, level))
+    low = norm(scale=((dialogues - 1) / dialogues) ** 0.5).ppf(tail_share(dialogues, level))
     assert low == pytest.approx(t(dialogues - 1).ppf(0.5 - level / 200), rel=1e-6)
 
 
@@ -108,7 +108,7 @@ def test_a_signature_says_how_the_interval_was_made():
     )
 
 
-def _simulated(dialogues: int, seed: int) -> list[Pair]:
+def _simulated(dialogues: int, seed: int) -> list[ScoredPair]:
     random = np.random.default_rng(seed)
     found = []
     for number in range(dialogues):
@@ -117,11 +117,13 @@ def _simulated(dialogues: int, seed: int) -> list[Pair]:
             reply = reference if random.random() < 0.2 else " ".join(random.choice(WORDS, size=5))
             gold, said = random.choice(["GT", "EM", "ID"], size=2)
             label = str(said) if random.random() < 0.9 else None
-            found.append(Pair(f"d{number}", turn, Language.EN, "", str(gold), reference, label, reply, Form.BRACKET))
+            found.append(
+                ScoredPair(f"d{number}", turn, Language.EN, "", str(gold), reference, label, reply, ParseForm.BRACKET)
+            )
     return found
 
 
-def _slowly(pairs: list[Pair]) -> dict[str, float]:
+def _slowly(pairs: list[ScoredPair]) -> dict[str, float]:
     """The metrics of some turns, each by the package that defines it."""
     gold, said = [pair.reference_strategy for pair in pairs], [pair.strategy or "unparsed" for pair in pairs]
     bleu = BLEU(max_ngram_order=2).corpus_score([p.text for p in pairs], [[p.reference for p in pairs]])
@@ -143,7 +145,7 @@ def test_intervals_equal_a_slow_bootstrap_that_copies_dialogues():
         copies = Counter(dict(zip(names, counts.astype(int), strict=True)))
         drawn.append(_slowly([pair for name in copies.elements() for pair in pairs if pair.dialogue == name]))
     for name, value in _slowly(pairs).items():
-        low, high = np.quantile([one[name] for one in drawn], [expanded_tail(12), 1 - expanded_tail(12)])
+        low, high = np.quantile([one[name] for one in drawn], [tail_share(12), 1 - tail_share(12)])
         metric = found[name]
         assert (metric.value, metric.low, metric.high) == pytest.approx((value, low, high), abs=1e-6)
         assert low < value < high

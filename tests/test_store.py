@@ -178,36 +178,36 @@ def test_replies_on_a_full_disk_say_so_and_keep_the_earlier_ones(tmp_path):
 def test_a_run_folder_takes_its_own_run_and_no_other(tmp_path):
     then = run_record(prepare(RunOptions(model="gold", limit=1)))
     now = structs.replace(then, environment=structs.replace(then.environment, started="later"))
-    store.begin(tmp_path, then)
-    store.begin(tmp_path, now)
+    store.open_run_folder(tmp_path, then)
+    store.open_run_folder(tmp_path, now)
     assert store.read_run(tmp_path).environment == then.environment
     with pytest.raises(UserError, match="another run"):
-        store.begin(tmp_path, run_record(prepare(RunOptions(model="gold", limit=2))))
+        store.open_run_folder(tmp_path, run_record(prepare(RunOptions(model="gold", limit=2))))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"identity"', "3", '{"schema": "cscbench/run/1", "engine": 3}'])
 def test_a_broken_run_json_is_an_error_for_the_person(tmp_path, content):
     (tmp_path / "run.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=str(tmp_path)):
-        store.begin(tmp_path, run_record(prepare(RunOptions(model="gold", limit=1))))
+        store.open_run_folder(tmp_path, run_record(prepare(RunOptions(model="gold", limit=1))))
 
 
 def test_replies_of_another_engine_are_refused_with_what_differs(tmp_path):
     run = run_record(prepare(RunOptions(model="gold", limit=1)))
-    store.begin(tmp_path, run)
+    store.open_run_folder(tmp_path, run)
     assert store.read_engine(tmp_path) == EngineRecord()
     facts = {"device": "cuda", "dtype": "bfloat16"}
-    store.check_engine(tmp_path, EngineRecord(facts, ("a note",)))
-    store.check_engine(tmp_path, EngineRecord(facts, ("another note",)))
+    store.record_engine_facts(tmp_path, EngineRecord(facts, ("a note",)))
+    store.record_engine_facts(tmp_path, EngineRecord(facts, ("another note",)))
     held = store.read_run(tmp_path)
     assert held.engine == EngineRecord(facts, ("a note",))
     assert structs.replace(held, engine=None, identity=run.identity) == run
-    store.begin(tmp_path, run)  # what the engine said is no part of which run it is
+    store.open_run_folder(tmp_path, run)  # what the engine said is no part of which run it is
     with pytest.raises(UserError, match="dtype: bfloat16 then, float32 now") as caught:
-        store.check_engine(tmp_path, EngineRecord({**facts, "dtype": "float32"}))
+        store.record_engine_facts(tmp_path, EngineRecord({**facts, "dtype": "float32"}))
     assert "device" not in str(caught.value)
     with pytest.raises(UserError, match="rope: None then, yarn now"):
-        store.check_engine(tmp_path, EngineRecord({**facts, "rope": "yarn"}))
+        store.record_engine_facts(tmp_path, EngineRecord({**facts, "rope": "yarn"}))
 
 
 def test_an_engine_key_covers_the_run_and_what_the_adapter_found():
@@ -264,7 +264,7 @@ def test_of_each_request_the_reply_counts_that_the_results_rest_on():
         line("c", "1", "", "timeout"),
         line("c", "1", "", "again"),
     ]
-    found = {name: one.reply.text or one.reply.error for name, one in store.counted(lines).items()}
+    found = {name: one.reply.text or one.reply.error for name, one in store.effective_replies(lines).items()}
     assert found == {"a": "answered", "b": "new history", "c": "again"}
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from cscbench.asking.store import StoredReply, counted
+from cscbench.asking.store import StoredReply, effective_replies
 from cscbench.values import Count, Frozen, Number, Price, Reply
 
 
@@ -75,7 +75,7 @@ def charge(price: Price, tokens_in: int, tokens_out: int) -> float:
 
 def usage_of(lines: Sequence[StoredReply]) -> Usage:
     """What the lines of a replies.jsonl came to, each request counted once."""
-    replies = [line.reply for line in counted(lines).values()]
+    replies = [line.reply for line in effective_replies(lines).values()]
     return Usage(
         requests=len(replies),
         failed=sum(1 for reply in replies if reply.error),

@@ -12,7 +12,7 @@ from cscbench.asking.meter import Meter, Metered
 from cscbench.asking.progress import Progress
 from cscbench.asking.record import EngineRecord
 from cscbench.asking.store import StoredReply
-from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
+from cscbench.models.backend import Backend, LoadContext, LoadedAdapter
 from cscbench.models.event_loop import interruptible
 from cscbench.values import Frozen, Price, Reply, Request, UserError
 
@@ -25,15 +25,15 @@ _GIVE_UP_AFTER = 16
 class Seat(Frozen, frozen=True):
     """A model resolved to be asked, and what loads it; nothing is loaded yet."""
 
-    kind: AdapterKind
-    setting: Setting
+    backend: Backend
+    context: LoadContext
 
 
 class Desk:
     """Answers requests from the replies in its folder, else by its model, which is loaded on the first need.
 
-    The folder holds a run.json (`store.begin`) and is locked by the caller. What the model says of its engine when it
-    loads, each reply, and what the asking takes are written there as they come.
+    The caller locks the folder, which holds a run.json (`open_run_folder`). The desk writes there, as they come, the
+    facts that the engine reports when it loads, each reply, and what the requests cost.
     """
 
     def __init__(self, seat: Seat, folder: Path, bar: Progress, account: Account) -> None:
@@ -109,20 +109,22 @@ class Desk:
         return self._loaded
 
     def _load(self) -> LoadedAdapter:
-        before = store.read_engine(self._folder).facts
-        loaded = self._seat.kind.load(msgspec.structs.replace(self._seat.setting, before=before))
+        recorded = store.read_engine(self._folder).facts
+        loaded = self._seat.backend.load(msgspec.structs.replace(self._seat.context, recorded_facts=recorded))
         try:
-            self._log.engine = store.check_engine(self._folder, EngineRecord(dict(loaded.facts), loaded.notes))
+            self._log.engine = store.record_engine_facts(
+                self._folder, EngineRecord(dict(loaded.engine_facts), loaded.notes)
+            )
             meter = Meter(self._folder / store.SESSIONS, loaded.devices)
         except BaseException:
             loaded.adapter.close()  # its engine may be a process of its own
             raise
         return msgspec.structs.replace(loaded, adapter=Metered(loaded.adapter, meter))
 
-    async def leave(self) -> None:
+    async def aclose(self) -> None:
         """End what lives in the event loop, such as connections."""
-        if self._loaded is not None and self._loaded.leave is not None:
-            await self._loaded.leave()
+        if self._loaded is not None and self._loaded.aclose is not None:
+            await self._loaded.aclose()
 
     def close(self) -> None:
         """Free the model, and close the log."""

@@ -49,7 +49,7 @@ async def _play_in_loop(
                 group.create_task(_worker(queue, desks, done))
     finally:
         for desk in desks.values():
-            await desk.leave()
+            await desk.aclose()
 
 
 async def _worker(plays: Iterator[tuple[int, Play[T]]], desks: Mapping[str, Desk], done: dict[int, T]) -> None:

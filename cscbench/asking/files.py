@@ -28,7 +28,7 @@ log = logging.getLogger("cscbench")
 LOCK, STAGED, READY = ".cscbench-lock", ".cscbench-staged", ".cscbench-ready"
 
 
-def trouble(path: Path, error: OSError) -> UserError:
+def write_error(path: Path, error: OSError) -> UserError:
     """A failed write as a message for the person; what is already on disk stays good."""
     return UserError(
         f"{path}: cannot write: {error.strerror}.\n"
@@ -190,4 +190,4 @@ def _troubles_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise trouble(path, error) from None
+        raise write_error(path, error) from None

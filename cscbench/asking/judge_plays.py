@@ -26,7 +26,7 @@ from cscbench.values import (
     Step,
 )
 
-Walk = Generator[Request, Reply, tuple[Rating, ...]]
+JudgePlay = Generator[Request, Reply, tuple[Rating, ...]]
 
 REPEATS = 3
 # Repeats at temperature 0 would all say the same.
@@ -34,7 +34,7 @@ TEMPERATURE = 0.7
 STARS = tuple(str(star) for star in range(LOWEST, HIGHEST + 1))
 
 
-class Manner(Frozen, frozen=True):
+class JudgeProtocol(Frozen, frozen=True):
     """How one judge is asked: `expected` scores by the likelihoods of the five stars, else the mean of `repeats`."""
 
     judge: str
@@ -49,18 +49,20 @@ class Manner(Frozen, frozen=True):
         return f"expected,repeats:{self.repeats}" if self.expected else f"mean,repeats:{self.repeats}"
 
 
-def manner(judge: str, level: Level, repeats: int, ranks: bool, sampling: Sampling) -> Manner:
+def judge_protocol(judge: str, level: Level, repeats: int, ranks: bool, sampling: Sampling) -> JudgeProtocol:
     """How a judge is asked, with what is not given filled in."""
     count = repeats or (1 if ranks else REPEATS)
     temperature = sampling.temperature or (TEMPERATURE if count > 1 else 0.0)
-    return Manner(judge, level, count, ranks, msgspec.structs.replace(sampling, temperature=temperature, stop=()))
+    return JudgeProtocol(
+        judge, level, count, ranks, msgspec.structs.replace(sampling, temperature=temperature, stop=())
+    )
 
 
-def walk(items: Sequence[Item], rubrics: Mapping[Language, Rubric], how: Manner) -> Walk:
+def rate_items(items: Sequence[Item], rubrics: Mapping[Language, Rubric], protocol: JudgeProtocol) -> JudgePlay:
     """Rate the items of one dialogue, in order."""
     ratings: list[Rating] = []
     for item in items:
-        ratings.append((yield from _rate(item, rubrics[item.language], how)))
+        ratings.append((yield from _rate(item, rubrics[item.language], protocol)))
     return tuple(ratings)
 
 
@@ -71,25 +73,25 @@ class _Read(Frozen, frozen=True):
     messages: tuple[Message, ...]
 
 
-def _rate(item: Item, rubric: Rubric, how: Manner) -> Generator[Request, Reply, Rating]:
+def _rate(item: Item, rubric: Rubric, protocol: JudgeProtocol) -> Generator[Request, Reply, Rating]:
     answers: list[_Read] = []
     tries, error = 0, ""
-    for repeat in range(how.repeats):
-        found, asked, failure = yield from _answer(item, rubric, how, repeat)
+    for repeat in range(protocol.repeats):
+        found, asked, failure = yield from _answer(item, rubric, protocol, repeat)
         tries, error = tries + asked, error or failure
         answers += [found] if found else []
     if not answers:
-        return Rating(how.judge, item.dialogue, item.turn, None, tries=tries, error=error)
+        return Rating(protocol.judge, item.dialogue, item.turn, None, tries=tries, error=error)
     samples = tuple(one.stars.overall for one in answers)
     score: float | None = fmean(samples)
-    if how.expected:
+    if protocol.expected:
         expected: list[float] = []
         for repeat, one in enumerate(answers):
-            expected += yield from _expected(item, rubric, how, repeat, one.messages)
+            expected += yield from _expected(item, rubric, protocol, repeat, one.messages)
         score = fmean(expected) if expected else None
     dimensions = zip(*(one.stars.dimensions for one in answers), strict=True)
     return Rating(
-        judge=how.judge,
+        judge=protocol.judge,
         dialogue=item.dialogue,
         turn=item.turn,
         score=score,
@@ -102,12 +104,12 @@ def _rate(item: Item, rubric: Rubric, how: Manner) -> Generator[Request, Reply, 
 
 
 def _answer(
-    item: Item, rubric: Rubric, how: Manner, repeat: int
+    item: Item, rubric: Rubric, protocol: JudgeProtocol, repeat: int
 ) -> Generator[Request, Reply, tuple[_Read | None, int, str]]:
     """The first answer that can be read, how many were asked for, and why an answer did not come."""
     messages = ask(rubric, item)
     for number in range(TRIES):
-        reply = yield _request(item, rubric, how, f"judge{repeat}.{number}", messages)
+        reply = yield _request(item, rubric, protocol, f"judge{repeat}.{number}", messages)
         if reply.error:
             return None, number + 1, reply.error
         messages = (*messages, Message(ChatRole.ASSISTANT, reply.text.strip()))
@@ -119,11 +121,11 @@ def _answer(
 
 
 def _expected(
-    item: Item, rubric: Rubric, how: Manner, repeat: int, messages: tuple[Message, ...]
+    item: Item, rubric: Rubric, protocol: JudgeProtocol, repeat: int, messages: tuple[Message, ...]
 ) -> Generator[Request, Reply, list[float]]:
     """The mean star under the engine's likelihoods of the five, as G-Eval (Liu et al. 2023) takes it."""
     asked = (*messages, Message(ChatRole.USER, rubric.file.score))
-    reply = yield _request(item, rubric, how, f"stars{repeat}", asked, STARS)
+    reply = yield _request(item, rubric, protocol, f"stars{repeat}", asked, STARS)
     if reply.error or len(reply.choice_logprobs) != len(STARS):
         return []
     most = max(reply.choice_logprobs)
@@ -132,12 +134,17 @@ def _expected(
 
 
 def _request(
-    item: Item, rubric: Rubric, how: Manner, name: str, messages: tuple[Message, ...], choices: tuple[str, ...] = ()
+    item: Item,
+    rubric: Rubric,
+    protocol: JudgeProtocol,
+    name: str,
+    messages: tuple[Message, ...],
+    choices: tuple[str, ...] = (),
 ) -> Request:
     request_id = f"{item.dialogue}/{item.turn}/{name}"
     sampling = msgspec.structs.replace(
-        how.sampling,
+        protocol.sampling,
         max_tokens=rubric.file.max_tokens,
-        seed=request_seed(how.sampling.seed, request_id),
+        seed=request_seed(protocol.sampling.seed, request_id),
     )
     return Request(request_id, item.dialogue, item.turn, Step.JUDGE, messages, sampling, choices=choices, role=JUDGE)

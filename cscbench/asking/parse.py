@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from cscbench.values import Form, Frozen, Step, StrategySet, UnknownStrategyError, by_code, normalise
+from cscbench.values import Frozen, ParseForm, Step, StrategySet, UnknownStrategyError, by_code, normalise
 
 
 class Parsed(Frozen, frozen=True):
@@ -17,7 +17,7 @@ class Parsed(Frozen, frozen=True):
 
     strategy: str | None
     text: str
-    form: Form
+    form: ParseForm
 
 
 _THINK = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
@@ -63,10 +63,10 @@ def parse(text: str, step: Step, strategies: StrategySet) -> Parsed:
     visible = _visible(text)
     found = _labelled(visible, strategies) or _labelled(_unfenced(visible), strategies)
     if step is Step.REPLY:
-        return Parsed(None, found.text if found and found.text else visible, Form.GIVEN)
+        return Parsed(None, found.text if found and found.text else visible, ParseForm.GIVEN)
     if found is not None:
         return found
-    return Parsed(None, visible, Form.UNPARSED)
+    return Parsed(None, visible, ParseForm.UNPARSED)
 
 
 def _visible(text: str) -> str:
@@ -83,13 +83,13 @@ def _unfenced(text: str) -> str:
 
 def _labelled(body: str, strategies: StrategySet) -> Parsed | None:
     return (
-        _match(_BRACKET, body, Form.BRACKET, strategies)
+        _match(_BRACKET, body, ParseForm.BRACKET, strategies)
         or _json(body, strategies)
         or _loose_json(body, strategies)
         or _fields(body, strategies)
-        or _match(_PREFIX, body, Form.PREFIX, strategies)
-        or _match(_NUMBERED_PREFIX, body, Form.PREFIX, strategies)
-        or _match(_LINE, body, Form.PREFIX, strategies)
+        or _match(_PREFIX, body, ParseForm.PREFIX, strategies)
+        or _match(_NUMBERED_PREFIX, body, ParseForm.PREFIX, strategies)
+        or _match(_LINE, body, ParseForm.PREFIX, strategies)
         or _bare(body, strategies)
     )
 
@@ -101,7 +101,7 @@ def _code(label: str, strategies: StrategySet) -> str | None:
         return None
 
 
-def _match(pattern: re.Pattern[str], body: str, form: Form, strategies: StrategySet) -> Parsed | None:
+def _match(pattern: re.Pattern[str], body: str, form: ParseForm, strategies: StrategySet) -> Parsed | None:
     match = pattern.fullmatch(body)
     if match is None or not any(map(str.isalpha, match[1])):  # "(1) Open the app" counts steps; it names no strategy
         return None
@@ -109,7 +109,7 @@ def _match(pattern: re.Pattern[str], body: str, form: Form, strategies: Strategy
     if code is None:
         return None
     text = _cut_name(match[2], code, strategies) if _ONLY_NUMBER.fullmatch(match[1]) else match[2].strip()
-    return Parsed(code, text, form if text else Form.LABEL)
+    return Parsed(code, text, form if text else ParseForm.LABEL)
 
 
 def _cut_name(text: str, code: str, strategies: StrategySet) -> str:
@@ -119,20 +119,20 @@ def _cut_name(text: str, code: str, strategies: StrategySet) -> str:
     return re.sub(rf"^{_MARKS}(?:{names})[*_]*+(?:[\s:：,，.。\-—]++|$)", "", text, flags=re.IGNORECASE).strip()
 
 
-def _read(label: str, text: str, form: Form, strategies: StrategySet) -> Parsed:
+def _read(label: str, text: str, form: ParseForm, strategies: StrategySet) -> Parsed:
     """A shape that says which part is the reply: its words are kept even where the label is unknown."""
     code = _code(label, strategies)
-    return Parsed(code, text.strip(), form if code else Form.UNPARSED)
+    return Parsed(code, text.strip(), form if code else ParseForm.UNPARSED)
 
 
 def _fields(body: str, strategies: StrategySet) -> Parsed | None:
     match = _FIELDS.fullmatch(body)
-    return _read(match["label"], match["text"], Form.FIELDS, strategies) if match else None
+    return _read(match["label"], match["text"], ParseForm.FIELDS, strategies) if match else None
 
 
 def _bare(body: str, strategies: StrategySet) -> Parsed | None:
     code = _code(body, strategies) if len(body) <= 60 else None
-    return Parsed(code, "", Form.LABEL) if code else None
+    return Parsed(code, "", ParseForm.LABEL) if code else None
 
 
 def _json(body: str, strategies: StrategySet) -> Parsed | None:
@@ -146,7 +146,7 @@ def _json(body: str, strategies: StrategySet) -> Parsed | None:
     label, text = _value(data, _STRATEGY_KEY), _value(data, _REPLY_KEY)
     if _code(label, strategies) is None and (start or not text.strip()):  # braces somewhere in the words
         return None
-    return _read(label, text, Form.JSON, strategies)
+    return _read(label, text, ParseForm.JSON, strategies)
 
 
 def _loose_json(body: str, strategies: StrategySet) -> Parsed | None:
@@ -154,7 +154,7 @@ def _loose_json(body: str, strategies: StrategySet) -> Parsed | None:
     if match is None:
         return None
     text = match["text"].rstrip().rstrip("}｝").rstrip().rstrip(_QUOTES)
-    return _read(match["label"], text, Form.JSON, strategies)
+    return _read(match["label"], text, ParseForm.JSON, strategies)
 
 
 def _value(data: dict[str, Any], key: str) -> str:

@@ -21,9 +21,9 @@ from cscbench.content.prompts import (
 from cscbench.values import (
     Context,
     Dialogue,
-    Form,
     Frozen,
     Message,
+    ParseForm,
     Reply,
     Request,
     Sampling,
@@ -102,7 +102,7 @@ def _play_generated(dialogue: Dialogue, prompt: NamedPrompt, sampling: Sampling)
     broken = ""
     for turn in supporter_turns(dialogue):
         if broken:
-            turns.append(SpokenTurn(turn, None, "", Form.FAILED, broken))
+            turns.append(SpokenTurn(turn, None, "", ParseForm.FAILED, broken))
             continue
         answer = yield from _ask_turn(dialogue, turn, thread, prompt, sampling)
         turns.append(answer.spoken)
@@ -130,20 +130,22 @@ def play_gold(dialogue: Dialogue, prompt: NamedPrompt) -> Iterator[tuple[Request
 def _ask_turn(
     dialogue: Dialogue, turn: int, thread: tuple[Message, ...], prompt: NamedPrompt, sampling: Sampling
 ) -> Generator[Request, Reply, _Answer]:
-    words, heard = turn_words(prompt, dialogue, turn), customer_line(dialogue, turn)
+    words, customer_text = turn_words(prompt, dialogue, turn), customer_line(dialogue, turn)
     messages: tuple[Message, ...] = ()
     strategy: str | None = None
-    parsed = Parsed(None, "", Form.UNPARSED)
-    form = Form.GIVEN
+    parsed = Parsed(None, "", ParseForm.UNPARSED)
+    form = ParseForm.GIVEN
     for number, step in enumerate(prompt.prompt.steps):
         messages = (*messages, ask_message(prompt, number, words))
         request_id = f"{dialogue.id}/{turn}/{step.step}"
         seeded = msgspec.structs.replace(sampling, seed=request_seed(sampling.seed, request_id))
         ranks = prompt.condition.ranks_strategies and step.step is Step.STRATEGY
         choices = strategy_choices(prompt, number) if ranks else ()
-        reply = yield Request(request_id, dialogue.id, turn, step.step, (*thread, *messages), seeded, heard, choices)
+        reply = yield Request(
+            request_id, dialogue.id, turn, step.step, (*thread, *messages), seeded, customer_text, choices
+        )
         if reply.error:
-            return _Answer(SpokenTurn(turn, None, "", Form.FAILED, reply.error), ())
+            return _Answer(SpokenTurn(turn, None, "", ParseForm.FAILED, reply.error), ())
         parsed = parse(reply.text, step.step, prompt.strategies)
         if step.step is not Step.REPLY:
             strategy, form = parsed.strategy, parsed.form
@@ -154,7 +156,7 @@ def _ask_turn(
 def _own_message(prompt: NamedPrompt, number: int, parsed: Parsed, reply: Reply) -> Message:
     """The model's answer in the history's shape; in its own words where no strategy was read."""
     shaped = answer_message(prompt, number, parsed.strategy or prompt.strategies.strategies[0].code, parsed.text)
-    if parsed.form is Form.UNPARSED:
+    if parsed.form is ParseForm.UNPARSED:
         return Message(shaped.role, parsed.text or reply.text.strip())
     return shaped
 

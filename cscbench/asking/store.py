@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from cscbench.asking.files import read, settle, trouble, write_json
+from cscbench.asking.files import read, settle, write_error, write_json
 from cscbench.asking.record import RUN_SCHEMA, EngineRecord, RunRecord
 from cscbench.content.hashes import digest
 from cscbench.content.locks import hold
@@ -172,12 +172,12 @@ def locked(folder: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(hold(folder / ".lock", refuse))
         except OSError as error:
-            raise trouble(folder, error) from None
+            raise write_error(folder, error) from None
         settle(folder)
         yield
 
 
-def begin(folder: Path, run: RunRecord) -> None:
+def open_run_folder(folder: Path, run: RunRecord) -> None:
     """Write run.json, or check that the one there is of the same run.
 
     Raises:
@@ -208,7 +208,7 @@ def read_engine(folder: Path) -> EngineRecord:
     return read_run(folder).engine or EngineRecord()
 
 
-def check_engine(folder: Path, now: EngineRecord) -> str:
+def record_engine_facts(folder: Path, now: EngineRecord) -> str:
     """Replies of one run come from one engine: record its facts and notes, or compare with the facts recorded.
 
     Returns the `engine_key` of the replies that it will make.
@@ -277,7 +277,7 @@ def read_replies(path: Path, engine: str = "") -> KnownReplies:
     return KnownReplies(replies, found.damaged, len(found.values) - len(own))
 
 
-def counted(lines: Sequence[StoredReply]) -> dict[str, StoredReply]:
+def effective_replies(lines: Sequence[StoredReply]) -> dict[str, StoredReply]:
     """Of each request, by id, the reply that a run's results rest on.
 
     It is the first good one to the request's newest messages, as `read_replies` gives it to a play, else a failure.
@@ -300,7 +300,7 @@ def repair(path: Path, into: type[T]) -> None:
         if path.exists():
             _repair(path, into)
     except OSError as error:
-        raise trouble(path, error) from None
+        raise write_error(path, error) from None
 
 
 def _repair(path: Path, into: type[T]) -> None:
@@ -325,7 +325,7 @@ class Appender:
         try:
             self._file = path.open("ab", buffering=0)
         except OSError as error:
-            raise trouble(path, error) from None
+            raise write_error(path, error) from None
 
     def append(self, value: msgspec.Struct) -> None:
         """Put a value on disk.
@@ -338,7 +338,7 @@ class Appender:
             if self._file.write(line) != len(line):
                 raise OSError(28, "No space left on device")
         except OSError as error:
-            raise trouble(self._path, error) from None
+            raise write_error(self._path, error) from None
 
     def close(self) -> None:
         """Sync and close."""

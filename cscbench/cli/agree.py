@@ -28,11 +28,11 @@ def agree(run_a: Path, run_b: Path, tokenizer: str, first: int, examples: int, j
     from cscbench.asking import files
     from cscbench.cli.show.agreement import show_agreement
     from cscbench.comparing.agree.agree import agree as compare
-    from cscbench.comparing.agree.units import find_unit
+    from cscbench.comparing.agree.units import text_unit
     from cscbench.runs.finished import load
 
     a, b = load(run_a), load(run_b)
-    found = compare(a, b, find_unit(tokenizer, a.record, b.record), first, examples)
+    found = compare(a, b, text_unit(tokenizer, a.record, b.record), first, examples)
     if json_file is not None:
         files.write_json(json_file, msgspec.to_builtins(found))
     show_agreement(found)

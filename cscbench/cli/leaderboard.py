@@ -58,7 +58,7 @@ def check(ctx: click.Context, board: str | None) -> None:
 @click.option("--out", default="site", show_default=True, type=click.Path(path_type=Path), help="Where the pages go.")
 def build(board: str, runs: tuple[Path, ...], out: Path) -> None:
     """Build the static pages of a board: open index.html, or put the folder on any host."""
-    from cscbench.publishing.board.add import beside
+    from cscbench.publishing.board.add import with_unpublished_runs
     from cscbench.publishing.board.boards import find_board, read_entries
     from cscbench.publishing.board.rank import rank
     from cscbench.publishing.site import build_site
@@ -66,6 +66,6 @@ def build(board: str, runs: tuple[Path, ...], out: Path) -> None:
     from cscbench.scoring.bootstrap import Resampling
 
     found, folder = find_board(board)
-    placed = beside(found, read_entries(folder), [run for given in runs for run in find_runs(given)])
+    placed = with_unpublished_runs(found, read_entries(folder), [run for given in runs for run in find_runs(given)])
     built = build_site(found, placed, rank(found, placed, Resampling()), out)
     click.echo(f"{out / 'index.html'}: {len(placed)} entries, {built.pages} pages, {built.bytes / 1e6:.1f} MB")

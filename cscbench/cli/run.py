@@ -107,7 +107,7 @@ def _show_dry_run(plan: "Plan") -> None:
 
     check_scoring(plan)
     try:
-        weights = str(dict(plan.kind.fingerprint(plan.card)))
+        weights = str(dict(plan.backend.fingerprint(plan.card)))
     except UserError as error:
         weights = f"not to be had here: {error}"
     show.show_dry_run(plan, weights)

@@ -11,13 +11,13 @@ from cscbench.comparing.pairing import Pairing, pair_runs
 from cscbench.runs.finished import FinishedRun, RunState, resampling_over
 from cscbench.scoring.bootstrap import Interval, Resampling
 from cscbench.scoring.metric_sums import MetricSums, compare_metrics, tests_signature, tie_groups
-from cscbench.scoring.paired import SIGNIFICANCE, Paired, detectable, holm, smallest_p
+from cscbench.scoring.paired import SIGNIFICANCE, Paired, holm, minimum_detectable_effect, smallest_p
 from cscbench.values import Estimate, Frozen, UserError
 
 SCHEMA = "cscbench/compare/1"
 
 
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """What a comparison with the baseline shows, at 5 % after Holm's correction."""
 
     BASELINE = "baseline"
@@ -42,7 +42,7 @@ class ComparisonRow(Frozen, frozen=True):
     paired: Paired | None
     p: float | None
     detectable: float | None
-    verdict: Verdict
+    verdict: Outcome
     group: int | None
 
 
@@ -177,20 +177,22 @@ def _row(
         interval=None if estimate.low is None or estimate.high is None else (estimate.low, estimate.high),
         paired=paired,
         p=p,
-        detectable=detectable(paired.error, sums.clusters) if paired is not None and paired.error else None,
+        detectable=minimum_detectable_effect(paired.error, sums.clusters)
+        if paired is not None and paired.error
+        else None,
         verdict=_verdict(sums, base, paired, p),
         group=group,
     )
 
 
-def _verdict(sums: MetricSums, base: MetricSums | None, paired: Paired | None, p: float | None) -> Verdict:
+def _verdict(sums: MetricSums, base: MetricSums | None, paired: Paired | None, p: float | None) -> Outcome:
     if sums is base:
-        return Verdict.BASELINE
+        return Outcome.BASELINE
     if paired is None:
-        return Verdict.OTHERWISE
+        return Outcome.OTHERWISE
     # Of five dialogues or fewer no swap is rarer than 1 in 16: nothing could be shown.
     if p is None or smallest_p(sums.clusters) >= SIGNIFICANCE:
-        return Verdict.TOO_FEW
+        return Outcome.TOO_FEW
     if p >= SIGNIFICANCE:
-        return Verdict.NOT_SHOWN
-    return Verdict.BETTER if (paired.difference > 0) == sums.spec.higher_is_better else Verdict.WORSE
+        return Outcome.NOT_SHOWN
+    return Outcome.BETTER if (paired.difference > 0) == sums.spec.higher_is_better else Outcome.WORSE

@@ -7,7 +7,7 @@ all runs answered, to the same reference. Conversations without a reference have
 from collections.abc import Mapping, Sequence
 
 from cscbench.runs.finished import FinishedRun, TurnKey
-from cscbench.values import Frozen, Language, Pair, UserError
+from cscbench.values import Frozen, Language, ScoredPair, UserError
 
 
 class Pairing(Frozen, frozen=True):
@@ -52,11 +52,11 @@ def _same_turns(runs: Sequence[FinishedRun]) -> tuple[TurnKey, ...]:
     )
 
 
-def _answers_same(other: Pair | None, pair: Pair) -> bool:
+def _answers_same(other: ScoredPair | None, pair: ScoredPair) -> bool:
     return other is not None and not other.error and reference_of(other) == reference_of(pair)
 
 
-def reference_of(pair: Pair) -> tuple[Language, str, str]:
+def reference_of(pair: ScoredPair) -> tuple[Language, str, str]:
     """What two turns of one place must share to be the same turn."""
     return pair.language, pair.reference_strategy, pair.reference
 

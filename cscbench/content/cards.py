@@ -131,7 +131,7 @@ def read_options(card: ModelCard, into: type[T]) -> T:
     try:
         return msgspec.convert(dict(card.options), into, strict=True)
     except msgspec.ValidationError as error:
-        cure = yamlfile.cure_of(str(error), into)
+        cure = yamlfile.unknown_field_hint(str(error), into)
         raise UserError(f"{card.name}: `options` of its card: {error}{cure}") from None
 
 
@@ -175,6 +175,6 @@ def resolve_card(spec: str, lora: str = "") -> ModelCard:
     return ModelCard(**{**fields, "name": name, "weights": weights, "lora": lora or _lora_of(found, lines, card, spec)})
 
 
-def full_path(path: str) -> str:
+def resolve_cli_path(path: str) -> str:
     """A path from the command line, whole; empty stays empty."""
     return str(expanded(path).resolve()) if path else ""

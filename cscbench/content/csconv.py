@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cscbench.content import parquet
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 from cscbench.values import (
     CSC,
     Dialogue,
@@ -121,7 +121,7 @@ def _records(path: Path, content: bytes) -> Iterator[tuple[int, Any]]:
         case ".jsonl" | ".ndjson":
             yield from _json_lines(content)
         case ".parquet":
-            need("scores", ["pyarrow"], f"reading {path.name}")
+            require_extra("scores", ["pyarrow"], f"reading {path.name}")
             import pyarrow
 
             try:

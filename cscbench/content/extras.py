@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from cscbench.values import UserError
 
 
-def need(extra: str, modules: Iterable[str], purpose: str) -> None:
+def require_extra(extra: str, modules: Iterable[str], purpose: str) -> None:
     """Make sure that an extra's modules can be imported, without importing them.
 
     Raises:

@@ -70,6 +70,6 @@ def folder_sha256(folder: Path) -> str:
     return digest({path.name: file_sha256(path) for path in files})
 
 
-def short(identity: Mapping[str, Any]) -> str:
+def hash8(identity: Mapping[str, Any]) -> str:
     """The eight hex digits that name a run folder."""
     return digest(identity)[:8]

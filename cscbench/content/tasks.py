@@ -16,7 +16,7 @@ import msgspec
 from cscbench.content import plugins
 from cscbench.content import yaml_file as yamlfile
 from cscbench.content.csconv import Fault, Loaded, SourceFile, load_csconv
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 from cscbench.content.prompts import NamedPrompt, read_prompt
 from cscbench.content.rubrics import Rubric, read_rubric
 from cscbench.content.shipped import folders, inside
@@ -221,7 +221,7 @@ def _load(spec: TaskFile, folder: Path, strategies: StrategySet, data: Path | No
 
 
 def _download(name: str, hub: HubFile) -> Path:
-    need("scores", ["huggingface_hub"], f"fetching {hub.file} (or give --data PATH)")
+    require_extra("scores", ["huggingface_hub"], f"fetching {hub.file} (or give --data PATH)")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

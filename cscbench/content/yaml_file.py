@@ -116,7 +116,7 @@ def _fields_at(into: type[msgspec.Struct], keys: Sequence[str]) -> tuple[str, ..
     return tuple(at.__struct_encode_fields__)
 
 
-def cure_of(message: str, into: type[msgspec.Struct]) -> str:
+def unknown_field_hint(message: str, into: type[msgspec.Struct]) -> str:
     """The nearest names, where msgspec's message about an `into` is about an unknown field; else nothing."""
     keys, problem = _where(message)
     unknown = re.search(r"unknown field `([^`]+)`", problem)
@@ -133,7 +133,7 @@ def convert(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[str
         return msgspec.convert(data, into, strict=True)
     except msgspec.ValidationError as error:
         keys, problem = _where(str(error))
-        keys, cure = (*under, *keys), cure_of(str(error), into)
+        keys, cure = (*under, *keys), unknown_field_hint(str(error), into)
         unknown = re.search(r"unknown field `([^`]+)`", problem)
         if unknown:
             keys = (*keys, unknown[1])

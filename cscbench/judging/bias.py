@@ -10,13 +10,13 @@ import msgspec
 
 from cscbench.scoring.bootstrap import Resampling, estimate_by_cluster
 from cscbench.scoring.kappa import cohen_kappa
-from cscbench.values import HIGHEST, LOWEST, JudgeRecord, JudgingRecord, Level, Pair, Rating, cluster_of
+from cscbench.values import HIGHEST, LOWEST, JudgeRecord, JudgingRecord, Level, Rating, ScoredPair, cluster_of
 
 Score = tuple[float, float]
 
 
 def judge_tables(
-    ratings: Sequence[Rating], judging: JudgingRecord, pairs: Sequence[Pair], family: str, how: Resampling
+    ratings: Sequence[Rating], judging: JudgingRecord, pairs: Sequence[ScoredPair], family: str, resampling: Resampling
 ) -> dict[str, Any]:
     """`judges`: a row a judge; `judge_agreement`, of two or more: alpha over all, kappa of each pair.
 
@@ -27,10 +27,12 @@ def judge_tables(
     }
     lengths, clusters = _lengths(pairs, judging.level), {pair.dialogue: cluster_of(pair) for pair in pairs}
     tables: dict[str, Any] = {
-        "judges": [_judge(judge, ratings_of[judge.label], lengths, clusters, family, how) for judge in judging.judges]
+        "judges": [
+            _judge(judge, ratings_of[judge.label], lengths, clusters, family, resampling) for judge in judging.judges
+        ]
     }
     if len(judging.judges) > 1:
-        tables["judge_agreement"] = _agreement(ratings_of, clusters, how)
+        tables["judge_agreement"] = _agreement(ratings_of, clusters, resampling)
     return tables
 
 
@@ -45,7 +47,7 @@ def judge_notes(tables: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _lengths(pairs: Sequence[Pair], level: Level) -> dict[tuple[str, int], int]:
+def _lengths(pairs: Sequence[ScoredPair], level: Level) -> dict[tuple[str, int], int]:
     """Characters of what is rated; of a conversation, of all its supporter turns (turn -1)."""
     found: dict[tuple[str, int], int] = {}
     for pair in pairs:
@@ -60,7 +62,7 @@ def _judge(
     lengths: Mapping[tuple[str, int], int],
     clusters: Mapping[str, str],
     family: str,
-    how: Resampling,
+    resampling: Resampling,
 ) -> dict[str, Any]:
     rated = [rating for rating in own if rating.score is not None]
 
@@ -68,7 +70,7 @@ def _judge(
         return lengths[rating.dialogue, rating.turn if (rating.dialogue, rating.turn) in lengths else -1]
 
     points = [(clusters[rating.dialogue], (float(length(rating)), rating.score or 0.0)) for rating in rated]
-    means = estimate_by_cluster(points, lambda found: fmean(score for _, score in found), how)
+    means = estimate_by_cluster(points, lambda found: fmean(score for _, score in found), resampling)
     spread = [stdev(rating.samples) for rating in rated if len(rating.samples) > 1]
     return {
         "judge": judge.label,
@@ -77,7 +79,7 @@ def _judge(
         "failed": sum(1 for rating in own if rating.error),
         "tries": sum(rating.tries for rating in own),
         "stars": msgspec.to_builtins(means),
-        "length_correlation": msgspec.to_builtins(estimate_by_cluster(points, spearman, how)),
+        "length_correlation": msgspec.to_builtins(estimate_by_cluster(points, spearman, resampling)),
         "repeat_deviation": fmean(spread) if spread else None,
         "same_family": bool(_root(family)) and _root(judge.family) == _root(family),
     }
@@ -88,7 +90,9 @@ def _root(family: str) -> str:
     return (re.match(r"[a-z]*", family.lower()) or [""])[0]
 
 
-def _agreement(own: Mapping[str, Sequence[Rating]], clusters: Mapping[str, str], how: Resampling) -> dict[str, Any]:
+def _agreement(
+    own: Mapping[str, Sequence[Rating]], clusters: Mapping[str, str], resampling: Resampling
+) -> dict[str, Any]:
     """Ordinal Krippendorff alpha over all judges, and the quadratic weighted kappa of each two, on rounded stars."""
     scores = {
         label: {(rating.dialogue, rating.turn): rating.score for rating in ratings} for label, ratings in own.items()
@@ -103,9 +107,9 @@ def _agreement(own: Mapping[str, Sequence[Rating]], clusters: Mapping[str, str],
             if (left := scores[a].get(place)) is not None and (right := scores[b].get(place)) is not None
         ]
         kappas.append(
-            {"a": a, "b": b, "n": len(both), "kappa": msgspec.to_builtins(estimate_by_cluster(both, kappa, how))}
+            {"a": a, "b": b, "n": len(both), "kappa": msgspec.to_builtins(estimate_by_cluster(both, kappa, resampling))}
         )
-    return {"alpha": msgspec.to_builtins(estimate_by_cluster(units, alpha, how)), "kappas": kappas}
+    return {"alpha": msgspec.to_builtins(estimate_by_cluster(units, alpha, resampling)), "kappas": kappas}
 
 
 def spearman(points: Sequence[Score]) -> float | None:

@@ -83,7 +83,7 @@ class Calibration(Frozen, frozen=True):
     cost: Cost
 
 
-def calibrate(ratings: Ratings, judged: JudgeRun, before: Calibration | None, how: Resampling) -> Calibration:
+def calibrate(ratings: Ratings, judged: JudgeRun, before: Calibration | None, resampling: Resampling) -> Calibration:
     """Compare a judge's ratings of people's rows with theirs, and with an earlier calibration of the same rows.
 
     Raises:
@@ -94,7 +94,7 @@ def calibrate(ratings: Ratings, judged: JudgeRun, before: Calibration | None, ho
         for row, one in zip(ratings.rows, judged.ratings, strict=True)
     )
     points = [(row.dialogue, (row.score, row.rating)) for row in rows if row.score is not None]
-    order = estimate_by_cluster(points, ordered, how)
+    order = estimate_by_cluster(points, ordered, resampling)
     missing = len(rows) - len(points)
     spread = [stdev(rating.samples) for rating in judged.ratings if len(rating.samples) > 1]
     return Calibration(
@@ -107,14 +107,16 @@ def calibrate(ratings: Ratings, judged: JudgeRun, before: Calibration | None, ho
         missing=missing,
         failed=sum(1 for rating in judged.ratings if rating.error),
         order=order,
-        spearman=estimate_by_cluster(points, spearman, how),
-        kendall=estimate_by_cluster(points, kendall, how),
-        kappa=estimate_by_cluster(points, kappa, how),
-        mae=estimate_by_cluster(points, lambda found: fmean(abs(score - rating) for score, rating in found), how),
+        spearman=estimate_by_cluster(points, spearman, resampling),
+        kendall=estimate_by_cluster(points, kendall, resampling),
+        kappa=estimate_by_cluster(points, kappa, resampling),
+        mae=estimate_by_cluster(
+            points, lambda found: fmean(abs(score - rating) for score, rating in found), resampling
+        ),
         repeat_deviation=fmean(spread) if spread else None,
         map=_isotonic([point for _, point in points]),
         unfit=_unfit(order, missing, len(rows)),
-        drift=None if before is None else _drift(ratings, judged, rows, before, how),
+        drift=None if before is None else _drift(ratings, judged, rows, before, resampling),
         rows=rows,
         cost=judged.cost,
     )
@@ -154,7 +156,7 @@ def _isotonic(points: Sequence[Score]) -> Map | None:
 
 
 def _drift(
-    ratings: Ratings, judged: JudgeRun, rows: Sequence[Rated], before: Calibration, how: Resampling
+    ratings: Ratings, judged: JudgeRun, rows: Sequence[Rated], before: Calibration, resampling: Resampling
 ) -> JudgeDrift:
     if before.sha256 != ratings.sha256:
         raise UserError(f"the earlier calibration is of other ratings ({before.ratings}): drift needs the same ones")
@@ -170,8 +172,8 @@ def _drift(
         for now, then in zip(rows, before.rows, strict=True)
         if now.score is not None and then.score is not None
     ]
-    shift = estimate_by_cluster(both, fmean, how)
-    change = estimate_by_cluster(both, lambda found: fmean(map(abs, found)), how)
+    shift = estimate_by_cluster(both, fmean, resampling)
+    change = estimate_by_cluster(both, lambda found: fmean(map(abs, found)), resampling)
     alarms = []
     if shift and abs(shift.value) >= SHIFT and _beyond_chance(shift):
         alarms.append(f"the mean moved by {shift.value:+.2f} stars")

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from cscbench.content.rubrics import Rubric
-from cscbench.values import Context, Dialogue, Form, Item, Language, Level, Pair, Speaker, TranscriptLine
+from cscbench.values import Context, Dialogue, Item, Language, Level, ParseForm, ScoredPair, Speaker, TranscriptLine
 
 
 def items_of(
     dialogues: Sequence[Dialogue],
-    pairs: Sequence[Pair],
+    pairs: Sequence[ScoredPair],
     level: Level,
     context: Context,
     rubrics: Mapping[Language, Rubric],
@@ -28,7 +28,7 @@ def items_of(
             for number, line in enumerate(reference)
         )
         turns = [number for number, turn in enumerate(dialogue.turns) if turn.speaker is Speaker.SUPPORTER]
-        failed = [number for number in turns if said[dialogue.id, number].form is Form.FAILED]
+        failed = [number for number in turns if said[dialogue.id, number].form is ParseForm.FAILED]
         if level is Level.DIALOGUE:
             found += [] if failed else [Item(dialogue.id, len(reference) - 1, dialogue.language, own, None)]
             continue

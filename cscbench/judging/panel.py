@@ -13,7 +13,7 @@ from cscbench.asking.budget import Account, Budget
 from cscbench.asking.cost import Cost
 from cscbench.asking.desk import Desk, Seat, paid_replies, usage_and_cost
 from cscbench.asking.engine import play_all
-from cscbench.asking.judge_plays import Manner, manner, walk
+from cscbench.asking.judge_plays import JudgeProtocol, judge_protocol, rate_items
 from cscbench.asking.progress import progress
 from cscbench.asking.record import (
     RUN_SCHEMA,
@@ -26,12 +26,12 @@ from cscbench.asking.record import (
 )
 from cscbench.content.cards import resolve_card
 from cscbench.content.csconv import SourceFile
-from cscbench.content.extras import need, versions
-from cscbench.content.hashes import short
+from cscbench.content.extras import require_extra, versions
+from cscbench.content.hashes import hash8
 from cscbench.content.rubrics import Rubric
 from cscbench.content.tasks import Task
 from cscbench.judging.ratings import Ratings
-from cscbench.models.backend import AdapterKind, Setting, find_adapter, identifying_fields, published_fields
+from cscbench.models.backend import Backend, LoadContext, find_backend, identifying_fields, published_card
 from cscbench.values import (
     JUDGE,
     Condition,
@@ -54,9 +54,9 @@ class Judge(Frozen, frozen=True):
     """A judge with everything resolved."""
 
     card: ModelCard
-    kind: AdapterKind
+    backend: Backend
     rubrics: Mapping[Language, Rubric]
-    manner: Manner
+    judge_protocol: JudgeProtocol
     identity: Mapping[str, Any]
     record: JudgeRecord
 
@@ -82,7 +82,7 @@ def resolve_judges(task: Task, languages: Sequence[Language], options: JudgeOpti
         UserError: an unknown card, one that cannot judge, one named twice, or a task without rubric.
     """
     if options.cards:
-        need("scores", ["krippendorff", "scipy", "sklearn"], "judging")
+        require_extra("scores", ["krippendorff", "scipy", "sklearn"], "judging")
     if twice := {name for name in options.cards if options.cards.count(name) > 1}:
         raise UserError(f"--judge lists {min(twice)} twice")
     judges = tuple(_resolve(task, languages, name, options) for name in options.cards)
@@ -98,25 +98,25 @@ def codes(judge: Judge) -> tuple[str, ...]:
 
 def _resolve(task: Task, languages: Sequence[Language], name: str, options: JudgeOptions) -> Judge:
     card = resolve_card(name)
-    kind = find_adapter(card.adapter)
-    if not kind.writes:
+    backend = find_backend(card.adapter)
+    if not backend.generates_text:
         raise UserError(f"--judge {name}: the {card.adapter} adapter looks replies up: only a model can judge")
     if task.rubric is None:
         raise UserError(f"{task.name}: the task has no rubric: put one at tasks/{task.name}/rubrics/default/")
     rubrics = {language: task.rubric(card.prompts, language) for language in languages}
     if len({tuple(one.code for one in rubric.file.dimensions) for rubric in rubrics.values()}) > 1:
         raise UserError(f"{task.name}: the rubrics of set {card.prompts!r} have different dimensions by language")
-    how = manner(name, options.level, options.repeats, kind.ranks, card.sampling)
+    how = judge_protocol(name, options.level, options.repeats, backend.ranks_choices, card.sampling)
     identity = {
         "cscbench": __version__,
-        "judge": identifying_fields(card, kind),
-        "fingerprint": dict(kind.fingerprint(card)),
-        "packages": versions(kind.packages),
+        "judge": identifying_fields(card, backend),
+        "fingerprint": dict(backend.fingerprint(card)),
+        "packages": versions(backend.packages),
         "rubrics": {rubric.name: rubric.sha256 for rubric in rubrics.values()},
         "manner": msgspec.to_builtins(how),
     }
-    record = JudgeRecord(name, short(identity), card.family, how.score)
-    return Judge(card, kind, rubrics, how, identity, record)
+    record = JudgeRecord(name, hash8(identity), card.family, how.score)
+    return Judge(card, backend, rubrics, how, identity, record)
 
 
 def judging_record(judges: Sequence[Judge]) -> JudgingRecord | None:
@@ -124,7 +124,7 @@ def judging_record(judges: Sequence[Judge]) -> JudgingRecord | None:
     if not judges:
         return None
     rubrics = {rubric.name: rubric.sha256 for judge in judges for rubric in judge.rubrics.values()}
-    level = judges[0].manner.level
+    level = judges[0].judge_protocol.level
     return JudgingRecord(tuple(judge.record for judge in judges), level, codes(judges[0]), rubrics)
 
 
@@ -154,13 +154,13 @@ def run_judge(
     """
     folder, record = parent / FOLDER / judge.folder, _record(judge, base)
     with store.locked(folder):
-        store.begin(folder, record)
+        store.open_run_folder(folder, record)
         items_of_dialogue = [tuple(group) for _, group in groupby(items, key=lambda item: item.dialogue)]
-        plays = [walk(group, judge.rubrics, judge.manner) for group in items_of_dialogue]
-        seat = Seat(judge.kind, Setting(judge.card, {}, trust_remote_code=trust_remote_code))
+        plays = [rate_items(group, judge.rubrics, judge.judge_protocol) for group in items_of_dialogue]
+        seat = Seat(judge.backend, LoadContext(judge.card, {}, trust_remote_code=trust_remote_code))
         with progress(f"judge {judge.record.label}", len(items) * _requests(judge)) as bar:
             desks = {JUDGE: Desk(seat, folder, bar, account)}
-            ratings = tuple(chain.from_iterable(play_all(plays, desks, judge.kind.concurrency(judge.card))))
+            ratings = tuple(chain.from_iterable(play_all(plays, desks, judge.backend.concurrency(judge.card))))
         _, cost = usage_and_cost(folder, judge.card.price)
         return JudgeRun(judge.record, ratings, cost, store.read_engine(folder).notes)
 
@@ -184,7 +184,7 @@ def ratings_record(task: Task, ratings: Ratings) -> RunRecord:
 
 def _requests(judge: Judge) -> int:
     """Requests an item, if every answer can be read at once."""
-    return judge.manner.repeats * (2 if judge.manner.expected else 1)
+    return judge.judge_protocol.repeats * (2 if judge.judge_protocol.expected else 1)
 
 
 def _record(judge: Judge, base: RunRecord) -> RunRecord:
@@ -197,8 +197,8 @@ def _record(judge: Judge, base: RunRecord) -> RunRecord:
         model=ModelRecord(
             label=judge.record.label,
             fingerprint=judge.identity["fingerprint"],
-            **published_fields(judge.card, judge.kind),
+            **published_card(judge.card, judge.backend),
         ),
-        environment=environment(judge.kind.packages),
+        environment=environment(judge.backend.packages),
         engine=None,
     )

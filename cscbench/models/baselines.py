@@ -6,9 +6,9 @@ They answer in the shape the prompt asks for, and so pass through the same parse
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 from cscbench.content.prompts import NamedPrompt, answer_message
-from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
+from cscbench.models.backend import Backend, LoadContext, LoadedAdapter
 from cscbench.values import Dialogue, Frozen, Language, ModelCard, Reply, Request, Speaker, Turn, UserError
 
 
@@ -19,7 +19,7 @@ class _Line(Frozen, frozen=True):
     """
 
     dialogue: tuple[Turn, ...]
-    heard: str
+    customer_text: str
     strategy: str
     text: str
     language: Language
@@ -28,20 +28,20 @@ class _Line(Frozen, frozen=True):
 def _lines(dialogues: Iterable[Dialogue]) -> list[_Line]:
     found = []
     for dialogue in dialogues:
-        heard = ""
+        customer_text = ""
         for turn in dialogue.turns:
             if turn.speaker is Speaker.SUPPORTER:
-                found.append(_Line(dialogue.turns, heard, turn.strategy or "", turn.text, dialogue.language))
-            heard = turn.text
+                found.append(_Line(dialogue.turns, customer_text, turn.strategy or "", turn.text, dialogue.language))
+            customer_text = turn.text
     return found
 
 
 class _Lookup:
     """Answers with the line that `choose` gives for a dialogue and turn."""
 
-    def __init__(self, setting: Setting, choose: Callable[[Dialogue, int], _Line]) -> None:
-        self._dialogues = {dialogue.id: dialogue for dialogue in setting.test}
-        self._prompts: Mapping[Language, NamedPrompt] = setting.prompts
+    def __init__(self, context: LoadContext, choose: Callable[[Dialogue, int], _Line]) -> None:
+        self._dialogues = {dialogue.id: dialogue for dialogue in context.test}
+        self._prompts: Mapping[Language, NamedPrompt] = context.prompts
         self._choose = choose
 
     async def generate(self, request: Request) -> Reply:
@@ -60,8 +60,8 @@ def _gold_line(dialogue: Dialogue, turn: int) -> _Line:
     return _Line(dialogue.turns, "", said.strategy or "", said.text, dialogue.language)
 
 
-def _load_gold(setting: Setting) -> LoadedAdapter:
-    return LoadedAdapter(_Lookup(setting, _gold_line))
+def _load_gold(context: LoadContext) -> LoadedAdapter:
+    return LoadedAdapter(_Lookup(context, _gold_line))
 
 
 def _commonest(values: Iterable[str]) -> str:
@@ -69,26 +69,26 @@ def _commonest(values: Iterable[str]) -> str:
     return Counter(values).most_common(1)[0][0]
 
 
-def _load_majority(setting: Setting) -> LoadedAdapter:
+def _load_majority(context: LoadContext) -> LoadedAdapter:
     """Always the strategy that is commonest among the turns under test: no constant answer has more of them right.
 
     The words are those of the commonest reply with that strategy in the training dialogues of the same language,
     or in the tested ones where a task has no training part.
     """
-    strategy = _commonest(line.strategy for line in _lines(setting.test))
-    pool = [line for line in _lines(setting.train or setting.test) if line.strategy == strategy]
+    strategy = _commonest(line.strategy for line in _lines(context.test))
+    pool = [line for line in _lines(context.train or context.test) if line.strategy == strategy]
     lines = {}
-    for language in {dialogue.language for dialogue in setting.test}:
+    for language in {dialogue.language for dialogue in context.test}:
         texts = [line.text for line in pool if line.language is language] or [line.text for line in pool] or [""]
         lines[language] = _Line((), "", strategy, _commonest(texts), language)
     note = f"majority answers {strategy} always: the commonest strategy among the tested turns, read from their labels"
     if not strategy:
         note = "majority answers with the commonest reply always: the tested turns have no labels"
-    return LoadedAdapter(_Lookup(setting, lambda dialogue, _turn: lines[dialogue.language]), notes=(note,))
+    return LoadedAdapter(_Lookup(context, lambda dialogue, _turn: lines[dialogue.language]), notes=(note,))
 
 
 # The opening has no utterance before it; a character no customer writes keeps openings nearest to openings.
-_NOTHING_HEARD = "\x02"
+_NO_CUSTOMER_TEXT = "\x02"
 
 
 class _Nearest:
@@ -109,13 +109,13 @@ class _Nearest:
         self._dialogues = np.array([self._numbers[line.dialogue] for line in lines])
         self._languages = np.array([line.language.value for line in lines])
         self._model = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
-        self._matrix = self._model.fit_transform([line.heard or _NOTHING_HEARD for line in lines])
+        self._matrix = self._model.fit_transform([line.customer_text or _NO_CUSTOMER_TEXT for line in lines])
 
     def __call__(self, dialogue: Dialogue, turn: int) -> _Line:
         import numpy as np
 
-        heard = dialogue.turns[turn - 1].text if turn else _NOTHING_HEARD
-        similar = (self._matrix @ self._model.transform([heard]).T).toarray().ravel()
+        customer_text = dialogue.turns[turn - 1].text if turn else _NO_CUSTOMER_TEXT
+        similar = (self._matrix @ self._model.transform([customer_text]).T).toarray().ravel()
         # Rounded, so that a tie is a tie on every machine; the first line wins it.
         scores = np.round(similar, 9) + 2 * (self._languages == dialogue.language.value)
         scores[self._dialogues == self._numbers.get(dialogue.turns, -1)] = -1.0
@@ -125,11 +125,11 @@ class _Nearest:
         return self._lines[best]
 
 
-def _load_retrieval(setting: Setting) -> LoadedAdapter:
-    need("scores", ["sklearn"], "the retrieval baseline")
-    pool = setting.train or setting.test
-    where = "the task's training dialogues" if setting.train else "the other tested dialogues"
-    return LoadedAdapter(_Lookup(setting, _Nearest(_lines(pool))), notes=(f"retrieval answers from {where}",))
+def _load_retrieval(context: LoadContext) -> LoadedAdapter:
+    require_extra("scores", ["sklearn"], "the retrieval baseline")
+    pool = context.train or context.test
+    where = "the task's training dialogues" if context.train else "the other tested dialogues"
+    return LoadedAdapter(_Lookup(context, _Nearest(_lines(pool))), notes=(f"retrieval answers from {where}",))
 
 
 def _no_weights(card: ModelCard) -> Mapping[str, str]:
@@ -140,8 +140,15 @@ def _no_weights(card: ModelCard) -> Mapping[str, str]:
 
 
 # A looked-up answer needs no likelihoods: it is one of the choices.
-GOLD = AdapterKind(load=_load_gold, fingerprint=_no_weights, ranks=True, writes=False, runs_here=True)
-MAJORITY = AdapterKind(load=_load_majority, fingerprint=_no_weights, ranks=True, writes=False, runs_here=True)
-RETRIEVAL = AdapterKind(
-    load=_load_retrieval, fingerprint=_no_weights, packages=("scikit-learn",), ranks=True, writes=False, runs_here=True
+GOLD = Backend(load=_load_gold, fingerprint=_no_weights, ranks_choices=True, generates_text=False, runs_here=True)
+MAJORITY = Backend(
+    load=_load_majority, fingerprint=_no_weights, ranks_choices=True, generates_text=False, runs_here=True
+)
+RETRIEVAL = Backend(
+    load=_load_retrieval,
+    fingerprint=_no_weights,
+    packages=("scikit-learn",),
+    ranks_choices=True,
+    generates_text=False,
+    runs_here=True,
 )

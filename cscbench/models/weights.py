@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cscbench.content import plugins
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 from cscbench.content.hashes import file_sha256, folder_sha256
 from cscbench.content.shipped import expanded
 from cscbench.content.yaml_file import did_you_mean
@@ -94,7 +94,7 @@ def _commit(name: str, repo: str, revision: str) -> str:
         raise UserError(f"{name}: its card names no `weights`")
     if _COMMIT.fullmatch(revision):
         return revision
-    need("hf", ["huggingface_hub"], f"{name}: finding {repo} on the Hugging Face Hub")
+    require_extra("hf", ["huggingface_hub"], f"{name}: finding {repo} on the Hugging Face Hub")
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

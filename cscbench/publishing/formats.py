@@ -115,11 +115,11 @@ def as_csv(found: Comparison) -> str:
             tests = (row.p, pair.p, pair.p_bootstrap, pair.wins) if pair else (None,) * 4
             ends = (row.detectable, row.group, row.verdict.value)
             difference = pair.difference if pair else None
-            names = (inert(metric.name), inert(row.run))
+            names = (csv_safe(metric.name), csv_safe(row.run))
             writer.writerow((*names, row.value, low, high, difference, below, above, *tests, *ends))
     return sink.getvalue()
 
 
-def inert(text: str) -> str:
+def csv_safe(text: str) -> str:
     """The text as a cell of CSV that no spreadsheet runs."""
     return f"'{text}" if _FORMULA.match(text) else text

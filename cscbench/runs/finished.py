@@ -18,8 +18,8 @@ from cscbench.scoring.bootstrap import Matrix, Resampling, cluster_numbers, sum_
 from cscbench.scoring.metric_sums import MetricSums
 from cscbench.scoring.paired import Summarise
 from cscbench.scoring.registry import find_reducer
-from cscbench.scoring.scorer import OF_STRATEGIES, Reducer, ScorerSetting
-from cscbench.values import Metric, Pair, UserError, cluster_of
+from cscbench.scoring.scorer import OF_STRATEGIES, Reducer, ScoringContext
+from cscbench.values import Metric, ScoredPair, UserError, cluster_of
 
 TurnKey = tuple[str, int]
 
@@ -66,7 +66,7 @@ class FinishedRun:
         return self.results
 
     @cached_property
-    def pairs(self) -> Mapping[TurnKey, Pair]:
+    def pairs(self) -> Mapping[TurnKey, ScoredPair]:
         """Each turn with its reference; none of a run that is not scored.
 
         Raises:
@@ -90,7 +90,7 @@ class FinishedRun:
         """The replies that count, by request id, failed ones too; none where only the scored turns were kept."""
         key = store.engine_key(self.record)
         lines = store.read_lines(self.folder / store.REPLIES, StoredReply).values
-        return store.counted([line for line in lines if line.engine == key])
+        return store.effective_replies([line for line in lines if line.engine == key])
 
     def read_all(self) -> "FinishedRun":
         """The run, once what belongs to its results has been read.
@@ -154,10 +154,10 @@ class FinishedRun:
         if self.scores_nothing(scorer):
             raise UserError(f"{self.name} chose no strategies")
         condition, task = self.record.protocol.condition, self.record.task
-        setting = ScorerSetting(task.languages, condition, task.strategies, judging=self.results.scoring.judging)
+        context = ScoringContext(task.languages, condition, task.strategies, judging=self.results.scoring.judging)
         prefix = f"{scorer}."
         columns = tuple(name.removeprefix(prefix) for name in self.statistics.columns if name.startswith(prefix))
-        return find_reducer(scorer, setting, columns)
+        return find_reducer(scorer, context, columns)
 
     def _sums(self, scorer: str, reducer: Reducer, turns: Sequence[TurnKey], clusters: Mapping[str, str]) -> Matrix:
         import numpy as np

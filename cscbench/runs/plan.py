@@ -15,13 +15,13 @@ from cscbench.asking.record import (
     TaskRecord,
     environment,
 )
-from cscbench.content.cards import full_path, resolve_card
+from cscbench.content.cards import resolve_card, resolve_cli_path
 from cscbench.content.extras import versions
-from cscbench.content.hashes import digest, plain_dialogues, short
+from cscbench.content.hashes import digest, hash8, plain_dialogues
 from cscbench.content.prompts import NamedPrompt
 from cscbench.content.shipped import expanded
 from cscbench.content.tasks import Task, TaskData, find_task
-from cscbench.models.backend import AdapterKind, check_price, find_adapter, identifying_fields, published_fields
+from cscbench.models.backend import Backend, check_price, find_backend, identifying_fields, published_card
 from cscbench.runs.options import RunOptions
 from cscbench.scoring.plan import NO_ENCODER, encoder_card
 from cscbench.scoring.registry import find_scorer
@@ -33,7 +33,7 @@ class Plan(Frozen, frozen=True):
 
     options: RunOptions
     card: ModelCard
-    kind: AdapterKind
+    backend: Backend
     task: Task
     data: TaskData
     dialogues: tuple[Dialogue, ...]
@@ -50,15 +50,15 @@ def prepare(options: RunOptions) -> Plan:
     """
     if abs(options.seed) >= 2**63:
         raise UserError(f"--seed {options.seed}: a seed has 64 bits at most: give a smaller one")
-    card = resolve_card(options.model, full_path(options.lora))
-    kind = find_adapter(card.adapter)
-    if options.condition.ranks_strategies and not kind.ranks:
+    card = resolve_card(options.model, resolve_cli_path(options.lora))
+    backend = find_backend(card.adapter)
+    if options.condition.ranks_strategies and not backend.ranks_choices:
         raise UserError(
             f"{card.name}: the {card.adapter} adapter cannot rank: --condition ranked reads a model's likelihoods; "
             "use --condition two-step, or an hf or vllm card"
         )
     if options.max_cost is not None:
-        check_price(card, kind)
+        check_price(card, backend)
     task = find_task(options.task)
     data = task.dialogues(expanded(options.data) if options.data else None, options.condition)
     chosen = tuple(d for d in data.test if options.language in (None, d.language))
@@ -68,7 +68,7 @@ def prepare(options: RunOptions) -> Plan:
     languages = [language for language in Language if any(d.language is language for d in dialogues)]
     prompts = {language: task.prompt(card.prompts, language, options.condition) for language in languages}
     sampling = msgspec.structs.replace(card.sampling, seed=options.seed)
-    return Plan(options, card, kind, task, data, dialogues, prompts, sampling, kind.concurrency(card))
+    return Plan(options, card, backend, task, data, dialogues, prompts, sampling, backend.concurrency(card))
 
 
 def identity(plan: Plan) -> dict[str, Any]:
@@ -79,9 +79,9 @@ def identity(plan: Plan) -> dict[str, Any]:
     """
     return {
         "cscbench": __version__,
-        "card": identifying_fields(plan.card, plan.kind),
-        "fingerprint": dict(plan.kind.fingerprint(plan.card)),
-        "packages": versions(plan.kind.packages),
+        "card": identifying_fields(plan.card, plan.backend),
+        "fingerprint": dict(plan.backend.fingerprint(plan.card)),
+        "packages": versions(plan.backend.packages),
         "task": {"name": plan.task.name, "files": dict(plan.task.files)},
         "data": [source.sha256 for source in plan.data.sources],
         # The dialogues as they were read, too: a task written in Python may read more than its files say.
@@ -96,7 +96,7 @@ def identity(plan: Plan) -> dict[str, Any]:
 def run_record(plan: Plan) -> RunRecord:
     """What run.json says of a run."""
     own = identity(plan)
-    digest8 = short(own)
+    digest8 = hash8(own)
     fingerprint = own["fingerprint"]
     label = f"{plan.card.name}@{fingerprint['lora'][:8]}" if "lora" in fingerprint else plan.card.name
     return RunRecord(
@@ -104,7 +104,7 @@ def run_record(plan: Plan) -> RunRecord:
         name=f"{plan.task.name}--{plan.options.context}--{label}--{digest8}",
         hash=digest8,
         identity=own,
-        model=ModelRecord(label=label, fingerprint=fingerprint, **published_fields(plan.card, plan.kind)),
+        model=ModelRecord(label=label, fingerprint=fingerprint, **published_card(plan.card, plan.backend)),
         task=TaskRecord(
             name=plan.task.name,
             title=plan.task.title,
@@ -124,7 +124,7 @@ def run_record(plan: Plan) -> RunRecord:
             language=plan.options.language,
             seed=plan.options.seed,
         ),
-        environment=environment(plan.kind.packages),
+        environment=environment(plan.backend.packages),
     )
 
 

@@ -15,10 +15,21 @@ from cscbench.asking.cost import Cost, Usage
 from cscbench.asking.record import DataRecord, ModelRecord, ProtocolRecord, RunRecord
 from cscbench.asking.store import PREDICTIONS, RATINGS, RESULTS, SCORES, engine_key, read_lines, read_value
 from cscbench.content import parquet
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 from cscbench.scoring.plan import ScoringPlan, ScoringRecord
 from cscbench.scoring.score import Measured, Scored
-from cscbench.values import Count, Form, Frozen, Language, Metric, Pair, Rating, Tables, UserError, read_tables
+from cscbench.values import (
+    Count,
+    Frozen,
+    Language,
+    Metric,
+    ParseForm,
+    Rating,
+    ScoredPair,
+    Tables,
+    UserError,
+    read_tables,
+)
 
 SCHEMA = "cscbench/results/1"
 _REMOVE_BOTH = f"Remove it and {RESULTS}: the `cscbench run` that made them writes both again from the replies on disk"
@@ -92,7 +103,7 @@ class Results(Frozen, frozen=True):
     scoring: ScoringRecord
     counts: Counts
     usage: Usage | None
-    parse: dict[Form, Count]
+    parse: dict[ParseForm, Count]
     metrics: tuple[Metric, ...]
     tables: dict[str, Any]
     notes: tuple[str, ...]
@@ -115,7 +126,7 @@ def schema() -> dict[str, Any]:
 
 
 def _table(name: str, columns: Mapping[str, Any]) -> bytes:
-    need("scores", ["pyarrow"], f"writing {name}")
+    require_extra("scores", ["pyarrow"], f"writing {name}")
     import pyarrow
     import pyarrow.parquet
 
@@ -125,26 +136,26 @@ def _table(name: str, columns: Mapping[str, Any]) -> bytes:
     return content
 
 
-def write_pairs(folder: Path, pairs: Sequence[Pair]) -> None:
+def write_pairs(folder: Path, pairs: Sequence[ScoredPair]) -> None:
     """predictions.parquet: one row a supporter turn."""
-    fields = Pair.__struct_fields__
+    fields = ScoredPair.__struct_fields__
     columns = {field: [msgspec.to_builtins(getattr(pair, field)) for pair in pairs] for field in fields}
     files.write_atomic(folder / PREDICTIONS, _table(PREDICTIONS, columns))
 
 
-def read_pairs(folder: Path) -> list[Pair]:
+def read_pairs(folder: Path) -> list[ScoredPair]:
     """The rows of predictions.parquet.
 
     Raises:
         UserError: there is none, or it is not one of ours.
     """
-    need("scores", ["pyarrow"], f"reading {PREDICTIONS}")
+    require_extra("scores", ["pyarrow"], f"reading {PREDICTIONS}")
     import pyarrow
 
     path = folder / PREDICTIONS
     try:
         rows = parquet.read(files.read(path)).to_pylist()
-        return msgspec.convert(rows, list[Pair])
+        return msgspec.convert(rows, list[ScoredPair])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: finish the run first (the same `cscbench run` continues it)") from None
     except (OSError, pyarrow.ArrowException, msgspec.ValidationError) as error:
@@ -170,7 +181,7 @@ def read_ratings(folder: Path) -> tuple[Rating, ...]:
     return found.values
 
 
-def check_pairs(folder: Path, pairs: Sequence[Pair], run: RunRecord, plan: ScoringPlan) -> None:
+def check_pairs(folder: Path, pairs: Sequence[ScoredPair], run: RunRecord, plan: ScoringPlan) -> None:
     """Make sure that the pairs are those of the run in run.json.
 
     Raises:
@@ -196,9 +207,9 @@ def check_pairs(folder: Path, pairs: Sequence[Pair], run: RunRecord, plan: Scori
         raise UserError(f"{folder / PREDICTIONS}: not the predictions of {run.name}: {wrong}.\n{_REMOVE_BOTH}")
 
 
-def scores_file(pairs: Sequence[Pair], measured: Sequence[Measured]) -> bytes:
+def scores_file(pairs: Sequence[ScoredPair], measured: Sequence[Measured]) -> bytes:
     """scores.parquet: dialogue and turn, and each scorer's sufficient statistics as `<scorer>.<column>`."""
-    answered = [pair for pair in pairs if pair.form is not Form.FAILED]
+    answered = [pair for pair in pairs if pair.form is not ParseForm.FAILED]
     columns: dict[str, Any] = {
         "dialogue": [pair.dialogue for pair in answered],
         "turn": [pair.turn for pair in answered],
@@ -222,7 +233,7 @@ def read_scores(folder: Path) -> ScoreTable:
     Raises:
         UserError: there is none, or it is not one of ours.
     """
-    need("scores", ["pyarrow"], f"reading {SCORES}")
+    require_extra("scores", ["pyarrow"], f"reading {SCORES}")
     import pyarrow
 
     path = folder / SCORES
@@ -238,21 +249,21 @@ def read_scores(folder: Path) -> ScoreTable:
     return ScoreTable(tuple(zip(dialogues, turns, strict=True)), columns)
 
 
-def _count(pairs: Sequence[Pair], run: RunRecord) -> Counts:
-    failed = sum(1 for pair in pairs if pair.form is Form.FAILED)
+def _count(pairs: Sequence[ScoredPair], run: RunRecord) -> Counts:
+    failed = sum(1 for pair in pairs if pair.form is ParseForm.FAILED)
     return Counts(
         dialogues=len({pair.dialogue for pair in pairs}),
         turns=len(pairs),
         answered=len(pairs) - failed,
         failed=failed,
-        unparsed=sum(1 for pair in pairs if pair.form is Form.UNPARSED),
+        unparsed=sum(1 for pair in pairs if pair.form is ParseForm.UNPARSED),
         faults=len(run.data.faults),
     )
 
 
 def build(
     run: RunRecord,
-    pairs: Sequence[Pair],
+    pairs: Sequence[ScoredPair],
     scored: Scored,
     scoring: ScoringRecord,
     usage: Usage | None,

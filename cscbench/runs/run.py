@@ -19,7 +19,7 @@ from cscbench.asking.record import RunRecord
 from cscbench.judging.bias import judge_notes, judge_tables
 from cscbench.judging.items import items_of
 from cscbench.judging.panel import Judge, judge_account, judging_record, resolve_judges, run_judge
-from cscbench.models.backend import Setting, check_price
+from cscbench.models.backend import LoadContext, check_price
 from cscbench.runs import results
 from cscbench.runs.finished import FinishedRun, load
 from cscbench.runs.plan import Plan, check_scoring, run_record
@@ -27,19 +27,19 @@ from cscbench.runs.results import Results, Timing
 from cscbench.scoring import score as scoring
 from cscbench.scoring.plan import ScoringPlan, plan_scoring, scoring_record
 from cscbench.scoring.scorer import Scorer
-from cscbench.values import SUPPORTER, Context, Dialogue, Frozen, Level, Pair, Rating, SpokenTurn, Transcript
+from cscbench.values import SUPPORTER, Context, Dialogue, Frozen, Level, Rating, ScoredPair, SpokenTurn, Transcript
 
 log = logging.getLogger("cscbench")
 
 
-class Judging(Frozen, frozen=True):
+class JudgingResult(Frozen, frozen=True):
     """What the judges of a run gave, and what each took, by its label."""
 
     ratings: tuple[Rating, ...] = ()
     costs: Mapping[str, Cost] = {}
 
 
-NOBODY = Judging()
+NO_JUDGING = JudgingResult()
 
 
 def run(plan: Plan) -> FinishedRun:
@@ -53,12 +53,12 @@ def run(plan: Plan) -> FinishedRun:
     judges = resolve_judges(plan.task, tuple(plan.prompts), plan.options.judging)
     if plan.options.max_cost is not None:
         for judge in judges:
-            check_price(judge.card, judge.kind)
+            check_price(judge.card, judge.backend)
     record = run_record(plan)
     folder = Path(plan.options.out) / record.name
     scoring_plan = plan_scoring(record, plan.options.encoder, plan.options.scorers, judging_record(judges))
     with store.locked(folder):
-        store.begin(folder, record)
+        store.open_run_folder(folder, record)
         finished = _finished(folder, scoring_plan)
         if finished is not None:
             return finished
@@ -82,7 +82,11 @@ def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
     before = results.read(folder) if files.exists(folder / store.RESULTS) else None
     scoring_plan = plan_scoring(record, encoder, scorers, before.scoring.judging if before else None)
     results.check_pairs(folder, pairs, record, scoring_plan)
-    judged = Judging(results.read_ratings(folder), before.timing.judges) if before and scoring_plan.judging else NOBODY
+    judged = (
+        JudgingResult(results.read_ratings(folder), before.timing.judges)
+        if before and scoring_plan.judging
+        else NO_JUDGING
+    )
     with store.locked(folder):
         return _score(folder, pairs, scoring.build_scorers(scoring_plan), scoring_plan, judged)
 
@@ -116,41 +120,43 @@ def _requests(plan: Plan) -> int:
 
 
 def _play(plan: Plan, folder: Path, account: Account) -> tuple[Transcript, ...]:
-    setting = Setting(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code)
+    context = LoadContext(plan.card, plan.prompts, plan.dialogues, plan.data.train, plan.options.trust_remote_code)
     with progress(plan.card.name, _requests(plan)) as bar:
-        desks = {SUPPORTER: Desk(Seat(plan.kind, setting), folder, bar, account)}
+        desks = {SUPPORTER: Desk(Seat(plan.backend, context), folder, bar, account)}
         return play_all(_plays(plan), desks, plan.concurrency)
 
 
 def _plays(plan: Plan) -> list[Play]:
-    if plan.kind.turns_at_once and plan.options.context is Context.GOLD:
+    if plan.backend.batches_turns and plan.options.context is Context.GOLD:
         return [one for d in plan.dialogues for one in play_turns(d, plan.prompts[d.language], plan.sampling)]
     protocol = Protocol(plan.options.context, plan.sampling)
     return [play(dialogue, plan.prompts[dialogue.language], protocol) for dialogue in plan.dialogues]
 
 
-def _ask_judges(plan: Plan, judges: Iterable[tuple[Judge, Account]], folder: Path, pairs: list[Pair]) -> Judging:
+def _ask_judges(
+    plan: Plan, judges: Iterable[tuple[Judge, Account]], folder: Path, pairs: list[ScoredPair]
+) -> JudgingResult:
     options, base = plan.options.judging, store.read_run(folder)
     judged = []
     for judge, account in judges:
         items = items_of(plan.dialogues, pairs, options.level, plan.options.context, judge.rubrics)
         judged.append(run_judge(judge, items, folder, base, plan.options.trust_remote_code, account))
     if not judged:
-        return NOBODY
+        return NO_JUDGING
     ratings = tuple(rating for ratings_of in judged for rating in ratings_of.ratings)
     results.write_ratings(folder, ratings)
-    return Judging(ratings, {ratings_of.judge.label: ratings_of.cost for ratings_of in judged})
+    return JudgingResult(ratings, {ratings_of.judge.label: ratings_of.cost for ratings_of in judged})
 
 
-def _pairs(dialogues: Sequence[Dialogue], transcripts: Iterable[Transcript]) -> list[Pair]:
+def _pairs(dialogues: Sequence[Dialogue], transcripts: Iterable[Transcript]) -> list[ScoredPair]:
     """Each spoken turn beside its reference."""
     by_id = {dialogue.id: dialogue for dialogue in dialogues}
     return [_pair(by_id[transcript.dialogue], turn) for transcript in transcripts for turn in transcript.turns]
 
 
-def _pair(dialogue: Dialogue, spoken: SpokenTurn) -> Pair:
+def _pair(dialogue: Dialogue, spoken: SpokenTurn) -> ScoredPair:
     reference = dialogue.turns[spoken.turn]
-    return Pair(
+    return ScoredPair(
         dialogue=dialogue.id,
         turn=spoken.turn,
         language=dialogue.language,
@@ -165,7 +171,7 @@ def _pair(dialogue: Dialogue, spoken: SpokenTurn) -> Pair:
     )
 
 
-def _took(folder: Path, record: RunRecord) -> tuple[Usage | None, Cost | None]:
+def _usage_and_cost(folder: Path, record: RunRecord) -> tuple[Usage | None, Cost | None]:
     """Usage and cost from what the sessions left; where their replies are gone, what the results said before."""
     if not (folder / store.REPLIES).exists():
         before = results.read(folder) if files.exists(folder / store.RESULTS) else None
@@ -175,13 +181,13 @@ def _took(folder: Path, record: RunRecord) -> tuple[Usage | None, Cost | None]:
 
 def _score(
     folder: Path,
-    pairs: list[Pair],
+    pairs: list[ScoredPair],
     scorers: tuple[tuple[str, Scorer], ...],
     plan: ScoringPlan,
-    judged: Judging,
+    judged: JudgingResult,
 ) -> Results:
     record = store.read_run(folder)
-    usage, cost = _took(folder, record)
+    usage, cost = _usage_and_cost(folder, record)
     scored = scoring.score(pairs, scoring.with_ratings(scorers, plan, judged.ratings), plan)
     notes: tuple[str, ...] = ()
     if plan.judging is not None:

@@ -9,23 +9,23 @@ from cscbench.runs.finished import FinishedRun
 from cscbench.scoring.bootstrap import Matrix, Resampling, cluster_numbers, sum_by_cluster
 from cscbench.scoring.metric_sums import estimates
 from cscbench.scoring.scorer import ratio
-from cscbench.values import CSC, Dialogue, Estimate, Form, Frozen, Pair, StrategySet, UserError, cluster_of
+from cscbench.values import CSC, Dialogue, Estimate, Frozen, ParseForm, ScoredPair, StrategySet, UserError, cluster_of
 
 SCORES = ("rouge_l", "bertscore_f1", "stars")
 # The supporter's turns of a dialogue, counted from 1: first and last of each group.
-POSITIONS = ((1, 1), (2, 2), (3, 4), (5, 7), (8, 11), (12, 10_000))
-EXTREMES = 5
+TURN_RANGES = ((1, 1), (2, 2), (3, 4), (5, 7), (8, 11), (12, 10_000))
+EXAMPLES_SHOWN = 5
 STARS = SCORES.index("stars")
 
 
 class ScoredTurn(Frozen, frozen=True):
     """A pair with what its scorers gave, in the order of `SCORES`; None where one was not asked."""
 
-    pair: Pair
+    pair: ScoredPair
     scores: tuple[float | None, ...]
 
 
-class Source(Frozen, frozen=True):
+class TaskText(Frozen, frozen=True):
     """A task as it is on this machine: its labels, and dialogues by the hash of their file.
 
     `trouble` says why there are no dialogues, or is empty.
@@ -37,7 +37,7 @@ class Source(Frozen, frozen=True):
     trouble: str
 
 
-def read_source(task: str, with_dialogues: bool) -> Source:
+def read_task_text(task: str, with_dialogues: bool) -> TaskText:
     """What a task gives here; customers' turns are read from it, since runs hold only supporters'.
 
     Without runs no dialogues are needed, and nothing is downloaded for them.
@@ -45,14 +45,14 @@ def read_source(task: str, with_dialogues: bool) -> Source:
     try:
         found = find_task(task)
     except UserError as error:
-        return Source(CSC, {}, (), str(error))
+        return TaskText(CSC, {}, (), str(error))
     if not with_dialogues:
-        return Source(found.strategies, {}, (), "")
+        return TaskText(found.strategies, {}, (), "")
     try:
         data = found.load(None)
     except UserError as error:
-        return Source(found.strategies, {}, (), str(error))
-    return Source(found.strategies, {own.id: own for own in data.test}, tuple(s.sha256 for s in data.sources), "")
+        return TaskText(found.strategies, {}, (), str(error))
+    return TaskText(found.strategies, {own.id: own for own in data.test}, tuple(s.sha256 for s in data.sources), "")
 
 
 def scored_turns(run: FinishedRun) -> list[ScoredTurn]:
@@ -96,7 +96,7 @@ class Position(Frozen, frozen=True):
     rouge: Estimate | None
 
 
-class Reduced(Frozen, frozen=True):
+class TurnSummary(Frozen, frozen=True):
     """What pages need of a run's turns. `stars` counts rated turns from 1 to 5 by halves; empty where none was."""
 
     positions: tuple[Position, ...]
@@ -105,15 +105,15 @@ class Reduced(Frozen, frozen=True):
     stars: tuple[int, ...]
 
 
-def reduce(turns: Sequence[ScoredTurn], strategies_count: bool) -> Reduced:
+def summarise_turns(turns: Sequence[ScoredTurn], strategies_count: bool) -> TurnSummary:
     """`strategies_count` is false where the reference strategy was given."""
-    answered = [(place, turn) for place, turn in _numbered(turns) if turn.pair.form is not Form.FAILED]
+    answered = [(place, turn) for place, turn in _numbered(turns) if turn.pair.form is not ParseForm.FAILED]
     scored = [turn for _, turn in answered if turn.scores[0] is not None]
     ranked = sorted(scored, key=lambda turn: (turn.scores[0], turn.pair.dialogue, turn.pair.turn))
-    return Reduced(
+    return TurnSummary(
         positions=_positions(answered, strategies_count) if answered else (),
-        best=tuple(reversed(ranked[-EXTREMES:])),
-        worst=tuple(ranked[:EXTREMES]),
+        best=tuple(reversed(ranked[-EXAMPLES_SHOWN:])),
+        worst=tuple(ranked[:EXAMPLES_SHOWN]),
         stars=_stars([turn.scores[STARS] for _, turn in answered]),
     )
 
@@ -135,7 +135,7 @@ def _positions(answered: Sequence[tuple[int, ScoredTurn]], strategies_count: boo
     rows = np.array([_counts(turn, strategies_count) for _, turn in answered])
     places = np.array([place for place, _ in answered])
     positions = []
-    for first, last in POSITIONS:
+    for first, last in TURN_RANGES:
         here = (first <= places) & (places <= last)
         sums = sum_by_cluster(np.where(here[:, None], rows, 0), numbers, int(numbers.max()) + 1)
         accuracy, rouge = (_share(sums[:, part], scale) for part, scale in ((slice(2), 100), (slice(2, 4), 1)))

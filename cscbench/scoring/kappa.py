@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 
 
 def cohen_kappa(
@@ -19,7 +19,7 @@ def cohen_kappa(
     """
     if len({*left, *right}) < 2:
         return None
-    need("scores", ["sklearn"], "Cohen's kappa")
+    require_extra("scores", ["sklearn"], "Cohen's kappa")
     from sklearn.metrics import cohen_kappa_score
 
     return float(cohen_kappa_score(left, right, weights=weights, labels=labels))

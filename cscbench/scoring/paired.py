@@ -8,7 +8,7 @@ All resamples of a metric are one matrix product.
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cscbench.scoring.bootstrap import Interval, Matrix, Resampling, intervals, resample_weights, student
+from cscbench.scoring.bootstrap import Interval, Matrix, Resampling, intervals, resample_weights, t_quantile
 from cscbench.values import Frozen
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Paired(Frozen, frozen=True):
     wins: float | None
 
 
-def compare_sums(a: Matrix, b: Matrix, summarise: Summarise, how: Resampling) -> list[Paired | None]:
+def compare_sums(a: Matrix, b: Matrix, summarise: Summarise, resampling: Resampling) -> list[Paired | None]:
     """Each metric of two systems whose (clusters, columns) sums are given; None for one that has no value."""
     import numpy as np
 
@@ -55,11 +55,11 @@ def compare_sums(a: Matrix, b: Matrix, summarise: Summarise, how: Resampling) ->
             Paired(float(one), float(other), float(other - one), None, None, None, None, None) if both else None
             for one, other, both in only
         ]
-    weights = resample_weights(len(a), how)
+    weights = resample_weights(len(a), resampling)
     drawn = summarise(weights @ b) - summarise(weights @ a)
     jackknife = summarise(b.sum(axis=0) - b) - summarise(a.sum(axis=0) - a)
-    found_intervals = intervals(right - left, drawn, jackknife, how.method)
-    p_permutation = permutation_test(a, b, summarise, how.seed)
+    found_intervals = intervals(right - left, drawn, jackknife, resampling.method)
+    p_permutation = permutation_test(a, b, summarise, resampling.seed)
     wins = _wins(summarise(a), summarise(b))
     found: list[Paired | None] = []
     for number, (one, other) in enumerate(zip(left, right, strict=True)):
@@ -160,9 +160,11 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable(error: float, clusters: int, significance: float = SIGNIFICANCE, power: float = POWER) -> float:
+def minimum_detectable_effect(
+    error: float, clusters: int, significance: float = SIGNIFICANCE, power: float = POWER
+) -> float:
     """The smallest true difference that a two-sided test finds with that power, from a difference's standard error.
 
     (t of 1 - significance/2 plus t of power) times the error (Bloom 1995); 2.8 errors where clusters are many.
     """
-    return (student(1 - significance / 2, clusters) + student(power, clusters)) * error
+    return (t_quantile(1 - significance / 2, clusters) + t_quantile(power, clusters)) * error

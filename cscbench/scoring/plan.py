@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cscbench import __version__
 from cscbench.asking.record import RunRecord
-from cscbench.content.cards import full_path, resolve_card
+from cscbench.content.cards import resolve_card, resolve_cli_path
 from cscbench.content.hashes import digest
 from cscbench.models.weights import identify
 from cscbench.scoring.bootstrap import Resampling
@@ -48,7 +48,7 @@ def encoder_card(name: str) -> ModelCard:
         UserError: no such card, or one of a model that writes replies.
     """
     if "/" in name or name.startswith((".", "~")):
-        return ModelCard(Path(name).name, "bertscore", weights=full_path(name))
+        return ModelCard(Path(name).name, "bertscore", weights=resolve_cli_path(name))
     card = resolve_card(name)
     if card.adapter != "bertscore":
         raise UserError(f"--encoder {name}: that card is a model with the {card.adapter} adapter, not an encoder")

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 
 from cscbench.content import plugins
-from cscbench.scoring.scorer import Reducer, Scorer, ScorerSetting
+from cscbench.scoring.scorer import Reducer, Scorer, ScoringContext
 from cscbench.values import UserError
 
-ScorerFactory = Callable[[ScorerSetting], Scorer]
+ScorerFactory = Callable[[ScoringContext], Scorer]
 
 _BUILT_IN = {
     "strategy": "cscbench.scoring.scorers.strategy:StrategyScorer",
@@ -40,7 +40,7 @@ def find_scorer(name: str) -> ScorerFactory:
     return factory
 
 
-def find_reducer(name: str, setting: ScorerSetting, columns: tuple[str, ...]) -> Reducer:
+def find_reducer(name: str, context: ScoringContext, columns: tuple[str, ...]) -> Reducer:
     """What reduces a scorer's stored statistics, whose columns are given: no encoder, no weights, no network.
 
     A factory whose scorers need those to be made has an attribute `reducer`, which takes the setting and the columns;
@@ -54,5 +54,5 @@ def find_reducer(name: str, setting: ScorerSetting, columns: tuple[str, ...]) ->
 
         return EvaluateMeans(name.removeprefix(EVALUATE), columns)
     factory = find_scorer(name)
-    make: Callable[[ScorerSetting, tuple[str, ...]], Reducer] | None = getattr(factory, "reducer", None)
-    return make(setting, columns) if make is not None else factory(setting)
+    make: Callable[[ScoringContext, tuple[str, ...]], Reducer] | None = getattr(factory, "reducer", None)
+    return make(context, columns) if make is not None else factory(context)

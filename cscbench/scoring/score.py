@@ -9,9 +9,20 @@ from cscbench.scoring.bootstrap import Matrix, Resampling, cluster_numbers, sum_
 from cscbench.scoring.metric_sums import estimates
 from cscbench.scoring.plan import ScoringPlan
 from cscbench.scoring.registry import find_scorer
-from cscbench.scoring.scorer import OF_STRATEGIES, Scorer, ScorerSetting, can_measure
+from cscbench.scoring.scorer import OF_STRATEGIES, Scorer, ScoringContext, can_measure
 from cscbench.scoring.scorers.stars import StarsScorer
-from cscbench.values import Estimate, Form, Frozen, Metric, Pair, Rating, StrategySet, UserError, cluster_of, stage_of
+from cscbench.values import (
+    Estimate,
+    Frozen,
+    Metric,
+    ParseForm,
+    Rating,
+    ScoredPair,
+    StrategySet,
+    UserError,
+    cluster_of,
+    stage_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,9 +51,9 @@ def build_scorers(plan: ScoringPlan) -> tuple[tuple[str, Scorer], ...]:
     Raises:
         UserError: an unknown scorer, a missing package, an encoder that is not there, or two metrics of one name.
     """
-    setting = ScorerSetting(plan.languages, plan.condition, plan.strategies, plan.encoder, plan.judging)
+    context = ScoringContext(plan.languages, plan.condition, plan.strategies, plan.encoder, plan.judging)
     names = [name for name in plan.scorers if name not in OF_STRATEGIES or plan.condition.predicts_strategy]
-    built = tuple((name, find_scorer(name)(setting)) for name in names)
+    built = tuple((name, find_scorer(name)(context)) for name in names)
     owners: dict[str, str] = {}
     for name, scorer in built:
         for spec in scorer.metrics:
@@ -56,16 +67,16 @@ def with_ratings(
     scorers: Sequence[tuple[str, Scorer]], plan: ScoringPlan, ratings: tuple[Rating, ...]
 ) -> tuple[tuple[str, Scorer], ...]:
     """The scorers, those of stars with what the judges gave."""
-    setting = ScorerSetting(plan.languages, plan.condition, plan.strategies, None, plan.judging, ratings)
-    return tuple((name, StarsScorer(setting) if isinstance(own, StarsScorer) else own) for name, own in scorers)
+    context = ScoringContext(plan.languages, plan.condition, plan.strategies, None, plan.judging, ratings)
+    return tuple((name, StarsScorer(context) if isinstance(own, StarsScorer) else own) for name, own in scorers)
 
 
-def score(pairs: Sequence[Pair], scorers: Sequence[tuple[str, Scorer]], plan: ScoringPlan) -> Scored:
+def score(pairs: Sequence[ScoredPair], scorers: Sequence[tuple[str, Scorer]], plan: ScoringPlan) -> Scored:
     """Measure every pair that has a reply, and reduce: overall and by group, with an interval for each value.
 
     A failed reply is no pair: it is counted in the results and never scored.
     """
-    answered = [pair for pair in pairs if pair.form is not Form.FAILED]
+    answered = [pair for pair in pairs if pair.form is not ParseForm.FAILED]
     measured = tuple(Measured(name, scorer, _rows(scorer, answered)) for name, scorer in scorers)
     reducer = _Reducer(answered, measured, plan.resampling)
     metrics = tuple(
@@ -84,7 +95,7 @@ def score(pairs: Sequence[Pair], scorers: Sequence[tuple[str, Scorer]], plan: Sc
     return Scored(metrics, _tables(answered, reducer, plan), measured)
 
 
-def _rows(scorer: Scorer, pairs: Sequence[Pair]) -> Matrix:
+def _rows(scorer: Scorer, pairs: Sequence[ScoredPair]) -> Matrix:
     """(turns, columns) statistics; NaN for turns that lack what the scorer needs: there was nothing to measure."""
     import numpy as np
 
@@ -97,7 +108,7 @@ def _rows(scorer: Scorer, pairs: Sequence[Pair]) -> Matrix:
 class _Reducer:
     """Reduces any subset of turns; all subsets share the same resamples of clusters."""
 
-    def __init__(self, pairs: Sequence[Pair], measured: Sequence[Measured], resampling: Resampling) -> None:
+    def __init__(self, pairs: Sequence[ScoredPair], measured: Sequence[Measured], resampling: Resampling) -> None:
         import numpy as np
 
         self._measured, self._resampling = measured, resampling
@@ -124,7 +135,7 @@ class _Reducer:
 
 
 def _group(
-    reducer: _Reducer, pairs: Sequence[Pair], key: str, name: str, has: Callable[[Pair], bool]
+    reducer: _Reducer, pairs: Sequence[ScoredPair], key: str, name: str, has: Callable[[ScoredPair], bool]
 ) -> dict[str, Any]:
     import numpy as np
 
@@ -137,12 +148,12 @@ def _group(
     }
 
 
-def _tables(pairs: Sequence[Pair], reducer: _Reducer, plan: ScoringPlan) -> dict[str, Any]:
+def _tables(pairs: Sequence[ScoredPair], reducer: _Reducer, plan: ScoringPlan) -> dict[str, Any]:
     if not pairs:
         return {}
     stages = stage_of(plan.strategies)
 
-    def groups(key: str, names: Sequence[str], of: Callable[[Pair], str]) -> list[dict[str, Any]]:
+    def groups(key: str, names: Sequence[str], of: Callable[[ScoredPair], str]) -> list[dict[str, Any]]:
         present = {of(pair) for pair in pairs}
         return [
             _group(reducer, pairs, key, name, lambda pair, name=name: of(pair) == name)  # type: ignore[misc]
@@ -165,14 +176,14 @@ def _tables(pairs: Sequence[Pair], reducer: _Reducer, plan: ScoringPlan) -> dict
     return tables
 
 
-def _strategy_was(pair: Pair) -> str:
+def _strategy_was(pair: ScoredPair) -> str:
     """Empty where no label says what is right."""
     if not pair.reference_strategy:
         return ""
     return "right" if pair.strategy == pair.reference_strategy else "wrong"
 
 
-def _confusion(pairs: Sequence[Pair], strategies: StrategySet) -> dict[str, Any]:
+def _confusion(pairs: Sequence[ScoredPair], strategies: StrategySet) -> dict[str, Any]:
     """Counts of (reference row, predicted column), the last column for replies without a readable strategy."""
     codes = [strategy.code for strategy in strategies.strategies]
     columns = [*codes, "unparsed"]

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.values import Condition, Frozen, JudgingRecord, Language, ModelCard, Pair, Rating, StrategySet
+from cscbench.values import Condition, Frozen, JudgingRecord, Language, ModelCard, Rating, ScoredPair, StrategySet
 
 
 class Need(StrEnum):
@@ -46,12 +46,12 @@ class Scorer(Reducer, Protocol):
     attribute that is a reference. Turns that lack it are left out, and count for nothing.
     """
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, columns) sufficient statistics, one row a pair; they may be summed over any set of turns."""
         ...
 
 
-class ScorerSetting(Frozen, frozen=True):
+class ScoringContext(Frozen, frozen=True):
     """What a scorer may know of the run."""
 
     languages: tuple[Language, ...]
@@ -66,7 +66,7 @@ class ScorerSetting(Frozen, frozen=True):
 OF_STRATEGIES = ("strategy", "transitions")
 
 
-def can_measure(scorer: Scorer, pair: Pair) -> bool:
+def can_measure(scorer: Scorer, pair: ScoredPair) -> bool:
     """Whether a turn has what a scorer needs."""
     needs: tuple[Need, ...] = getattr(scorer, "needs", (Need.REFERENCE,))
     has = {Need.REFERENCE: bool(pair.reference), Need.LABEL: bool(pair.reference_strategy)}

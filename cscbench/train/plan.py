@@ -14,7 +14,7 @@ from cscbench.content.hashes import digest, plain_dialogues
 from cscbench.content.prompts import NamedPrompt
 from cscbench.content.shipped import expanded
 from cscbench.content.tasks import Task, TaskData, find_task, task_data
-from cscbench.models.backend import find_adapter
+from cscbench.models.backend import find_backend
 from cscbench.models.hf import HF, options
 from cscbench.train.options import Recipe, TrainOptions
 from cscbench.values import Dialogue, Frozen, Language, ModelCard, UserError
@@ -63,7 +63,7 @@ def _base_card(spec: str) -> ModelCard:
     if "lora" in variants:
         raise UserError(f"--base {spec}: LoRA training begins from the model without LoRA weights: --base {without}")
     card = resolve_card(spec)
-    if find_adapter(card.adapter) is not HF:
+    if find_backend(card.adapter) is not HF:
         raise UserError(f"--base {spec}: training needs a card with the hf adapter, this one has {card.adapter}")
     if card.lora:
         raise UserError(f"--base {spec}: its card puts LoRA weights on already: name a card or variant without `lora`")

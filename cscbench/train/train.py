@@ -11,10 +11,10 @@ from cscbench import __version__
 from cscbench.asking import store
 from cscbench.asking.progress import progress
 from cscbench.asking.record import DataRecord, ModelRecord, environment
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 from cscbench.content.hashes import file_sha256
 from cscbench.content.shipped import expanded
-from cscbench.models.backend import published_fields
+from cscbench.models.backend import published_card
 from cscbench.models.chat import Chat
 from cscbench.models.hf import HF
 from cscbench.models.lora import WEIGHTS, lora_sha256
@@ -55,20 +55,20 @@ def train(plan: TrainPlan) -> TrainingRecord:
         finished = folder.read_finished(out, own)
         if finished is not None:
             return finished
-        need("hf", ["torch", "transformers", "peft", "accelerate"], f"{plan.card.name}: training")
+        require_extra("hf", ["torch", "transformers", "peft", "accelerate"], f"{plan.card.name}: training")
         return _publish(plan, out, own, _train(plan, out, own))
 
 
 def _train(plan: TrainPlan, out: Path, own: dict[str, Any]) -> _Trained:
     from cscbench.models.hf.load import engine_facts, open_base
-    from cscbench.train.tune import put_on, tune
+    from cscbench.train.tune import add_lora, tune
 
     options = plan.options
     model, chat = open_base(plan.card, options.trust_remote_code)
     facts = engine_facts(model, chat)
     materials = _materials(plan, chat)
     begun = folder.begin(out, own, facts)
-    tuned = put_on(model, options.recipe)
+    tuned = add_lora(model, options.recipe)
     losses = tune(tuned, materials.train.examples, materials.held_out.examples, options, out)
     return _Trained(materials, losses, facts, tuple(chat.notes), begun.started)
 
@@ -101,7 +101,7 @@ def _publish(plan: TrainPlan, out: Path, own: dict[str, Any], trained: _Trained)
     last = folder.latest(out)
     if last is None:
         raise UserError(f"{out}: the last checkpoint is gone: run the same command again")
-    public = published_fields(plan.card, HF)
+    public = published_card(plan.card, HF)
     folder.publish_weights(out, last, public["weights"])
     now = environment(PACKAGES)
     record = TrainingRecord(

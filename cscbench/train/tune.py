@@ -31,7 +31,7 @@ _HELD_OUT = "held_out"
 _LOWER = "begin another training with a lower --lr"
 
 
-def put_on(model: Any, recipe: Recipe) -> Any:
+def add_lora(model: Any, recipe: Recipe) -> Any:
     """The model with fresh LoRA weights, which change nothing yet, and all else frozen.
 
     Raises:

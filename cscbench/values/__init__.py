@@ -12,7 +12,7 @@ from cscbench.values.asking import (
     Sampling,
     estimate_tokens,
 )
-from cscbench.values.condition import Condition, Context, Form, Step
+from cscbench.values.condition import Condition, Context, ParseForm, Step
 from cscbench.values.dialogue import Dialogue, Language, Speaker, Turn
 from cscbench.values.errors import UserError
 from cscbench.values.frozen import Frozen
@@ -40,7 +40,7 @@ from cscbench.values.strategies import (
     stage_of,
 )
 from cscbench.values.tables import Confusion, Group, Tables, read_tables
-from cscbench.values.transcript import Pair, SpokenTurn, Transcript, cluster_of
+from cscbench.values.transcript import ScoredPair, SpokenTurn, Transcript, cluster_of
 
 __all__ = [
     "CSC",
@@ -56,7 +56,6 @@ __all__ = [
     "Count",
     "Dialogue",
     "Estimate",
-    "Form",
     "Frozen",
     "Group",
     "Item",
@@ -69,12 +68,13 @@ __all__ = [
     "Metric",
     "ModelCard",
     "Number",
-    "Pair",
+    "ParseForm",
     "Price",
     "Rating",
     "Reply",
     "Request",
     "Sampling",
+    "ScoredPair",
     "Speaker",
     "SpokenTurn",
     "Stage",

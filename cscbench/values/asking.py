@@ -46,8 +46,8 @@ class Request(Frozen, frozen=True):
 
     `thread` is the dialogue: requests of one thread come in order, each extending the last one's messages, so that an
     adapter may keep what it has computed. `turn` is the index in `Dialogue.turns` of the turn to be written, and
-    `heard` what the customer has just said (empty at an opening): all that a rule or a lookup needs. Where there are
-    `choices`, nothing is written: the reply is the likeliest of them.
+    `customer_text` what the customer has just said (empty at an opening): all that a rule or a lookup needs. With
+    `choices`, the model writes nothing: the reply is the likeliest of them.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Request(Frozen, frozen=True):
     step: Step
     messages: tuple[Message, ...]
     sampling: Sampling
-    heard: str = ""
+    customer_text: str = ""
     choices: tuple[str, ...] = ()
     role: str = SUPPORTER
 

@@ -61,7 +61,7 @@ class Condition(StrEnum):
         return self.predicts_strategy or self.gives_strategy
 
 
-class Form(StrEnum):
+class ParseForm(StrEnum):
     """How a model's text was understood (see `cscbench.asking.parse`)."""
 
     JSON = "json"

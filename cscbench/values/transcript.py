@@ -1,7 +1,7 @@
 """What was said: a dialogue as a model played it, and each of its turns beside the reference."""
 
 from cscbench.values.asking import SUPPORTER
-from cscbench.values.condition import Form
+from cscbench.values.condition import ParseForm
 from cscbench.values.dialogue import Language
 from cscbench.values.frozen import Frozen
 
@@ -12,7 +12,7 @@ class SpokenTurn(Frozen, frozen=True):
     turn: int
     strategy: str | None
     text: str
-    form: Form
+    form: ParseForm
     error: str = ""
     role: str = SUPPORTER
 
@@ -25,7 +25,7 @@ class Transcript(Frozen, frozen=True):
     turns: tuple[SpokenTurn, ...]
 
 
-class Pair(Frozen, frozen=True):
+class ScoredPair(Frozen, frozen=True):
     """A spoken turn beside its reference: the row that scorers read, and a row of predictions.parquet.
 
     `reference` is empty where nobody has said what to say, `reference_strategy` where the reference has no label.
@@ -40,11 +40,11 @@ class Pair(Frozen, frozen=True):
     reference: str
     strategy: str | None
     text: str
-    form: Form
+    form: ParseForm
     error: str = ""
     cluster: str = ""
 
 
-def cluster_of(pair: Pair) -> str:
+def cluster_of(pair: ScoredPair) -> str:
     """What the turn's evidence counts for: the cluster of its dialogue, by default the dialogue itself."""
     return pair.cluster or pair.dialogue

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cscbench.models.backend import Adapter, LoadedAdapter, Setting
+from cscbench.models.backend import Adapter, LoadContext, LoadedAdapter
 from cscbench.models.hf import HF
 from cscbench.values import ChatRole, Message, ModelCard, Reply, Request, Sampling, Step
 
@@ -49,7 +49,7 @@ def load_hf() -> Callable[..., LoadedAdapter]:
     def load(weights: Path | str, lora: Path | str = "", trust: bool = False, **options: Any) -> LoadedAdapter:
         card = ModelCard("small", "hf", weights=str(weights), lora=str(lora), options={"dtype": "float32", **options})
         HF.fingerprint(card)
-        return HF.load(Setting(card, {}, trust_remote_code=trust))
+        return HF.load(LoadContext(card, {}, trust_remote_code=trust))
 
     return load
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.backend import LoadContext, LoadedAdapter
 from cscbench.models.openai import OPENAI
 from cscbench.values import ModelCard, Reply, Request, Sampling
 
@@ -18,7 +18,7 @@ def server_card(url: str, lora: str = "", weights: str = "", **options: Any) -> 
 def loaded(card: ModelCard) -> LoadedAdapter:
     """The adapter for a card, through the same two calls that a run makes."""
     OPENAI.fingerprint(card)
-    return OPENAI.load(Setting(card, {}))
+    return OPENAI.load(LoadContext(card, {}))
 
 
 def ask(adapter: LoadedAdapter, requests: Sequence[Request]) -> list[Reply]:
@@ -28,8 +28,8 @@ def ask(adapter: LoadedAdapter, requests: Sequence[Request]) -> list[Reply]:
         try:
             return await asyncio.gather(*(adapter.adapter.generate(request) for request in requests))
         finally:
-            if adapter.leave is not None:
-                await adapter.leave()
+            if adapter.aclose is not None:
+                await adapter.aclose()
 
     try:
         return asyncio.run(main())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cscbench.asking.plays import Protocol, play
 from cscbench.content.tasks import find_task
-from cscbench.models.backend import Setting, find_adapter
+from cscbench.models.backend import LoadContext, find_backend
 from cscbench.values import Condition, Context, Dialogue, Language, ModelCard, Sampling, Speaker, Turn, UserError
 
 ZH, EN = Language.ZH, Language.EN
@@ -46,7 +46,7 @@ def predictions(kind, test, train=(), condition=Condition.JOINT, context=Context
     """What a baseline makes of each supporter turn, through the plays and the parser of a run."""
     task = find_task("csconv_sample")
     prompts = {language: task.prompt("default", language, condition) for language in Language}
-    loaded = find_adapter(kind).load(Setting(ModelCard(kind, kind), prompts, tuple(test), tuple(train)))
+    loaded = find_backend(kind).load(LoadContext(ModelCard(kind, kind), prompts, tuple(test), tuple(train)))
 
     async def answer_all():
         found = []
@@ -200,4 +200,4 @@ class TestRetrieval:
 @pytest.mark.parametrize("kind", ["gold", "majority", "retrieval"])
 def test_a_baseline_with_weights_is_a_mistake(kind, field):
     with pytest.raises(UserError, match=f"the {kind} adapter takes no {field}"):
-        find_adapter(kind).fingerprint(ModelCard("mine", kind, **{field: "/somewhere"}))
+        find_backend(kind).fingerprint(ModelCard("mine", kind, **{field: "/somewhere"}))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.models.backend import find_adapter
+from cscbench.models.backend import find_backend
 from cscbench.values import UserError
 
 RUN = ("run", "--task", "csconv_sample", "--limit", "1", "--encoder", "none")
@@ -56,8 +56,8 @@ class TestOptions:
         import torch
 
         loaded = load_hf(tiny_model, dtype="bfloat16", device="cpu", context_length=777, batch_size=5)
-        assert loaded.facts["dtype"] == "bfloat16"
-        assert loaded.facts["context_length"] == "777"
+        assert loaded.engine_facts["dtype"] == "bfloat16"
+        assert loaded.engine_facts["context_length"] == "777"
         assert next(loaded.adapter._model.network.parameters()).dtype == torch.bfloat16
 
     @pytest.mark.parametrize(
@@ -233,8 +233,8 @@ class TestGguf:
         ]
         found, folder = (load_hf(weights) for weights in (tmp_path / "tiny.gguf", tiny_model))
         assert [r.text for r in answers(found.adapter, requests)] == [r.text for r in answers(folder.adapter, requests)]
-        assert found.facts["chat_template"] == folder.facts["chat_template"]
-        assert found.facts["dtype"] == "float32"
+        assert found.engine_facts["chat_template"] == folder.engine_facts["chat_template"]
+        assert found.engine_facts["dtype"] == "float32"
         assert "pre-tokenizer" in found.notes[0]
         assert folder.notes == ()
         whole = (tmp_path / "tiny.gguf").read_bytes()
@@ -256,7 +256,7 @@ class TestGguf:
 
 
 SHOUT = """\
-from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.models.backend import Backend, LoadedAdapter
 from cscbench.values import Reply
 
 class Shout:
@@ -266,7 +266,7 @@ class Shout:
     def close(self):
         pass
 
-KIND = AdapterKind(load=lambda setting: LoadedAdapter(Shout(), {}, ("it shouts",)))
+KIND = Backend(load=lambda context: LoadedAdapter(Shout(), {}, ("it shouts",)))
 NOT_A_KIND = Shout
 """
 
@@ -295,11 +295,11 @@ class TestThirdParty:
 
     @pytest.mark.parametrize(
         ("name", "said"),
-        [("wrong", "not an AdapterKind"), ("gone", "cannot be loaded"), ("shuot", "did you mean 'shout'?")],
+        [("wrong", "not a Backend"), ("gone", "cannot be loaded"), ("shuot", "did you mean 'shout'?")],
     )
     def test_a_wrong_one_is_named(self, cscbench, card, installed, name, said):
         refused(cscbench(*RUN, "--model", card(f"adapter: {name}"), PYTHONPATH=installed), said)
 
     def test_an_unknown_one_gets_the_nearest_name(self):
         with pytest.raises(UserError, match="did you mean 'majority'"):
-            find_adapter("majorty")
+            find_backend("majorty")

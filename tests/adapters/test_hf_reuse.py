@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from cscbench.asking.plays import Protocol, play, play_turns
 from cscbench.content.tasks import find_task
-from cscbench.models.backend import Setting
+from cscbench.models.backend import LoadContext
 from cscbench.models.chat import Chat
 from cscbench.models.hf import HF
-from cscbench.models.hf.cache import PrefixCache, Snapshot, read_first
+from cscbench.models.hf.cache import PrefixCache, Snapshot, shared_prefixes
 from cscbench.models.hf.size import sizes, state_bytes
 from cscbench.values import Condition, Context, ModelCard, Sampling
 
@@ -166,7 +166,7 @@ class TestOtherModels:
         config |= {"model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": 64}
         (folder / "config.json").write_text(json.dumps(config))
         loaded = load_hf(folder, batch_size=2, context_length=4096)
-        assert loaded.facts["reuse"] == "off"
+        assert loaded.engine_facts["reuse"] == "off"
         assert any("computed anew" in note for note in loaded.notes)
         log = played(loaded.adapter, dialogues[:2], prompts[Condition.JOINT], Context.GOLD, Sampling(max_tokens=4))
         assert {reply.error for _, reply in log} == {""}
@@ -221,10 +221,12 @@ def test_of_prompts_that_begin_alike_the_longest_is_read_first():
     head, zh, en = [7] * 20, [1] * 20, [2] * 20
     whole = ([*head, *zh, 3], [*head, *zh, 4, 4, 4], [*head, *en, 3, 3], [*head, *en, 4], [9])
     prompts = [np.array(own) for own in whole]
-    found = [own.tolist() for own in read_first(prompts, [0] * 5)]
+    found = [own.tolist() for own in shared_prefixes(prompts, [0] * 5)]
     assert found == [[*head, *zh, 4, 4], [*head, *en, 3]], "the head is computed with the first"
-    assert read_first(prompts, [40] * 5) == [], "what a cache has is not computed again"
-    assert read_first([np.array([1, 2, 3]), np.array([1, 2, 4])], [0, 0]) == [], "a few tokens are not worth a pass"
+    assert shared_prefixes(prompts, [40] * 5) == [], "what a cache has is not computed again"
+    assert shared_prefixes([np.array([1, 2, 3]), np.array([1, 2, 4])], [0, 0]) == [], (
+        "a few tokens are not worth a pass"
+    )
 
 
 class TestBatchSize:
@@ -253,6 +255,6 @@ class TestBatchSize:
 
     def test_a_resumed_run_keeps_the_batches_it_began_with(self, lively_model):
         card = ModelCard("small", "hf", weights=str(lively_model("llama")), options={"dtype": "float32"})
-        fresh = HF.load(Setting(card, {})).facts["batch_size"]
-        again = HF.load(Setting(card, {}, before={"batch_size": "3"})).facts["batch_size"]
+        fresh = HF.load(LoadContext(card, {})).facts["batch_size"]
+        again = HF.load(LoadContext(card, {}, recorded_facts={"batch_size": "3"})).facts["batch_size"]
         assert (int(fresh) & (int(fresh) - 1), again) == (0, "3")

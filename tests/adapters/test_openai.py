@@ -272,8 +272,8 @@ def test_a_server_that_goes_ends_the_run_once_the_tries_are_over(make_request):
             try:
                 await adapter.adapter.generate(make_request())
             finally:
-                assert adapter.leave is not None
-                await adapter.leave()
+                assert adapter.aclose is not None
+                await adapter.aclose()
 
         began = time.monotonic()
         with pytest.raises(UserError, match=r"no server at .*\n.*the same command goes on"):
@@ -288,7 +288,7 @@ def test_an_answer_of_another_model_is_a_failed_reply(make_request):
 
     with FaultServer(answer=answer) as server:
         adapter = loaded(server_card(server.url))
-        assert adapter.facts["model"] == "echo-2026-01"
+        assert adapter.engine_facts["model"] == "echo-2026-01"
         good, bad = ask(adapter, [make_request("hi"), make_request("hello")])
     assert (good.error, bad.text) == ("", "")
     assert "'echo-2026-02', where this run began with 'echo-2026-01'" in bad.error
@@ -310,7 +310,7 @@ def test_an_engine_that_says_what_it_is_gets_its_own_defaults_switched_off(make_
     with FaultServer(engine_pages, models=[{"id": "echo", "owned_by": "vllm", "max_model_len": 900}]) as server:
         adapter = loaded(server_card(server.url))
         ask(adapter, [make_request()])
-    assert adapter.facts == {
+    assert adapter.engine_facts == {
         "engine": "vllm",
         "engine_version": "0.33.0",
         "context_length": "900",
@@ -324,7 +324,7 @@ def test_of_one_that_does_not_nothing_is_assumed_and_the_reader_is_told(make_req
     with FaultServer() as server:
         adapter = loaded(server_card(server.url))
         ask(adapter, [make_request()])
-    assert adapter.facts == {"engine": "unknown", "model": "echo"}
+    assert adapter.engine_facts == {"engine": "unknown", "model": "echo"}
     assert "does not say what it runs" in adapter.notes[0]
     assert "repetition_penalty" not in server.asked()[0].body
 
@@ -332,4 +332,4 @@ def test_of_one_that_does_not_nothing_is_assumed_and_the_reader_is_told(make_req
 def test_a_model_named_by_its_path_is_published_without_its_folders():
     with FaultServer(models=[{"id": "/home/me/qwen", "owned_by": "vllm"}], does=engine_pages) as server:
         card = server_card(server.url, model="/home/me/qwen")
-        assert leave(loaded(card)).facts["model"] == "qwen"
+        assert leave(loaded(card)).engine_facts["model"] == "qwen"

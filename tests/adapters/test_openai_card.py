@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cscbench.content import extras
-from cscbench.models.backend import Setting
+from cscbench.models.backend import LoadContext
 from cscbench.models.openai import OPENAI, OpenAiOptions, options
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare, run_record
@@ -109,4 +109,4 @@ def test_a_server_s_model_cannot_be_ranked():
 def test_a_missing_library_is_told_with_the_pip_line(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda _name: None)
     with pytest.raises(UserError, match=r'needs httpx2: pip install "cscbench\[openai\]"'):
-        OPENAI.load(Setting(ModelCard("served", "openai"), {}))
+        OPENAI.load(LoadContext(ModelCard("served", "openai"), {}))

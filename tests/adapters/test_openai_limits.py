@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from cscbench.models.openai.limits import Bucket, Gate, Window, retry_after
+from cscbench.models.openai.limits import Bucket, RateLimiter, Window, retry_after
 
 
 @pytest.mark.parametrize(("per_minute", "amount"), [(60, 1), (600, 1), (6000, 37), (90, 1)])
@@ -108,7 +108,7 @@ def test_retry_after_is_read_in_every_form(headers, seconds):
 
 def test_a_pause_holds_back_all_requests_even_those_that_wait_already():
     async def main() -> list[float]:
-        gate, began, went = Gate(4, 0, 0), time.monotonic(), []
+        gate, began, went = RateLimiter(4, 0, 0), time.monotonic(), []
 
         async def one() -> None:
             async with gate.place(0):
@@ -127,7 +127,7 @@ def test_a_pause_holds_back_all_requests_even_those_that_wait_already():
 
 def test_a_place_is_given_back_by_one_who_fails_or_is_cancelled():
     async def main() -> None:
-        gate = Gate(1, 0, 0)
+        gate = RateLimiter(1, 0, 0)
 
         async def hold(seconds: float) -> None:
             async with gate.place(0):

@@ -64,13 +64,13 @@ def test_it_says_what_it_is_and_answers_several_at_once(llama, make_request):
     adapter = loaded(card(llama))
     questions = [make_request(text, max_tokens=6) for text in ("Say hello.", "Say hello.", "What is 2 + 2?")]
     first, same, other = ask(adapter, questions)
-    assert {name: adapter.facts[name] for name in ("engine", "quantization", "context_length", "model")} == {
+    assert {name: adapter.engine_facts[name] for name in ("engine", "quantization", "context_length", "model")} == {
         "engine": "llama.cpp",
         "quantization": "Q4_1",
         "context_length": "512",
         "model": "smol",
     }
-    assert len(adapter.facts["chat_template"]) == len(hashlib.sha256().hexdigest())
+    assert len(adapter.engine_facts["chat_template"]) == len(hashlib.sha256().hexdigest())
     for reply in (first, same, other):
         assert (reply.error, reply.tokens_out, reply.finish_reason) == ("", 6, "length")
         assert reply.tokens_in > 20

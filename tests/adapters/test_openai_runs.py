@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fault_server import Call, Does, FaultServer, digest, error
 
-from cscbench.asking.parse import Form
+from cscbench.asking.parse import ParseForm
 from cscbench.asking.plays import Protocol, play
 from cscbench.runs import results
 from cscbench.runs.options import RunOptions
@@ -80,7 +80,7 @@ def expected() -> dict[tuple[str, int], str]:
 def assert_each_turn_has_its_own_answer(folder: Path) -> None:
     pairs = results.read_pairs(folder)
     assert {(pair.dialogue, pair.turn): pair.text for pair in pairs} == expected()
-    assert {(pair.form, pair.strategy, pair.error) for pair in pairs} == {(Form.BRACKET, "GT", "")}
+    assert {(pair.form, pair.strategy, pair.error) for pair in pairs} == {(ParseForm.BRACKET, "GT", "")}
 
 
 def assert_no_key(folder: Path, *said: str) -> None:
@@ -150,7 +150,7 @@ def test_what_fails_for_good_is_kept_out_of_the_scores_and_asked_again_by_the_sa
         done = cscbench(*COMMAND, MY_KEY=KEY)
         assert done.returncode == 3, done.stderr
         (failed,) = [pair for pair in results.read_pairs(only_run()) if pair.error]
-        assert (failed.form, failed.text) == (Form.FAILED, "")
+        assert (failed.form, failed.text) == (ParseForm.FAILED, "")
         assert failed.error == "HTTP 400: flagged for *** (content_filter)"
         found = results.read(only_run())
         assert (found.counts.failed, found.run.complete) == (1, False)

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from cscbench.models.openai import OpenAiOptions
-from cscbench.models.openai.wire import Asking, Completion, body, reply_of, split_reasoning
+from cscbench.models.openai.wire import Completion, RequestTemplate, body, reply_of, split_reasoning
 from cscbench.values import ChatRole, Message, Sampling
 
 MESSAGES = (Message(ChatRole.SYSTEM, "Be kind."), Message(ChatRole.USER, "您好"))
 
 
 def sent(sampling: Sampling = Sampling(), fields: dict | None = None, **options) -> dict:  # noqa: B008 - frozen
-    return body(MESSAGES, sampling, Asking("m", OpenAiOptions(**options), fields or {}))
+    return body(MESSAGES, sampling, RequestTemplate("m", OpenAiOptions(**options), fields or {}))
 
 
 def test_a_greedy_request_holds_messages_and_settings_and_nothing_that_a_model_may_not_take():

@@ -13,7 +13,7 @@ from cscbench.runs.run import run
 # other words; at turn `fails` there is no answer.
 PLUGIN = """
 import os
-from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.models.backend import Backend, LoadedAdapter
 from cscbench.content.cards import read_options
 from cscbench.values import Reply
 from cscbench.values import Frozen
@@ -23,9 +23,9 @@ class Options(Frozen, frozen=True):
     fails: int = -1
 
 class Parrot:
-    def __init__(self, setting):
-        self.dialogues = {dialogue.id: dialogue for dialogue in setting.test}
-        self.options = read_options(setting.card, Options)
+    def __init__(self, context):
+        self.dialogues = {dialogue.id: dialogue for dialogue in context.test}
+        self.options = read_options(context.card, Options)
 
     async def generate(self, request):
         turn = self.dialogues[request.thread].turns[request.turn]
@@ -40,7 +40,7 @@ class Parrot:
     def close(self):
         pass
 
-KIND = AdapterKind(load=lambda s: LoadedAdapter(Parrot(s), {"dtype": os.environ.get("DTYPE", "float32")}))
+KIND = Backend(load=lambda s: LoadedAdapter(Parrot(s), {"dtype": os.environ.get("DTYPE", "float32")}))
 """
 CARD = """---
 name: parrot

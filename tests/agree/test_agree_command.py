@@ -64,7 +64,7 @@ def test_a_model_that_changes_at_the_fifth_turn_is_found_out(cscbench, played, t
         assert one["count"] == sum(low <= n <= high for n in alike), low
     assert {one["name"] for one in found["groups"]} == {"all", "same prompt", "zh", "en"}
     assert group(found, "zh")["requests"] + group(found, "en")["requests"] == everything["requests"]
-    assert len(found["partings"]) == 2
+    assert len(found["divergences"]) == 2
     assert found["strategies"]["same"] == everything["identical"]
     differences = {one["name"]: one for one in found["differences"]}
     wrong = 100 * len(spoiled) / len(replies[a])
@@ -105,7 +105,7 @@ def test_in_generated_context_later_prompts_differ_and_are_counted_apart(cscbenc
     assert (group(found, "all")["requests"], same["requests"]) == (len(turns), sum(turn <= 4 for turn in turns))
     assert same["identical"] == sum(turn < 4 for turn in turns)
     assert "`same prompt` counts only requests whose messages are equal" in said
-    assert {one["request"].split("/")[1] for one in found["partings"]} == {"4"}
+    assert {one["request"].split("/")[1] for one in found["divergences"]} == {"4"}
 
 
 def test_what_is_not_the_engine_and_differs_is_said_plainly(cscbench, played, tmp_path):

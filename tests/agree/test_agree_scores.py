@@ -13,7 +13,7 @@ from cscbench.comparing.agree.common_turns import common
 from cscbench.comparing.agree.scores import differences, strategies
 from cscbench.comparing.agree.units import characters
 from cscbench.runs.finished import FinishedRun, load
-from cscbench.scoring.bootstrap import Resampling, expanded_tail, resample_weights
+from cscbench.scoring.bootstrap import Resampling, resample_weights, tail_share
 from cscbench.values import Condition, Language
 
 ENGLISH = {"language": Language.EN, "limit": 7}
@@ -49,7 +49,7 @@ def test_a_difference_and_its_interval_equal_a_slow_bootstrap_that_copies_dialog
         drawn.append({name: right[name] - left[name] for name in left})
     left, right = (slowly(list(side.pairs.values())) for side in (a, b))
     for name in left:
-        tail = expanded_tail(len(names))
+        tail = tail_share(len(names))
         low, high = np.quantile([one[name] for one in drawn], [tail, 1 - tail])
         one = found[name]
         assert (one.a, one.b, one.difference) == pytest.approx((left[name], right[name], right[name] - left[name]))
@@ -74,7 +74,7 @@ def test_a_run_agrees_wholly_with_itself(sides):
         assert {(one.difference, one.low, one.high) for one in found.differences} == {(0, 0, 0)}
         assert found.strategies.same == found.strategies.turns
         assert all(group.identical == group.requests for group in found.groups)
-        assert found.partings == ()
+        assert found.divergences == ()
         assert all(fact.same is not False for fact in found.facts)
 
 
@@ -84,8 +84,8 @@ def test_the_other_way_round_differences_change_their_sign_and_nothing_else(side
     bounds = [bound for d in one.differences for bound in (-d.high, -d.low)]
     assert bounds == pytest.approx([bound for d in other.differences for bound in (d.low, d.high)], abs=1e-9)
     assert (one.groups, one.strategies) == (other.groups, other.strategies)
-    assert [(p.request, p.alike, p.shared, p.a, p.b) for p in one.partings] == [
-        (p.request, p.alike, p.shared, p.b, p.a) for p in other.partings
+    assert [(p.request, p.alike, p.shared, p.a, p.b) for p in one.divergences] == [
+        (p.request, p.alike, p.shared, p.b, p.a) for p in other.divergences
     ]
 
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from cscbench.asking.store import StoredReply
 from cscbench.comparing.agree.common_turns import Common
-from cscbench.comparing.agree.texts import compare, first_difference, group, groups, partings
-from cscbench.comparing.agree.units import Unit, characters
+from cscbench.comparing.agree.texts import compare, divergences, first_difference, group, groups
+from cscbench.comparing.agree.units import TextUnit, characters
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare, run_record
 from cscbench.values import Language, Reply
 
-WORDS = Unit("words", lambda texts: [text.split() for text in texts])
+WORDS = TextUnit("words", lambda texts: [text.split() for text in texts])
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +63,12 @@ def test_texts_part_at_the_first_unit_that_differs_or_is_missing(compared, left,
 def test_chinese_by_character_counts_characters(compared):
     found, _ = compared(["您好，退款三天内到账。"], ["您好，退款五天内到账。"], unit=characters())
     assert found[0].alike == 5
-    (parting,) = partings(found, 3)
+    (parting,) = divergences(found, 3)
     assert (parting.shared, parting.a, parting.b) == ("您好，退款", "三天内到账。", "五天内到账。")
 
 
 def test_what_a_tokenizer_cannot_tell_apart_parts_after_its_last_token(compared):
-    deaf = Unit("unknown words", lambda texts: [[0 for _ in text.split()] for text in texts])
+    deaf = TextUnit("unknown words", lambda texts: [[0 for _ in text.split()] for text in texts])
     found, _ = compared(["one two", "one two"], ["one three", "one two"], unit=deaf)
     assert [one.alike for one in found] == [2, None]
 
@@ -104,9 +104,9 @@ def test_partings_are_shown_in_play_order_those_to_equal_prompts_first(compared,
     left, right = ["a 1", "a 2", "a", "a 3"], ["b 1", "b 2", "a", "b 3"]
     found, _ = compared(left, right, same=[False, True, True, True])
     first, second, third = run.dialogues
-    shown = [(one.request, one.same_prompt, one.a) for one in partings(found, 2)]
+    shown = [(one.request, one.same_prompt, one.a) for one in divergences(found, 2)]
     assert shown == [(f"{first}/2/joint", True, "a 2"), (f"{second}/0/joint", True, "a 3")]
-    assert [one.same_prompt for one in partings(found, 9)] == [True, True, False]
+    assert [one.same_prompt for one in divergences(found, 9)] == [True, True, False]
     # Turn 10 comes after turn 2, and dialogues come as they were played.
     assert [one.request for one in found] == [f"{first}/{turn}/joint" for turn in (0, 2, 10)] + [f"{second}/0/joint"]
     assert third

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 from transformers import AutoTokenizer
 
-from cscbench.comparing.agree.units import characters, find_unit
+from cscbench.comparing.agree.units import characters, text_unit
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare, run_record
 from cscbench.values import UserError
@@ -51,7 +51,7 @@ def test_characters_are_unicode_characters():
 
 def test_a_tokenizer_splits_as_transformers_does_without_special_tokens(smollm2, gold):
     for given in (str(smollm2), str(smollm2 / "tokenizer.json"), "smollm2-135m"):
-        unit = find_unit(given, gold, gold)
+        unit = text_unit(given, gold, gold)
         expected = AutoTokenizer.from_pretrained(smollm2)(TEXTS, add_special_tokens=False)["input_ids"]
         assert unit.split(TEXTS) == expected
         assert unit.name == f"tokens of {Path(given).name}"
@@ -66,29 +66,29 @@ def test_a_tokenizer_that_pads_and_cuts_does_neither_here(smollm2, gold, tmp_pat
         "pad_token": "<|endoftext|>",
     }  # fmt: skip
     (tmp_path / "tokenizer.json").write_text(json.dumps(settings), encoding="utf-8")
-    unit = find_unit(str(tmp_path), gold, gold)
-    assert unit.split(TEXTS) == find_unit(str(smollm2), gold, gold).split(TEXTS)
+    unit = text_unit(str(tmp_path), gold, gold)
+    assert unit.split(TEXTS) == text_unit(str(smollm2), gold, gold).split(TEXTS)
 
 
 def test_the_models_own_tokenizer_is_found_without_being_named(of, cached):
-    assert find_unit("", of("package:smollm2-135m", "x"), of("")).name == "tokens of package:smollm2-135m"
+    assert text_unit("", of("package:smollm2-135m", "x"), of("")).name == "tokens of package:smollm2-135m"
     # Either run's will do, and the commit that was run is the one that is looked for.
-    assert find_unit("", of(""), of(cached, f"{cached}@{'1' * 40}")).name == f"tokens of {cached}"
-    other = find_unit("", of(cached, f"{cached}@{'2' * 40}"), of(""))
+    assert text_unit("", of(""), of(cached, f"{cached}@{'1' * 40}")).name == f"tokens of {cached}"
+    other = text_unit("", of(cached, f"{cached}@{'2' * 40}"), of(""))
     assert other.name == "characters"
     assert f"hf download {cached}" in other.note
 
 
 def test_a_hub_id_is_taken_from_the_local_cache(gold, cached):
-    assert find_unit(cached, gold, gold).name == f"tokens of {cached}"
+    assert text_unit(cached, gold, gold).name == f"tokens of {cached}"
 
 
 def test_where_no_tokenizer_is_at_hand_characters_are_taken_and_the_reason_is_said(gold, of):
-    unit = find_unit("", gold, of("my-model", "0" * 64))
+    unit = text_unit("", gold, of("my-model", "0" * 64))
     assert unit.name == "characters"
     for words in ("gold names no weights", "does not say in which folder its weights, my-model, lay", "--tokenizer"):
         assert words in unit.note
-    asked = find_unit("none", gold, gold)
+    asked = text_unit("none", gold, gold)
     assert (asked.name, asked.note) == ("characters", "")
 
 
@@ -104,10 +104,10 @@ def test_where_no_tokenizer_is_at_hand_characters_are_taken_and_the_reason_is_sa
 )
 def test_a_tokenizer_that_is_not_there_is_refused_with_the_reason(gold, given, said):
     with pytest.raises(UserError, match=said):
-        find_unit(given, gold, gold)
+        text_unit(given, gold, gold)
 
 
 def test_a_file_that_is_no_tokenizer_is_named(gold, tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": 3}', encoding="utf-8")
     with pytest.raises(UserError, match=r"tokenizer\.json: no tokenizer can be read"):
-        find_unit(str(tmp_path), gold, gold)
+        text_unit(str(tmp_path), gold, gold)

@@ -24,7 +24,7 @@ from workload import plays
 
 from cscbench.asking.plays import Play
 from cscbench.demo_weights import locate
-from cscbench.models.backend import Setting
+from cscbench.models.backend import LoadContext
 from cscbench.models.chat import Chat
 from cscbench.models.hf import HF, load
 from cscbench.runs.options import RunOptions
@@ -109,7 +109,7 @@ def play_once(plan: Plan, made: tuple[Any, Chat], reuse: bool) -> Played:
     card = ModelCard("random", "hf", sampling=plan.sampling, options={"reuse": reuse})
     with mock.patch.object(load, "open_base", return_value=made):
         torch.cuda.empty_cache()  # so that the batch size is found from the same free memory; nothing without a GPU
-        loaded = HF.load(Setting(card, plan.prompts, plan.dialogues))
+        loaded = HF.load(LoadContext(card, plan.prompts, plan.dialogues))
     adapter = loaded.adapter
 
     async def answered(one: Play) -> list[Reply]:

@@ -22,19 +22,19 @@ from cscbench.content.cards import resolve_card
 from cscbench.content.csconv import load_csconv
 from cscbench.demo_weights import locate
 from cscbench.scoring.bootstrap import Matrix, Resampling, cluster_numbers, resample_weights, sum_by_cluster
-from cscbench.scoring.scorer import Scorer, ScorerSetting
+from cscbench.scoring.scorer import Scorer, ScoringContext
 from cscbench.scoring.scorers.bertscore import BertScorer
 from cscbench.scoring.scorers.bleu import TOKENIZERS, BleuScorer
 from cscbench.scoring.scorers.rouge import RougeScorer, characters
 from cscbench.scoring.scorers.strategy import StrategyScorer
-from cscbench.values import CSC, Condition, Form, Language, Pair
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair
 
 TURNS, DIALOGUES, RESAMPLES = 25_810, 1_855, 1_000
 SAMPLE = Path(__file__).parents[2] / "tasks" / "csconv_sample" / "data" / "test.jsonl"
 CODES = [strategy.code for strategy in CSC.strategies]
 
 
-def made_pairs(turns: int, dialogues: int, language: Language) -> list[Pair]:
+def made_pairs(turns: int, dialogues: int, language: Language) -> list[ScoredPair]:
     """Turns with words of the shipped sample: no two references are equal, and replies share words with theirs."""
     sample = load_csconv(SAMPLE).dialogues
     said = [turn.text for one in sample if one.language is language for turn in one.turns if turn.text]
@@ -49,7 +49,7 @@ def made_pairs(turns: int, dialogues: int, language: Language) -> list[Pair]:
         gold = CODES[strategies[row, 0]]
         code = gold if right[row] else CODES[strategies[row, 1]]
         dialogue = f"d{row * dialogues // turns}"
-        pairs.append(Pair(dialogue, row, language, "", gold, reference, code, text, Form.BRACKET))
+        pairs.append(ScoredPair(dialogue, row, language, "", gold, reference, code, text, ParseForm.BRACKET))
     return pairs
 
 
@@ -60,7 +60,7 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, found
 
 
-def ours(pairs: Sequence[Pair], resampling: Resampling, scorers: Sequence[Scorer]) -> dict[str, Matrix]:
+def ours(pairs: Sequence[ScoredPair], resampling: Resampling, scorers: Sequence[Scorer]) -> dict[str, Matrix]:
     """Every resample's value of every metric, from texts: what a run does before it writes its intervals."""
     numbers = cluster_numbers([pair.dialogue for pair in pairs])
     count = int(numbers.max()) + 1
@@ -73,7 +73,7 @@ def ours(pairs: Sequence[Pair], resampling: Resampling, scorers: Sequence[Scorer
 
 
 def looped(
-    pairs: Sequence[Pair], resampling: Resampling, resamples: int
+    pairs: Sequence[ScoredPair], resampling: Resampling, resamples: int
 ) -> tuple[dict[str, list[float]], float, float]:
     """The first resamples with the packages: their values, the seconds spent once, and those a resample took."""
     from rouge_score.rouge_scorer import RougeScorer as Reference
@@ -100,7 +100,7 @@ class _Characters:
         return characters(text)
 
 
-def _packages(pairs: Sequence[Pair], f1: "np.ndarray[Any, Any]") -> dict[str, float]:
+def _packages(pairs: Sequence[ScoredPair], f1: "np.ndarray[Any, Any]") -> dict[str, float]:
     """One resample's values by sacrebleu and scikit-learn."""
     from sacrebleu.metrics.bleu import BLEU
     from sklearn.metrics import accuracy_score, f1_score
@@ -120,8 +120,8 @@ def _packages(pairs: Sequence[Pair], f1: "np.ndarray[Any, Any]") -> dict[str, fl
 def corpus(turns: int, dialogues: int, resamples: int, looped_resamples: int, rounds: int) -> None:
     """Print seconds and ratio for all metrics but BERTScore."""
     pairs = made_pairs(turns, dialogues, Language.ZH)
-    setting = ScorerSetting((Language.ZH,), Condition.JOINT, CSC)
-    scorers: list[Scorer] = [StrategyScorer(setting), BleuScorer(setting), RougeScorer(setting)]
+    context = ScoringContext((Language.ZH,), Condition.JOINT, CSC)
+    scorers: list[Scorer] = [StrategyScorer(context), BleuScorer(context), RougeScorer(context)]
     resampling = Resampling(resamples)
     own, loops = [], []
     for _ in range(rounds):
@@ -145,7 +145,7 @@ def bertscore(turns: int, encoder: str, rounds: int) -> None:
     card = resolve_card(encoder)
     first = made_pairs(turns, max(turns // 14, 1), Language.ZH)
     second = [msgspec.structs.replace(pair, text=f"好的。{pair.text}") for pair in first]
-    scorer = BertScorer(ScorerSetting((Language.ZH,), Condition.JOINT, CSC, card))
+    scorer = BertScorer(ScoringContext((Language.ZH,), Condition.JOINT, CSC, card))
     scorer.measure(first)
     said, references = [pair.text for pair in second], [pair.reference for pair in second]
     layer = int(scorer.metrics[0].signature.partition("|layer:")[2].partition("|")[0])

@@ -24,7 +24,7 @@ from cscbench.comparing.gate.verdict import Outcome, Rule, RuleKind
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare
 from cscbench.runs.run import run
-from cscbench.scoring.bootstrap import IntervalMethod, Resampling, intervals, resample_weights, student
+from cscbench.scoring.bootstrap import IntervalMethod, Resampling, intervals, resample_weights, t_quantile
 from cscbench.scoring.metric_sums import MetricSums
 from cscbench.scoring.paired import SIGNIFICANCE, permutation_test, standard_error
 from cscbench.scoring.scorer import MetricSpec, ratio
@@ -115,7 +115,7 @@ def gates(dialogues: int, margin: float, drop: float, simulations: int) -> Gated
         both = (MetricSums("", ACCURACY, "", sums, accuracy) for sums in (new, old))
         evidence = paired_evidence(rule, *both, Resampling(seed=seed))
         outcomes.append(decide(rule, evidence))
-        reach = evidence.error * student(rule.confidence / 100, dialogues)
+        reach = evidence.error * t_quantile(rule.confidence / 100, dialogues)
         promised.append(t(dialogues - 1).cdf((drop - max(reach, margin - reach)) / evidence.error))
     share = [100 * outcomes.count(outcome) / simulations for outcome in (Outcome.REGRESSED, Outcome.PASSED)]
     return Gated(*share, 100 * fmean(promised))
@@ -130,7 +130,7 @@ def tests(dialogues: int, drop: float, simulations: int) -> tuple[float, float]:
         found += p < SIGNIFICANCE
         weights = resample_weights(dialogues, Resampling(seed=seed))
         error = standard_error((accuracy(weights @ new) - accuracy(weights @ old))[:, 0], dialogues)
-        promised.append(t(dialogues - 1).cdf(drop / error - student(1 - SIGNIFICANCE / 2, dialogues)))
+        promised.append(t(dialogues - 1).cdf(drop / error - t_quantile(1 - SIGNIFICANCE / 2, dialogues)))
     return 100 * found / simulations, 100 * fmean(promised)
 
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "pages"))
 from site_help import BOARD, make_runs, renamed, run_entry
 
 from cscbench.publishing.board.rank import rank
-from cscbench.publishing.board.records import Placed
+from cscbench.publishing.board.records import BoardEntry
 from cscbench.publishing.site import Built, build_site
 from cscbench.runs.results import read_pairs, write_pairs
 from cscbench.scoring.bootstrap import Resampling
@@ -58,7 +58,7 @@ def enlarge(run: Path, folder: Path, dialogues: int) -> None:
     pyarrow.parquet.write_table(pyarrow.concat_tables(parts), folder / "scores.parquet")
 
 
-def many(one: Placed, folder: Path, models: int) -> list[Placed]:
+def many(one: BoardEntry, folder: Path, models: int) -> list[BoardEntry]:
     found = []
     for number in range(models):
         family = FAMILIES[number % len(FAMILIES)]
@@ -68,7 +68,7 @@ def many(one: Placed, folder: Path, models: int) -> list[Placed]:
             for metric in own.entry.results.metrics
         )
         entry = msgspec.structs.replace(own.entry, results=msgspec.structs.replace(own.entry.results, metrics=metrics))
-        found.append(Placed(entry, folder))
+        found.append(BoardEntry(entry, folder))
     return found
 
 

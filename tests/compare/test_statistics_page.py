@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.comparing.compare import Verdict
+from cscbench.comparing.compare import Outcome
 from cscbench.publishing import formats
 from cscbench.scoring.bootstrap import LEVEL, IntervalMethod, Resampling
-from cscbench.scoring.paired import PERMUTATIONS, POWER, SIGNIFICANCE, detectable
+from cscbench.scoring.paired import PERMUTATIONS, POWER, SIGNIFICANCE, minimum_detectable_effect
 
 PAGE = (Path(__file__).parents[2] / "docs/statistics.md").read_text(encoding="utf-8")
 
@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs/statistics.md").read_text(encoding="ut
 def test_columns_and_verdicts_are_the_ones_there_are():
     named = set(re.findall(r"`([^`\n]+)`", PAGE))
     assert set(formats.HEAD[4:]) - {"95 %"} <= named
-    assert {one.value for one in Verdict} - {"baseline"} <= named
+    assert {one.value for one in Outcome} - {"baseline"} <= named
     assert {one.value for one in IntervalMethod} <= named
 
 
@@ -25,7 +25,8 @@ def test_its_numbers_are_the_code_s():
     most = max(n for n in range(64) if 1 << n <= PERMUTATIONS)
     assert f"at most {PERMUTATIONS:,} ({most} dialogues)" in PAGE
     assert (
-        f"{POWER * 100:g} times in 100, at {SIGNIFICANCE * 100:g} % ({detectable(1, 1855):.1f} standard errors" in PAGE
+        f"{POWER * 100:g} times in 100, at {SIGNIFICANCE * 100:g} % ({minimum_detectable_effect(1, 1855):.1f} standard errors"
+        in PAGE
     )
 
 

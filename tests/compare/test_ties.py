@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cscbench.comparing.compare import compare
 from cscbench.publishing.board.boards import read_board
 from cscbench.publishing.board.rank import rank
-from cscbench.publishing.board.records import ENTRY_SCHEMA, Placed, RunEntry
+from cscbench.publishing.board.records import ENTRY_SCHEMA, BoardEntry, RunEntry
 from cscbench.runs import results as results_file
 from cscbench.runs.finished import load
 from cscbench.runs.options import RunOptions
@@ -20,7 +20,7 @@ from cscbench.runs.run import rescore, run
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.scoring.metric_sums import MetricSums, can_differ, tie_groups
 from cscbench.scoring.scorer import MetricSpec, ratio
-from cscbench.values import Form
+from cscbench.values import ParseForm
 
 BOARD = Path(__file__).parents[2] / "leaderboards/csconv_sample"
 
@@ -49,7 +49,11 @@ def spoiled(gold, place: Path, name: str, share: float, seed: int):
     for pair in gold.pairs.values():
         fields = {field: getattr(pair, field) for field in pair.__struct_fields__}
         if rng.random() < share:
-            fields |= {"strategy": "OT" if pair.strategy != "OT" else "ID", "text": pair.text[:3], "form": Form.BRACKET}
+            fields |= {
+                "strategy": "OT" if pair.strategy != "OT" else "ID",
+                "text": pair.text[:3],
+                "form": ParseForm.BRACKET,
+            }
         pairs.append(type(pair)(**fields))
     results_file.write_pairs(folder, pairs)
     rescore(folder, "none", ())
@@ -76,7 +80,7 @@ def assert_they_agree(golds, tmp_path_factory, limit, shares, seed) -> None:
     place = tmp_path_factory.mktemp("runs")
     runs = [spoiled(golds[limit], place, f"run-{number}", share, seed + number) for number, share in enumerate(shares)]
     ours = {table.name: {row.run: row.group for row in table.rows} for table in compare(runs, Resampling()).metrics}
-    placed = [Placed(RunEntry(ENTRY_SCHEMA, one.name, "", "", "", one.results), one.folder) for one in runs]
+    placed = [BoardEntry(RunEntry(ENTRY_SCHEMA, one.name, "", "", "", one.results), one.folder) for one in runs]
     for order in (placed, placed[::-1]):
         track = rank(read_board(BOARD), order, Resampling())[0]
         (block,) = [block for block in track.blocks if not block.reported]

@@ -7,7 +7,7 @@ from cscbench.comparing.compare import compare
 from cscbench.publishing.board.add import add
 from cscbench.publishing.board.boards import finished_run, read_board, read_entries, run_entries
 from cscbench.publishing.board.rank import REPORTED, rank
-from cscbench.publishing.board.records import ENTRY_SCHEMA, Placed, ReportedEntry, ReportedValue, RunEntry
+from cscbench.publishing.board.records import ENTRY_SCHEMA, BoardEntry, ReportedEntry, ReportedValue, RunEntry
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.values import Context
 
@@ -39,7 +39,7 @@ def test_runs_are_ranked_by_the_tracks_metric_on_the_same_dialogues(filled):
 def test_a_rank_is_of_each_column_and_equal_values_share_it(filled):
     def twins(placed):
         own = next(one for one in placed if one.entry.id.startswith("csconv_sample--gold--retrieval"))
-        return (*placed, Placed(msgspec.structs.replace(own.entry, id="zwilling"), own.folder))
+        return (*placed, BoardEntry(msgspec.structs.replace(own.entry, id="zwilling"), own.folder))
 
     (block,) = ranked(filled, twins)[0].blocks
     assert [row.cells[1].rank for row in block.rows] == [1, 2, 2, 4]
@@ -82,7 +82,7 @@ def test_what_was_measured_otherwise_or_is_partial_is_never_ranked(filled):
             if entry.results.model.name == "majority":
                 run = msgspec.structs.replace(entry.results.run, complete=False)
                 entry = msgspec.structs.replace(entry, results=msgspec.structs.replace(entry.results, run=run))
-            found.append(Placed(entry, own.folder))
+            found.append(BoardEntry(entry, own.folder))
         return found
 
     (block,) = ranked(filled, other)[0].blocks
@@ -100,7 +100,7 @@ def test_reported_rows_stand_last_and_have_no_rank(filled):
         entry = ReportedEntry(
             ENTRY_SCHEMA, "theirs", "Theirs", "", 0, False, Context.GOLD, "csconv_sample", "a paper", "", (), values
         )
-        return (*placed, Placed(entry, None))
+        return (*placed, BoardEntry(entry, None))
 
     gold, generated = ranked(filled, with_reported)
     assert [block.reported for block in gold.blocks] == [False, True]

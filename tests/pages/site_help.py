@@ -11,24 +11,24 @@ from hostile import STRINGS
 
 from cscbench.publishing.board.records import (
     ENTRY_SCHEMA,
+    Bilingual,
     Block,
     Board,
+    BoardEntry,
     Cell,
     Column,
-    Placed,
     RankedRow,
     RankedTrack,
     ReportedEntry,
     ReportedValue,
     RunEntry,
     Track,
-    Words,
 )
 from cscbench.runs import results
 from cscbench.values import Condition, Context
 
 COLUMNS = tuple(
-    Column(metric, Words(title, title))
+    Column(metric, Bilingual(title, title))
     for metric, title in (
         ("strategy_accuracy", "Accuracy"),
         ("strategy_macro_f1", "Macro F1"),
@@ -38,7 +38,7 @@ COLUMNS = tuple(
     )
 )
 TRACKS = tuple(
-    Track(context.value, Words(en, zh), context, Condition.JOINT, "strategy_accuracy")
+    Track(context.value, Bilingual(en, zh), context, Condition.JOINT, "strategy_accuracy")
     for context, en, zh in (
         (Context.GOLD, "Gold context", "参考上文"),
         (Context.GENERATED, "Generated context", "自生成上文"),
@@ -46,8 +46,8 @@ TRACKS = tuple(
 )
 BOARD = Board(
     name="sample",
-    title=Words("CSConv sample", "CSConv 样例榜"),
-    about=Words(
+    title=Bilingual("CSConv sample", "CSConv 样例榜"),
+    about=Bilingual(
         "Baselines on 40 dialogues written for cscbench. They are not CSConv.",
         "基线模型在为 cscbench 编写的 40 段对话上的结果；这些对话不是 CSConv。",
     ),
@@ -83,14 +83,14 @@ def make_runs(folder: Path, models: Sequence[str], *options: str) -> list[Path]:
     return sorted(path for path in folder.iterdir() if (path / "results.json").exists())
 
 
-def run_entry(folder: Path, name: str = "") -> Placed:
+def run_entry(folder: Path, name: str = "") -> BoardEntry:
     found = results.read(folder)
     command = f"cscbench run --model {found.model.label} --context {found.protocol.context} --encoder none"
     entry = RunEntry(ENTRY_SCHEMA, name or found.run.name, "2026-11-24", command, "0123456789abcdef", found)
-    return Placed(entry, folder)
+    return BoardEntry(entry, folder)
 
 
-def reported() -> list[Placed]:
+def reported() -> list[BoardEntry]:
     found = []
     for label, family, size, lora, *contexts in PAPER:
         for context, values in zip(Context, contexts, strict=True):
@@ -109,16 +109,16 @@ def reported() -> list[Placed]:
                 unknowns=("prompts", "decoding", "tokenizer of BLEU"),
                 values=tuple(ReportedValue(name, value) for name, value in zip(names, values, strict=True)),
             )
-            found.append(Placed(entry, None))
+            found.append(BoardEntry(entry, None))
     return found
 
 
-def rank(board: Board, placed: Sequence[Placed]) -> list[RankedTrack]:
+def rank(board: Board, placed: Sequence[BoardEntry]) -> list[RankedTrack]:
     """A ranking of the tests' own: by value; two are tied where their intervals meet. Not the board's statistics."""
     return [_track(board, track, placed) for track in board.tracks]
 
 
-def _track(board: Board, track: Track, placed: Sequence[Placed]) -> RankedTrack:
+def _track(board: Board, track: Track, placed: Sequence[BoardEntry]) -> RankedTrack:
     runs = [
         own.entry
         for own in placed
@@ -137,7 +137,7 @@ def _track(board: Board, track: Track, placed: Sequence[Placed]) -> RankedTrack:
             RankedRow(run.id, tuple(by_metric[column.metric].get(run.id) for column in board.columns)) for run in runs
         ]
         rows.sort(key=lambda row: -(cell.value if (cell := row.cells[0]) else 0))
-        title = Words("40 dialogues, 419 turns", "40 段对话，419 句")
+        title = Bilingual("40 dialogues, 419 turns", "40 段对话，419 句")
         blocks.append(Block(title, False, tuple(rows)))
     if others:
         values = {own.id: {value.metric: value.value for value in own.values} for own in others}
@@ -151,7 +151,7 @@ def _track(board: Board, track: Track, placed: Sequence[Placed]) -> RankedTrack:
             )
             for own in others
         ]
-        blocks.append(Block(Words("Reported by the paper", "论文报告"), True, tuple(rows)))
+        blocks.append(Block(Bilingual("Reported by the paper", "论文报告"), True, tuple(rows)))
     return RankedTrack(track, board.columns, tuple(blocks))
 
 
@@ -165,22 +165,22 @@ def _ranked(values, metric) -> dict[str, Cell]:
     return found
 
 
-def renamed(placed: Placed, name: str, label: str, **model) -> Placed:
+def renamed(placed: BoardEntry, name: str, label: str, **model) -> BoardEntry:
     """The entry under another id and label; its turns stay where they are."""
     entry = placed.entry
     card = msgspec.structs.replace(entry.results.model, label=label, **model)
     own = msgspec.structs.replace(entry.results, model=card)
-    return Placed(msgspec.structs.replace(entry, id=name, results=own), placed.folder)
+    return BoardEntry(msgspec.structs.replace(entry, id=name, results=own), placed.folder)
 
 
-def hostile_entries(run: Path, folder: Path) -> list[Placed]:
+def hostile_entries(run: Path, folder: Path) -> list[BoardEntry]:
     """A run and a reported row a hostile string, which is all that others could have written in it."""
     return [
         own for n, text in enumerate(STRINGS) for own in (_hostile_run(run, folder, n, text), _hostile_row(n, text))
     ]
 
 
-def _hostile_run(run: Path, folder: Path, number: int, text: str) -> Placed:
+def _hostile_run(run: Path, folder: Path, number: int, text: str) -> BoardEntry:
     own = folder / f"{number}"
     own.mkdir()
     for name in ("run.json", "scores.parquet"):
@@ -198,12 +198,12 @@ def _hostile_run(run: Path, folder: Path, number: int, text: str) -> Placed:
     metrics = tuple(msgspec.structs.replace(metric, signature=text) for metric in found.metrics)
     changed = msgspec.structs.replace(found, tables=tables, notes=(text,), metrics=metrics)
     entry = msgspec.structs.replace(placed.entry, results=changed, command=text, commit=text, added=text)
-    return Placed(entry, own)
+    return BoardEntry(entry, own)
 
 
-def _hostile_row(number: int, text: str) -> Placed:
+def _hostile_row(number: int, text: str) -> BoardEntry:
     values = (ReportedValue("strategy_accuracy", number), ReportedValue(text, 1.0))
     entry = ReportedEntry(
         ENTRY_SCHEMA, f"row {text}", text, text, 7e9, False, Context.GOLD, text, text, text, (text,), values
     )
-    return Placed(entry, None)
+    return BoardEntry(entry, None)

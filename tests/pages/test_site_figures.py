@@ -3,14 +3,14 @@
 import pytest
 
 from cscbench.publishing.site import figures
-from cscbench.publishing.site.facts import Facts, Value
+from cscbench.publishing.site.entry_summary import EntrySummary, Value
 from cscbench.publishing.site.points import Point, lora_pairs
-from cscbench.runs.turns import ScoredTurn, reduce
-from cscbench.values import Condition, Context, Form, Language, Pair
+from cscbench.runs.turns import ScoredTurn, summarise_turns
+from cscbench.values import Condition, Context, Language, ParseForm, ScoredPair
 
 
 def point(name, parameters=7e9, lora=False, block=0, family="q", **others):
-    facts = Facts(
+    facts = EntrySummary(
         id=name,
         slug=name,
         name=name,
@@ -31,8 +31,8 @@ def point(name, parameters=7e9, lora=False, block=0, family="q", **others):
     return Point(facts, block, Value(50.0 + len(name), 45.0, 60.0))
 
 
-def turn(number, stars=None, rouge=10.0, hit=True, form=Form.JSON, dialogue="d"):
-    pair = Pair(dialogue, number, Language.ZH, "", "GT", "a", "GT" if hit else "ID", "b", form)
+def turn(number, stars=None, rouge=10.0, hit=True, form=ParseForm.JSON, dialogue="d"):
+    pair = ScoredPair(dialogue, number, Language.ZH, "", "GT", "a", "GT" if hit else "ID", "b", form)
     return ScoredTurn(pair, (rouge, None, stars))
 
 
@@ -59,29 +59,31 @@ def test_costs_in_different_currencies_never_share_an_axis():
 
 
 def test_stars_are_counted_by_halves_and_shown_as_shares():
-    found = reduce([turn(0, 1.0), turn(2, 4.6), turn(4, 5.0), turn(6), turn(8, 3.0, form=Form.FAILED)], True)
+    found = summarise_turns(
+        [turn(0, 1.0), turn(2, 4.6), turn(4, 5.0), turn(6), turn(8, 3.0, form=ParseForm.FAILED)], True
+    )
     assert found.stars == (1, 0, 0, 0, 0, 0, 0, 1, 1)
     drawn = figures.stars([("m", found.stars)])
     assert drawn["data"][0]["y"][0] == pytest.approx(33.3)
-    assert reduce([turn(0)], True).stars == ()
+    assert summarise_turns([turn(0)], True).stars == ()
     assert figures.stars([]) is None
 
 
 def test_failed_turns_are_no_position_s_and_no_extreme():
-    turns = [turn(0, rouge=1.0), turn(2, rouge=50.0, hit=False), turn(4, rouge=None, form=Form.FAILED)]
-    found = reduce([*turns, turn(0, rouge=3.0, dialogue="e")], True)
+    turns = [turn(0, rouge=1.0), turn(2, rouge=50.0, hit=False), turn(4, rouge=None, form=ParseForm.FAILED)]
+    found = summarise_turns([*turns, turn(0, rouge=3.0, dialogue="e")], True)
     first, second, third = found.positions[:3]
     assert (first.n, first.accuracy.value, first.rouge.value) == (2, 100.0, 2.0)
     assert (second.n, second.accuracy.value, second.accuracy.low) == (1, 0.0, None)
     assert (third.n, third.accuracy) == (0, None)
     assert [own.scores[0] for own in found.worst] == [1.0, 3.0, 50.0]
     assert [own.scores[0] for own in found.best] == [50.0, 3.0, 1.0]
-    assert reduce(turns, False).positions[0].accuracy is None
+    assert summarise_turns(turns, False).positions[0].accuracy is None
 
 
 def test_names_are_no_markup_to_plotly():
-    assert figures.inert("<a href='x'>&lt;</a>") == "&lt;a href='x'&gt;&amp;lt;&lt;/a&gt;"
-    assert figures.short("x" * 50) == "x" * 33 + "…"
+    assert figures.plotly_text("<a href='x'>&lt;</a>") == "&lt;a href='x'&gt;&amp;lt;&lt;/a&gt;"
+    assert figures.shorten("x" * 50) == "x" * 33 + "…"
 
 
 def test_names_of_marks_in_one_place_stand_below_each_other():

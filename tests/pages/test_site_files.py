@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from site_help import BOARD, rank, renamed, run_entry
 
 from cscbench.publishing.site import build_site
-from cscbench.publishing.site.facts import slug, web_address
+from cscbench.publishing.site.entry_summary import slug, web_address
 from cscbench.publishing.site.folder import script
 from cscbench.publishing.site.texts import HERE, read_texts
 from cscbench.runs.results import read_pairs, write_pairs

@@ -5,7 +5,7 @@ import re
 import pytest
 from hostile import STRINGS
 
-from cscbench.publishing.site.facts import slug
+from cscbench.publishing.site.entry_summary import slug
 
 pytestmark = pytest.mark.pages
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.scoring.scorer import ScorerSetting
-from cscbench.values import CSC, Condition, Form, Language, Pair
+from cscbench.scoring.scorer import ScoringContext
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair
 
 _DATA = Path(__file__).parents[2] / "tasks" / "csconv_sample" / "data" / "test.jsonl"
 _CODES = [strategy.code for strategy in CSC.strategies]
@@ -16,7 +16,7 @@ def _reply(kind: int, text: str, other: str) -> str:
     return ("", text, other, text[: len(text) // 2], f"{text} {other}", other[:9])[kind]
 
 
-def _pairs(language: Language, dialogues: int) -> list[Pair]:
+def _pairs(language: Language, dialogues: int) -> list[ScoredPair]:
     records = [json.loads(line) for line in _DATA.read_text(encoding="utf-8").splitlines()]
     own = [record for record in records if record["language"] == language.value][:dialogues]
     turns = [
@@ -29,25 +29,25 @@ def _pairs(language: Language, dialogues: int) -> list[Pair]:
     for row, (dialogue, number, text) in enumerate(turns):
         other = turns[(row * 7 + 3) % len(turns)][2]
         said = None if row % 5 == 0 else _CODES[row * 5 % 12]
-        form = Form.UNPARSED if said is None else Form.BRACKET
+        form = ParseForm.UNPARSED if said is None else ParseForm.BRACKET
         reply = _reply(row % 6, text, other)
-        found.append(Pair(dialogue, number, language, "", _CODES[row * row % 12], text, said, reply, form))
+        found.append(ScoredPair(dialogue, number, language, "", _CODES[row * row % 12], text, said, reply, form))
     return found
 
 
 @pytest.fixture(scope="session")
-def zh_pairs() -> list[Pair]:
+def zh_pairs() -> list[ScoredPair]:
     """Some 60 Chinese turns of 6 dialogues."""
     return _pairs(Language.ZH, 6)
 
 
 @pytest.fixture(scope="session")
-def en_pairs() -> list[Pair]:
+def en_pairs() -> list[ScoredPair]:
     """Some 60 English turns of 6 dialogues."""
     return _pairs(Language.EN, 6)
 
 
 @pytest.fixture(scope="session")
-def both() -> ScorerSetting:
+def both() -> ScoringContext:
     """A run in both languages."""
-    return ScorerSetting((Language.ZH, Language.EN), Condition.JOINT, CSC)
+    return ScoringContext((Language.ZH, Language.EN), Condition.JOINT, CSC)

@@ -14,24 +14,24 @@ from kills import each_kill
 from cscbench.content.cards import resolve_card
 from cscbench.demo_weights import locate
 from cscbench.scoring.plan import encoder_card
-from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorer import ScoringContext
 from cscbench.scoring.scorers import embeddings
 from cscbench.scoring.scorers.bertscore import BertScorer
 from cscbench.scoring.scorers.embeddings import Embedded, Encoder, load_encoder
-from cscbench.values import CSC, Condition, Form, Language, ModelCard, Pair, UserError
+from cscbench.values import CSC, Condition, Language, ModelCard, ParseForm, ScoredPair, UserError
 
 ZH, EN = Language.ZH, Language.EN
 
 
 def scorer(card: ModelCard | None, *languages: Language) -> BertScorer:
-    return BertScorer(ScorerSetting(languages, Condition.JOINT, CSC, card))
+    return BertScorer(ScoringContext(languages, Condition.JOINT, CSC, card))
 
 
-def one(reference: str, text: str, language: Language = EN) -> Pair:
-    return Pair("d", 0, language, "", "GT", reference, "GT", text, Form.BRACKET)
+def one(reference: str, text: str, language: Language = EN) -> ScoredPair:
+    return ScoredPair("d", 0, language, "", "GT", reference, "GT", text, ParseForm.BRACKET)
 
 
-def directly(pairs: list[Pair], weights: Path, layer: int) -> np.ndarray:
+def directly(pairs: list[ScoredPair], weights: Path, layer: int) -> np.ndarray:
     from bert_score import score
 
     with warnings.catch_warnings():
@@ -48,11 +48,11 @@ def directly(pairs: list[Pair], weights: Path, layer: int) -> np.ndarray:
     return f1.numpy()
 
 
-def value(scorer: BertScorer, pairs: list[Pair]) -> float:
+def value(scorer: BertScorer, pairs: list[ScoredPair]) -> float:
     return float(scorer.summarise(scorer.measure(pairs).sum(axis=0, keepdims=True))[0, 0])
 
 
-def spoken(pairs: list[Pair]) -> list[Pair]:
+def spoken(pairs: list[ScoredPair]) -> list[ScoredPair]:
     """A few turns that are not empty."""
     return [pair for pair in pairs if pair.text][:8]
 

@@ -6,30 +6,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorer import ScoringContext
 from cscbench.scoring.scorers.bleu import BleuScorer
-from cscbench.values import CSC, Condition, Form, Language, Pair
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair
 
 ZH, EN = Language.ZH, Language.EN
 TOKENIZERS = {ZH: "zh", EN: "13a"}
 
 
-def one(reference: str, text: str, language: Language = EN) -> Pair:
-    return Pair("d", 0, language, "", "GT", reference, "GT", text, Form.BRACKET)
+def one(reference: str, text: str, language: Language = EN) -> ScoredPair:
+    return ScoredPair("d", 0, language, "", "GT", reference, "GT", text, ParseForm.BRACKET)
 
 
 def scorer(*languages: Language) -> BleuScorer:
-    return BleuScorer(ScorerSetting(languages, Condition.JOINT, CSC))
+    return BleuScorer(ScoringContext(languages, Condition.JOINT, CSC))
 
 
-def ours(pairs: list[Pair]) -> list[float]:
+def ours(pairs: list[ScoredPair]) -> list[float]:
     """BLEU-2 and BLEU-4 of a corpus."""
     languages = [language for language in Language if any(pair.language is language for pair in pairs)]
     bleu = scorer(*languages)
     return list(bleu.summarise(bleu.measure(pairs).sum(axis=0, keepdims=True))[0])
 
 
-def directly(pairs: list[Pair], order: int) -> float:
+def directly(pairs: list[ScoredPair], order: int) -> float:
     metric = BLEU(tokenize=TOKENIZERS[pairs[0].language], max_ngram_order=order)
     return metric.corpus_score([pair.text for pair in pairs], [[pair.reference for pair in pairs]]).score
 

@@ -10,10 +10,10 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from cscbench.evaluate_metrics import CSC_STRATEGY
 from cscbench.scoring.registry import find_scorer
-from cscbench.scoring.scorer import ScorerSetting
-from cscbench.values import CSC, Condition, Form, Language, Pair, UserError
+from cscbench.scoring.scorer import ScoringContext
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair, UserError
 
-SETTING = ScorerSetting((Language.EN,), Condition.JOINT, CSC)
+SETTING = ScoringContext((Language.EN,), Condition.JOINT, CSC)
 SCRIPT = """
 import datasets
 import evaluate
@@ -43,8 +43,8 @@ def script(tmp_path):
 SAME = 'return {"overlap": float(predictions == references), "length": float(len(predictions[0])), "words": ["x", "y"]}'
 
 
-def one(text: str, reference: str) -> Pair:
-    return Pair("d", 0, Language.EN, "", "GT", reference, "GT", text, Form.BRACKET)
+def one(text: str, reference: str) -> ScoredPair:
+    return ScoredPair("d", 0, Language.EN, "", "GT", reference, "GT", text, ParseForm.BRACKET)
 
 
 def test_a_metric_is_its_mean_over_turns(script):

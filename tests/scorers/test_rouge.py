@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer as Published
 
-from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorer import ScoringContext
 from cscbench.scoring.scorers.rouge import RougeScorer, characters
-from cscbench.values import CSC, Condition, Form, Language, Pair
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair
 
 ZH, EN = Language.ZH, Language.EN
 # Han from the basic plane, extension B and the compatibility block; marks, digits, Latin, kana, an emoji.
@@ -21,19 +21,19 @@ class _Characters:
 
 
 def scorer(*languages: Language) -> RougeScorer:
-    return RougeScorer(ScorerSetting(languages, Condition.JOINT, CSC))
+    return RougeScorer(ScoringContext(languages, Condition.JOINT, CSC))
 
 
-def one(reference: str, text: str, language: Language) -> Pair:
-    return Pair("d", 0, language, "", "GT", reference, "GT", text, Form.BRACKET)
+def one(reference: str, text: str, language: Language) -> ScoredPair:
+    return ScoredPair("d", 0, language, "", "GT", reference, "GT", text, ParseForm.BRACKET)
 
 
-def directly(pair: Pair, tokenizer: object = None) -> float:
+def directly(pair: ScoredPair, tokenizer: object = None) -> float:
     published = Published(["rougeL"], use_stemmer=False, tokenizer=tokenizer)
     return published.score(pair.reference, pair.text)["rougeL"].fmeasure
 
 
-def ours(pairs: list[Pair]) -> list[float]:
+def ours(pairs: list[ScoredPair]) -> list[float]:
     rouge = scorer(ZH, EN)
     return list(rouge.summarise(rouge.measure(pairs).sum(axis=0, keepdims=True))[0])
 

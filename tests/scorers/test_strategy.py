@@ -6,18 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorer import ScoringContext
 from cscbench.scoring.scorers.strategy import StrategyScorer
-from cscbench.values import CSC, Condition, Form, Language, Pair
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair
 
 CODES = [strategy.code for strategy in CSC.strategies]
-SCORER = StrategyScorer(ScorerSetting((Language.EN,), Condition.JOINT, CSC))
+SCORER = StrategyScorer(ScoringContext((Language.EN,), Condition.JOINT, CSC))
 
 
 def ours(said: list[tuple[str, str | None]]) -> list[float]:
     """Accuracy, macro-F1 and parse rate of (reference, predicted) labels."""
     pairs = [
-        Pair("d", turn, Language.EN, "", gold, "x", label, "x", Form.BRACKET if label else Form.UNPARSED)
+        ScoredPair(
+            "d", turn, Language.EN, "", gold, "x", label, "x", ParseForm.BRACKET if label else ParseForm.UNPARSED
+        )
         for turn, (gold, label) in enumerate(said)
     ]
     return list(SCORER.summarise(SCORER.measure(pairs).sum(axis=0, keepdims=True))[0])

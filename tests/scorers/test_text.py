@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from cscbench.scoring.registry import find_scorer
-from cscbench.scoring.scorer import ScorerSetting
-from cscbench.values import CSC, Condition, Form, Language, Pair
+from cscbench.scoring.scorer import ScoringContext
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair
 
 CODES = [strategy.code for strategy in CSC.strategies]
 
 
-def one(text: str, reference: str = "ok", said: str | None = "GT", gold: str = "GT", dialogue: str = "d") -> Pair:
-    return Pair(dialogue, 0, Language.EN, "", gold, reference, said, text, Form.BRACKET)
+def one(text: str, reference: str = "ok", said: str | None = "GT", gold: str = "GT", dialogue: str = "d") -> ScoredPair:
+    return ScoredPair(dialogue, 0, Language.EN, "", gold, reference, said, text, ParseForm.BRACKET)
 
 
-def values(name: str, pairs: list[Pair]) -> dict[str, float]:
-    scorer = find_scorer(name)(ScorerSetting((Language.EN, Language.ZH), Condition.JOINT, CSC))
+def values(name: str, pairs: list[ScoredPair]) -> dict[str, float]:
+    scorer = find_scorer(name)(ScoringContext((Language.EN, Language.ZH), Condition.JOINT, CSC))
     rows = scorer.measure(pairs)
     assert rows.shape == (len(pairs), len(scorer.columns))
     found = scorer.summarise(rows.sum(axis=0, keepdims=True))[0]
@@ -81,7 +81,7 @@ def test_transitions_diverge_as_scipy_says(labels):
 
 @pytest.mark.parametrize("name", ["diversity", "length", "placeholders", "transitions"])
 def test_sums_over_dialogues_are_the_sums_of_all(name, zh_pairs):
-    scorer = find_scorer(name)(ScorerSetting((Language.ZH,), Condition.JOINT, CSC))
+    scorer = find_scorer(name)(ScoringContext((Language.ZH,), Condition.JOINT, CSC))
     whole = scorer.measure(zh_pairs).sum(axis=0)
     parts = [[pair for pair in zh_pairs if pair.dialogue == own] for own in {pair.dialogue for pair in zh_pairs}]
     assert sum(scorer.measure(part).sum(axis=0) for part in parts) == pytest.approx(whole)

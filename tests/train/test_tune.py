@@ -30,9 +30,9 @@ def trained_names(model):
 
 class TestPutOn:
     def test_the_published_recipe_trains_q_and_v_of_every_layer_and_nothing_else(self, model):
-        from cscbench.train.tune import put_on
+        from cscbench.train.tune import add_lora
 
-        tuned = put_on(model, Recipe())
+        tuned = add_lora(model, Recipe())
         names = trained_names(tuned)
         assert len(names) == 2 * 2 * 2  # two layers, q and v, A and B
         assert all(".q_proj.lora_" in name or ".v_proj.lora_" in name for name in names)
@@ -40,11 +40,11 @@ class TestPutOn:
         assert (config.r, config.lora_alpha, config.lora_dropout) == (8, 16, 0.0)
 
     def test_all_linear_is_every_linear_layer_but_the_head(self, model):
-        from cscbench.train.tune import put_on
+        from cscbench.train.tune import add_lora
 
         modules = {
             name.split(".lora_")[0].rpartition(".")[2]
-            for name in trained_names(put_on(model, Recipe(targets=("all-linear",))))
+            for name in trained_names(add_lora(model, Recipe(targets=("all-linear",))))
         }
         assert modules == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
@@ -52,11 +52,11 @@ class TestPutOn:
         import torch
         from transformers import AutoModelForCausalLM
 
-        from cscbench.train.tune import put_on
+        from cscbench.train.tune import add_lora
 
         def start(model, seed):
             torch.rand(3)  # whatever came before
-            tuned = put_on(model, Recipe(seed=seed))
+            tuned = add_lora(model, Recipe(seed=seed))
             return next(p for name, p in tuned.named_parameters() if "lora_A" in name).detach().clone()
 
         again = AutoModelForCausalLM.from_pretrained(tiny_model)
@@ -70,7 +70,7 @@ class TestPutOn:
         from transformers.quantizers.auto import AutoHfQuantizer
         from transformers.utils.quantization_config import QuantizationMethod
 
-        from cscbench.train.tune import put_on
+        from cscbench.train.tune import add_lora
 
         # What loading a GGUF file leaves on a model.
         model.hf_quantizer = AutoHfQuantizer.from_config(GgufConfig())
@@ -78,15 +78,15 @@ class TestPutOn:
         with pytest.raises(
             UserError, match="quantised as GGUF cannot be trained: give --base a card of the unquantised"
         ):
-            put_on(model, Recipe())
+            add_lora(model, Recipe())
 
     def test_an_unknown_module_is_refused_with_the_nearest_name(self, model):
-        from cscbench.train.tune import put_on
+        from cscbench.train.tune import add_lora
 
         with pytest.raises(UserError, match=r"(?s)--target q_prj: .*did you mean 'q_proj'.*there are: .*down_proj"):
-            put_on(model, Recipe(targets=("v_proj", "q_prj")))
+            add_lora(model, Recipe(targets=("v_proj", "q_prj")))
         with pytest.raises(UserError, match="--target lm_head"):
-            put_on(model, Recipe(targets=("lm_head",)))
+            add_lora(model, Recipe(targets=("lm_head",)))
 
 
 def test_the_loss_is_the_mean_over_answer_tokens_of_all_examples(model, examples):
@@ -124,7 +124,7 @@ def test_batches_of_any_make_give_one_gradient(tiny_model, examples, tmp_path):
 
     from cscbench.models.lora import WEIGHTS
     from cscbench.train.folder import CHECKPOINTS
-    from cscbench.train.tune import put_on, tune
+    from cscbench.train.tune import add_lora, tune
 
     found = []
     for name, batch, recompute in (("whole", 3, False), ("single", 1, False), ("recomputed", 3, True)):
@@ -132,7 +132,7 @@ def test_batches_of_any_make_give_one_gradient(tiny_model, examples, tmp_path):
         options = TrainOptions("tiny", "out", recipe=recipe, recompute=recompute)
         (tmp_path / name / CHECKPOINTS).mkdir(parents=True)
         base = AutoModelForCausalLM.from_pretrained(tiny_model)
-        losses = tune(put_on(base, recipe), examples, examples[:1], options, tmp_path / name)
+        losses = tune(add_lora(base, recipe), examples, examples[:1], options, tmp_path / name)
         assert losses[1].held_out < losses[0].held_out
         found.append((losses, load_file(tmp_path / name / CHECKPOINTS / "checkpoint-1" / WEIGHTS)))
     (losses, weights), *others = found
@@ -147,23 +147,23 @@ def test_batches_of_any_make_give_one_gradient(tiny_model, examples, tmp_path):
 
 def test_a_rate_that_breaks_the_weights_ends_with_the_cure(model, examples, tmp_path):
     from cscbench.train.folder import CHECKPOINTS
-    from cscbench.train.tune import put_on, tune
+    from cscbench.train.tune import add_lora, tune
 
     recipe = Recipe(targets=("all-linear",), learning_rate=1e35, epochs=3, batch_size=1)
     (tmp_path / CHECKPOINTS).mkdir()
     with pytest.raises(UserError, match="lower --lr"):
-        tune(put_on(model, recipe), examples, examples, TrainOptions("tiny", "out", recipe=recipe), tmp_path)
+        tune(add_lora(model, recipe), examples, examples, TrainOptions("tiny", "out", recipe=recipe), tmp_path)
 
 
 def test_a_model_that_is_broken_before_training_is_not_blamed_on_the_rate(model, examples, tmp_path):
     import torch
 
-    from cscbench.train.tune import put_on, tune
+    from cscbench.train.tune import add_lora, tune
 
     with torch.no_grad():
         model.model.norm.weight.fill_(float("nan"))
     with pytest.raises(UserError, match="before training is nan: its weights are damaged, or overflow in float32"):
-        tune(put_on(model, Recipe()), examples, examples, TrainOptions("tiny", "out"), tmp_path)
+        tune(add_lora(model, Recipe()), examples, examples, TrainOptions("tiny", "out"), tmp_path)
 
 
 def test_one_of_several_gpus_is_refused_and_layers_shared_out_are_not():

@@ -26,7 +26,7 @@ def show_agreement(found: Agreement) -> None:
     if scope.requests:
         _show_groups(found)
         _show_histogram(found.groups)
-    if found.partings:
+    if found.divergences:
         _show_partings(found)
     if found.differences:
         _show_differences(found)
@@ -78,8 +78,8 @@ def _show_groups(found: Agreement) -> None:
     rows = []
     for group in found.groups:
         quartiles = [f"{value:g}" for value in group.quartiles] if group.quartiles else ["", "", ""]
-        alike = (_share(group.identical, group.requests), _share(group.identical_first, group.requests))
-        rows.append((group.name, str(group.requests), *alike, *quartiles))
+        shares = (_share(group.identical, group.requests), _share(group.identical_first, group.requests))
+        rows.append((group.name, str(group.requests), *shares, *quartiles))
     columns = ("replies", "n", "identical", f"first {found.first} alike", "parts after: 25 %", "median", "75 %")
     table("", columns, rows, numbers=range(1, len(columns)))
 
@@ -104,9 +104,9 @@ def _bar(count: int, whole: int) -> str:
 
 def _show_partings(found: Agreement) -> None:
     rows = []
-    for one in found.partings:
+    for one in found.divergences:
         prompt = "" if one.same_prompt else " (other prompt)"
-        rows.append((f"{one.request}{prompt}", str(one.alike), "A", _line(one.shared, one.a)))
+        rows.append((f"{one.request}{prompt}", str(one.common_prefix), "A", _line(one.shared, one.a)))
         rows.append(("", "", "B", _line(one.shared, one.b)))
     table("", ("parting", "after", "", "around it"), rows, numbers=(1,))
 

@@ -9,8 +9,8 @@ from cscbench.asking.store import prompt_key
 from cscbench.comparing.agree.common_turns import Common, common
 from cscbench.comparing.agree.facts import Fact, facts
 from cscbench.comparing.agree.scores import Difference, Strategies, differences, strategies
-from cscbench.comparing.agree.texts import Parting, TextGroup, compare, groups, partings
-from cscbench.comparing.agree.units import Unit
+from cscbench.comparing.agree.texts import Parting, TextGroup, compare, divergences, groups
+from cscbench.comparing.agree.units import TextUnit
 from cscbench.runs.finished import FinishedRun, RunState, resampling_over
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.values import Frozen
@@ -59,14 +59,14 @@ class Agreement(Frozen, frozen=True):
     unit: str
     first: int
     groups: tuple[TextGroup, ...]
-    partings: tuple[Parting, ...]
+    divergences: tuple[Parting, ...]
     resampling: str
     differences: tuple[Difference, ...]
     strategies: Strategies | None
     notes: tuple[str, ...]
 
 
-def agree(a: FinishedRun, b: FinishedRun, unit: Unit, first: int = 16, examples: int = 3) -> Agreement:
+def agree(a: FinishedRun, b: FinishedRun, unit: TextUnit, first: int = 16, examples: int = 3) -> Agreement:
     """Compare two runs over what both have: the same inputs give the same value, whatever the engines show.
 
     Raises:
@@ -94,7 +94,7 @@ def agree(a: FinishedRun, b: FinishedRun, unit: Unit, first: int = 16, examples:
         unit=unit.name,
         first=first,
         groups=groups(compared, both, first),
-        partings=partings(compared, examples),
+        divergences=divergences(compared, examples),
         resampling=resampling.signature(),
         differences=metrics,
         strategies=strategies(a, b, both),

@@ -5,7 +5,7 @@ from itertools import zip_longest
 
 from cscbench.asking.store import prompt_key
 from cscbench.comparing.agree.common_turns import Common, place
-from cscbench.comparing.agree.units import Unit
+from cscbench.comparing.agree.units import TextUnit
 from cscbench.runs.finished import FinishedRun
 from cscbench.values import Frozen
 
@@ -41,24 +41,24 @@ class TextGroup(Frozen, frozen=True):
 
 
 class Parting(Frozen, frozen=True):
-    """A reply that parts after `alike` units: the last characters that both share, and how each goes on."""
+    """A reply that parts after `common_prefix` units: the last characters that both share, and how each goes on."""
 
     request: str
     same_prompt: bool
-    alike: int
+    common_prefix: int
     shared: str
     a: str
     b: str
 
 
 class TextPair(Frozen, frozen=True):
-    """Both texts of one request; `alike` is the number of units before they part, None where they do not."""
+    """Both texts of one request; `common_prefix` is the number of units before they part, None where they do not."""
 
     request: str
     same_prompt: bool
     a: str
     b: str
-    alike: int | None
+    common_prefix: int | None
 
 
 def first_difference(left: Sequence[object], right: Sequence[object]) -> int | None:
@@ -71,7 +71,7 @@ def first_difference(left: Sequence[object], right: Sequence[object]) -> int | N
     return next((number for number, (one, other) in enumerate(pairs) if one != other), None)
 
 
-def compare(a: FinishedRun, b: FinishedRun, both: Common, unit: Unit) -> tuple[TextPair, ...]:
+def compare(a: FinishedRun, b: FinishedRun, both: Common, unit: TextUnit) -> tuple[TextPair, ...]:
     """Every request that both answered, in the first run's order of dialogues and turns."""
     order = {dialogue: number for number, dialogue in enumerate(a.record.dialogues)}
     requests = sorted(both.requests, key=lambda request: (order[place(request)[0]], place(request)[1]))
@@ -80,11 +80,11 @@ def compare(a: FinishedRun, b: FinishedRun, both: Common, unit: Unit) -> tuple[T
     found = []
     for number, request in enumerate(requests):
         left, right = texts[0][number], texts[1][number]
-        alike = first_difference(split[0][number], split[1][number])
-        if alike is None and left != right:  # a tokenizer may know several texts by the same tokens
-            alike = len(split[0][number])
+        common_prefix = first_difference(split[0][number], split[1][number])
+        if common_prefix is None and left != right:  # a tokenizer may know several texts by the same tokens
+            common_prefix = len(split[0][number])
         keys = (prompt_key(run.replies[request].key) for run in (a, b))
-        found.append(TextPair(request, len(set(keys)) == 1, left, right, alike))
+        found.append(TextPair(request, len(set(keys)) == 1, left, right, common_prefix))
     return tuple(found)
 
 
@@ -92,17 +92,21 @@ def group(name: str, compared: Sequence[TextPair], first: int) -> TextGroup:
     """The counts of some requests."""
     import numpy as np
 
-    parted = [one.alike for one in compared if one.alike is not None]
+    parted = [one.common_prefix for one in compared if one.common_prefix is not None]
     quartiles = tuple(float(value) for value in np.percentile(parted, [25, 50, 75])) if parted else None
     ends = (*(low - 1 for low in _BINS[1:]), None)
     return TextGroup(
         name=name,
         requests=len(compared),
         identical=len(compared) - len(parted),
-        identical_first=sum(1 for one in compared if one.alike is None or one.alike >= first),
+        identical_first=sum(1 for one in compared if one.common_prefix is None or one.common_prefix >= first),
         quartiles=(quartiles[0], quartiles[1], quartiles[2]) if quartiles else None,
         histogram=tuple(
-            Bin(low, high, sum(1 for alike in parted if low <= alike and (high is None or alike <= high)))
+            Bin(
+                low,
+                high,
+                sum(1 for common_prefix in parted if low <= common_prefix and (high is None or common_prefix <= high)),
+            )
             for low, high in zip(_BINS, ends, strict=True)
         ),
     )
@@ -124,9 +128,9 @@ def groups(compared: Sequence[TextPair], both: Common, first: int) -> tuple[Text
     )
 
 
-def partings(compared: Sequence[TextPair], count: int) -> tuple[Parting, ...]:
+def divergences(compared: Sequence[TextPair], count: int) -> tuple[Parting, ...]:
     """The first few replies that part, those to equal prompts before the others."""
-    parted = [one for one in compared if one.alike is not None]
+    parted = [one for one in compared if one.common_prefix is not None]
     shown = sorted(parted, key=lambda one: not one.same_prompt)[:count]
     return tuple(_parting(one) for one in shown)
 
@@ -136,7 +140,7 @@ def _parting(one: TextPair) -> Parting:
     return Parting(
         request=one.request,
         same_prompt=one.same_prompt,
-        alike=one.alike or 0,
+        common_prefix=one.common_prefix or 0,
         shared=one.a[max(0, shared - _SHOWN_BEFORE) : shared],
         a=one.a[shared : shared + _SHOWN_AFTER],
         b=one.b[shared : shared + _SHOWN_AFTER],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cscbench.asking.record import RunRecord
 from cscbench.content.cards import card_files, resolve_card
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 from cscbench.content.shipped import expanded
 from cscbench.models.weights import fetch
 from cscbench.values import Frozen, UserError
@@ -14,7 +14,7 @@ NO_TOKENIZER = "none"
 _FILE = "tokenizer.json"
 
 
-class Unit(Frozen, frozen=True):
+class TextUnit(Frozen, frozen=True):
     """A way to split texts. `name` says what the pieces are; `note` why it is not the models' own tokenizer."""
 
     name: str
@@ -22,18 +22,18 @@ class Unit(Frozen, frozen=True):
     note: str = ""
 
 
-def characters(note: str = "") -> Unit:
+def characters(note: str = "") -> TextUnit:
     """Texts by character."""
-    return Unit("characters", list, note)
+    return TextUnit("characters", list, note)
 
 
-def tokens(name: str, file: Path) -> Unit:
+def tokens(name: str, file: Path) -> TextUnit:
     """Texts by the tokens of a tokenizer.json, without special tokens.
 
     Raises:
         UserError: it cannot be read.
     """
-    need("hf", ["tokenizers"], f"reading {file}")
+    require_extra("hf", ["tokenizers"], f"reading {file}")
     from tokenizers import Tokenizer
 
     try:
@@ -46,10 +46,10 @@ def tokens(name: str, file: Path) -> Unit:
     def split(texts: Sequence[str]) -> list[Sequence[object]]:
         return [found.ids for found in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
-    return Unit(f"tokens of {name}", split)
+    return TextUnit(f"tokens of {name}", split)
 
 
-def find_unit(given: str, a: RunRecord, b: RunRecord) -> Unit:
+def text_unit(given: str, a: RunRecord, b: RunRecord) -> TextUnit:
     """The tokenizer that `--tokenizer` names; without it the tokenizer of one run's weights, else characters.
 
     `given` is a card, a folder or tokenizer.json, a hub id in the local cache, or `none` for characters. Nothing is
@@ -84,7 +84,7 @@ def _of_weights(name: str, weights: str, revision: str) -> Path:
         return _in_folder(fetch(name, weights, revision))
     if "/" not in weights:
         raise UserError(f"{name}: run.json does not say in which folder its weights, {weights}, lay")
-    need("hf", ["huggingface_hub"], f"{name}: finding {weights} in the local Hugging Face cache")
+    require_extra("hf", ["huggingface_hub"], f"{name}: finding {weights} in the local Hugging Face cache")
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -3,7 +3,7 @@
 import math
 
 from cscbench.comparing.gate.verdict import Evidence, Outcome, Rule, RuleKind
-from cscbench.scoring.bootstrap import student
+from cscbench.scoring.bootstrap import t_quantile
 from cscbench.scoring.paired import POWER
 
 
@@ -33,8 +33,8 @@ def caught(rule: Rule, evidence: Evidence) -> float | None:
     """
     if rule.kind is not RuleKind.MARGIN or evidence.error is None:
         return None
-    reach = evidence.error * student(rule.confidence / 100, evidence.dialogues)
-    return max(reach, rule.limit - reach) + evidence.error * student(POWER, evidence.dialogues)
+    reach = evidence.error * t_quantile(rule.confidence / 100, evidence.dialogues)
+    return max(reach, rule.limit - reach) + evidence.error * t_quantile(POWER, evidence.dialogues)
 
 
 def dialogues_needed(rule: Rule, evidence: Evidence) -> int | None:

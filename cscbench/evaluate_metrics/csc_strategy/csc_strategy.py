@@ -6,9 +6,9 @@ evaluate copies this file into its cache and reads its imports line by line: kee
 import datasets
 import evaluate
 
-from cscbench.scoring.scorer import ScorerSetting
+from cscbench.scoring.scorer import ScoringContext
 from cscbench.scoring.scorers.strategy import StrategyScorer
-from cscbench.values import CSC, Condition, Form, Language, Pair, UnknownStrategyError, normalise
+from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair, UnknownStrategyError, normalise
 
 
 class CscStrategy(evaluate.Metric):  # type: ignore[misc]
@@ -24,10 +24,10 @@ class CscStrategy(evaluate.Metric):  # type: ignore[misc]
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
         pairs = [
-            Pair("", turn, Language.EN, "", normalise(gold)[0], "", _code(said), "", Form.LABEL)
+            ScoredPair("", turn, Language.EN, "", normalise(gold)[0], "", _code(said), "", ParseForm.LABEL)
             for turn, (said, gold) in enumerate(zip(predictions, references, strict=True))
         ]
-        scorer = StrategyScorer(ScorerSetting((Language.EN,), Condition.JOINT, CSC))
+        scorer = StrategyScorer(ScoringContext((Language.EN,), Condition.JOINT, CSC))
         values = scorer.summarise(scorer.measure(pairs).sum(axis=0, keepdims=True))[0]
         return {spec.name: float(value) for spec, value in zip(scorer.metrics, values, strict=True)}
 

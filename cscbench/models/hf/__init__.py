@@ -6,8 +6,8 @@ Nothing here imports torch: a finished run is recognised, and a dry run shown, w
 from collections.abc import Mapping
 
 from cscbench.content.cards import read_options
-from cscbench.content.extras import need
-from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
+from cscbench.content.extras import require_extra
+from cscbench.models.backend import Backend, LoadContext, LoadedAdapter
 from cscbench.models.lora import lora_sha256
 from cscbench.models.weights import identify
 from cscbench.values import Frozen, ModelCard, UserError
@@ -55,20 +55,22 @@ def _fingerprint(card: ModelCard) -> Mapping[str, str]:
     return {"weights": weights} | ({"lora": lora_sha256(card)} if card.lora else {})
 
 
-def _load(setting: Setting) -> LoadedAdapter:
-    need("hf", ["torch", "transformers", "peft", "accelerate"], f"{setting.card.name}: running a Hugging Face model")
+def _load(context: LoadContext) -> LoadedAdapter:
+    require_extra(
+        "hf", ["torch", "transformers", "peft", "accelerate"], f"{context.card.name}: running a Hugging Face model"
+    )
     from cscbench.models.hf.load import load
 
-    return load(setting)
+    return load(context)
 
 
-HF = AdapterKind(
+HF = Backend(
     load=_load,
     fingerprint=_fingerprint,
     packages=("torch", "transformers", "tokenizers", "peft"),
     concurrency=lambda card: options(card).batch_size or _MOST_IN_FLIGHT,
-    ranks=True,
+    ranks_choices=True,
     # A batch reads what its rows share once, and is full whatever the number of dialogues.
-    turns_at_once=True,
+    batches_turns=True,
     runs_here=True,
 )

@@ -134,7 +134,7 @@ def _filled_cache(rows: Sequence[BatchRow], known: int, capacity: int, memory: M
     return Cache(layers=layers)
 
 
-def take_out(batch: Batch, number: int, read: Sequence[int]) -> Snapshot:
+def extract_row(batch: Batch, number: int, read: Sequence[int]) -> Snapshot:
     """One row's states for its own ids, and for those of the generated ones that the model has `read`."""
     row = batch.rows[number]
     columns = (_held(row, batch.known), _new(row, batch.width), slice(batch.width, batch.width + len(read)))

@@ -77,7 +77,7 @@ class PrefixCache:
         return held
 
 
-def read_first(prompts: Sequence[Ids], held: Sequence[int]) -> list[Ids]:
+def shared_prefixes(prompts: Sequence[Ids], held: Sequence[int]) -> list[Ids]:
     """What to compute before the batch: of prompts that begin alike, the longest, without its last token.
 
     The others then have all that they share with it, and the batch is not as wide as the longest's own end. `held` says

@@ -11,8 +11,8 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation import TemperatureLogitsWarper, TopPLogitsWarper
 
 from cscbench.models.chat import Chat, Encoded
-from cscbench.models.hf.batch import Batch, BatchRow, Memory, assemble, take_out
-from cscbench.models.hf.cache import PrefixCache, read_first
+from cscbench.models.hf.batch import Batch, BatchRow, Memory, assemble, extract_row
+from cscbench.models.hf.cache import PrefixCache, shared_prefixes
 from cscbench.values import Frozen, Reply, Request, Sampling
 
 
@@ -48,31 +48,31 @@ class Known(Frozen, frozen=True):
     computed: int
 
 
-def look_up(model: Model, prompts: Sequence[Sequence[int]]) -> list[Known]:
+def find_cached(model: Model, prompts: Sequence[Sequence[int]]) -> list[Known]:
     """Rows for prompts, with what is known of them; what several share and none has is computed first."""
     ids = [np.array(prompt, dtype=np.int64) for prompt in prompts]
     if model.prefixes is None:
         return [Known(BatchRow(own), len(own)) for own in ids]
     extra = [0] * len(ids)
-    for prefix in read_first(ids, [model.prefixes.find(own)[1] for own in ids]):
+    for prefix in shared_prefixes(ids, [model.prefixes.find(own)[1] for own in ids]):
         snapshot, held = model.prefixes.find(prefix)
         first = next(number for number, own in enumerate(ids) if np.array_equal(own[: len(prefix)], prefix))
         extra[first] += len(prefix) - held
-        read(model, [BatchRow(prefix, snapshot, held)], [hashlib.sha256(prefix.tobytes()).hexdigest()])
+        prefill(model, [BatchRow(prefix, snapshot, held)], [hashlib.sha256(prefix.tobytes()).hexdigest()])
     rows = [BatchRow(own, *model.prefixes.find(own)) for own in ids]
     return [
         Known(row, min(len(row.ids), len(row.ids) - row.held + more)) for row, more in zip(rows, extra, strict=True)
     ]
 
 
-def read(model: Model, rows: Sequence[BatchRow], keys: Sequence[str]) -> None:
+def prefill(model: Model, rows: Sequence[BatchRow], keys: Sequence[str]) -> None:
     """Compute what rows lack, and keep it under their keys."""
     batch = assemble(rows, model.pad, 1, model.memory)
     _generate(model, batch, _config(model, Sampling(max_tokens=1), ()), None, ())
-    keep(model, batch, [()] * len(rows), keys)
+    cache_rows(model, batch, [()] * len(rows), keys)
 
 
-def keep(model: Model, batch: Batch, tokens: Sequence[Sequence[int]], keys: Sequence[str]) -> None:
+def cache_rows(model: Model, batch: Batch, tokens: Sequence[Sequence[int]], keys: Sequence[str]) -> None:
     """Keep the states of a batch's rows, and of those generated tokens that the model has read.
 
     Of several rows with one key, turns of one dialogue, the longest.
@@ -82,7 +82,7 @@ def keep(model: Model, batch: Batch, tokens: Sequence[Sequence[int]], keys: Sequ
     sizes = [len(row.ids) + len(more) for row, more in zip(batch.rows, tokens, strict=True)]
     longest = {key: number for number, key in sorted(enumerate(keys), key=lambda pair: sizes[pair[0]])}
     for key, number in longest.items():
-        model.prefixes.keep(key, take_out(batch, number, tokens[number]))
+        model.prefixes.keep(key, extract_row(batch, number, tokens[number]))
 
 
 def write(model: Model, ready: Sequence[Ready]) -> list[Reply]:
@@ -90,14 +90,14 @@ def write(model: Model, ready: Sequence[Ready]) -> list[Reply]:
     started = time.monotonic()
     sampling = ready[0].request.sampling
     stops = (*sampling.stop, *model.chat.stops)
-    known = look_up(model, [item.encoded.ids for item in ready])
+    known = find_cached(model, [item.encoded.ids for item in ready])
     batch = assemble([one.row for one in known], model.pad, sampling.max_tokens, model.memory)
     sampler = _sampler(sampling, [item.request.sampling.seed for item in ready])
     rows = _generate(model, batch, _config(model, sampling, stops), sampler, stops)
     cut = [model.chat.cut(row, sampling.stop) for row in rows]
     # The last token of a reply was never read, only written.
     said = [one.tokens[: len(row) - 1] for one, row in zip(cut, rows, strict=True)]
-    keep(model, batch, said, [item.request.thread for item in ready])
+    cache_rows(model, batch, said, [item.request.thread for item in ready])
     seconds = (time.monotonic() - started) / len(ready)
     return [
         Reply(

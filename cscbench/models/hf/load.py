@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cscbench.content.shipped import expanded
-from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.backend import LoadContext, LoadedAdapter
 from cscbench.models.chat import Chat
 from cscbench.models.checkpoint import check_trust, end_ids
 from cscbench.models.hf import HfOptions, options
@@ -23,24 +23,24 @@ from cscbench.values import ChatRole, Message, ModelCard, UserError
 log = logging.getLogger("cscbench")
 
 
-def load(setting: Setting) -> LoadedAdapter:
+def load(context: LoadContext) -> LoadedAdapter:
     """A ready adapter for a card.
 
     Raises:
         UserError: weights that are not there or do not load, a LoRA adapter that does not fit or changes nothing, or
             remote code that the command line has not allowed.
     """
-    card, settings = setting.card, options(setting.card)
-    model, chat = open_base(card, setting.trust_remote_code)
+    card, settings = context.card, options(context.card)
+    model, chat = open_base(card, context.trust_remote_code)
     notes = list(chat.notes)
     group_heads(model)
     if card.lora:
         model, proof = _with_lora(card, model, chat)
         notes.append(proof)
     model.eval()
-    fitting = sizes(model, chat, setting.test, setting.prompts, card.sampling.max_tokens)
+    fitting = sizes(model, chat, context.test, context.prompts, card.sampling.max_tokens)
     # A resumed run keeps the batches that it began with.
-    batch_size = settings.batch_size or int(setting.before.get("batch_size", fitting.batch_size))
+    batch_size = settings.batch_size or int(context.recorded_facts.get("batch_size", fitting.batch_size))
     reuse = settings.reuse and _keeps_all(model)
     if settings.reuse and not reuse:
         notes.append("each request is computed anew: this model's layers do not keep every token's states")
@@ -179,7 +179,7 @@ def _window(card: ModelCard, model: Any) -> int:
     return length
 
 
-def _put_on(card: ModelCard, model: Any) -> Any:
+def load_lora(card: ModelCard, model: Any) -> Any:
     """The model with all of its LoRA weights, and no others."""
     from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 
@@ -212,7 +212,7 @@ def _with_lora(card: ModelCard, model: Any, chat: Chat) -> tuple[Any, str]:
     """
     import torch
 
-    tuned = _put_on(card, model)
+    tuned = load_lora(card, model)
     tuned.eval()
     ids = torch.tensor(
         [chat.encode([Message(ChatRole.USER, "Hello, I need help. 您好。")], 1).ids], device=model.device

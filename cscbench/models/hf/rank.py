@@ -9,7 +9,7 @@ import torch
 
 from cscbench.models.chat import EncodedChoices
 from cscbench.models.hf.batch import BatchRow, assemble
-from cscbench.models.hf.decode import Model, look_up, read
+from cscbench.models.hf.decode import Model, find_cached, prefill
 from cscbench.values import Reply, Request
 
 
@@ -20,9 +20,9 @@ def rank(model: Model, request: Request, encoded: EncodedChoices) -> Reply:
     names (length normalisation by tokens, as `acc_norm` does by bytes).
     """
     started = time.monotonic()
-    known = look_up(model, [encoded.ids])[0]
+    known = find_cached(model, [encoded.ids])[0]
     if model.prefixes is not None and len(known.row.ids) - known.row.held > 1:
-        read(model, [known.row], [request.thread])
+        prefill(model, [known.row], [request.thread])
     scores = _scores(model, encoded)
     best = int(np.argmax(scores))
     return Reply(

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cscbench.content.cards import read_options
-from cscbench.content.extras import need
-from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
+from cscbench.content.extras import require_extra
+from cscbench.models.backend import Backend, LoadContext, LoadedAdapter
 from cscbench.models.lora import lora_sha256
 from cscbench.values import Frozen, ModelCard, UserError
 
@@ -112,19 +112,19 @@ def _fingerprint(card: ModelCard) -> Mapping[str, str]:
     return marks | {"lora": lora_sha256(card)}
 
 
-def _load(setting: Setting) -> LoadedAdapter:
-    need("openai", ["httpx2"], f"{setting.card.name}: asking a server")
+def _load(context: LoadContext) -> LoadedAdapter:
+    require_extra("openai", ["httpx2"], f"{context.card.name}: asking a server")
     from cscbench.models.openai.load import load
 
-    return load(setting)
+    return load(context)
 
 
-OPENAI = AdapterKind(
+OPENAI = Backend(
     load=_load,
     fingerprint=_fingerprint,
     concurrency=lambda card: options(card).concurrency,
     # The names of models are in the fingerprint; the rest says where and how fast to ask.
-    local_options=(
+    machine_options=(
         *("model", "lora_model", "base_url", "base_url_env", "key_env"),
         *("concurrency", "requests_per_minute", "tokens_per_minute", "timeout", "retries"),
     ),

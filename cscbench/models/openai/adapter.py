@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cscbench.models.openai.endpoint import Endpoint
 from cscbench.models.openai.refusals import Refused, Unanswered, Unreachable, user_error
-from cscbench.models.openai.wire import Asking, Completion, body, reply_of
+from cscbench.models.openai.wire import Completion, RequestTemplate, body, reply_of
 from cscbench.values import ModelCard, Reply, Request, UserError, estimate_tokens
 
 
@@ -14,8 +14,10 @@ class OpenAiAdapter:
     `models` are the names that it lists, for messages.
     """
 
-    def __init__(self, card: ModelCard, endpoint: Endpoint, asking: Asking, served: str, models: Sequence[str]) -> None:
-        self._card, self._endpoint, self._asking = card, endpoint, asking
+    def __init__(
+        self, card: ModelCard, endpoint: Endpoint, template: RequestTemplate, served: str, models: Sequence[str]
+    ) -> None:
+        self._card, self._endpoint, self._asking = card, endpoint, template
         self._served, self._models = served, models
 
     async def generate(self, request: Request) -> Reply:
@@ -31,11 +33,11 @@ class OpenAiAdapter:
         except Unanswered as error:
             return Reply("", error=str(error))
         except Unreachable as error:
-            raise gone(self._card, self._endpoint, error) from None
-        except Refused as why:
-            if why.for_all:
-                raise refusal(self._card, self._endpoint, self._asking, self._models, why) from None
-            return Reply("", error=str(why))
+            raise unreachable_error(self._card, self._endpoint, error) from None
+        except Refused as error:
+            if error.for_all:
+                raise refused_error(self._card, self._endpoint, self._asking, self._models, error) from None
+            return Reply("", error=str(error))
         reply = reply_of(answer.value, answer.seconds)
         answered_by = answer.value.model or ""
         if answered_by == self._served or not answered_by:
@@ -49,10 +51,10 @@ class OpenAiAdapter:
         )
 
     def close(self) -> None:
-        """Nothing: the connections were closed in their event loop, by `leave`."""
+        """Nothing: the connections were closed in their event loop, by `aclose`."""
 
 
-def gone(card: ModelCard, endpoint: Endpoint, error: Unreachable) -> UserError:
+def unreachable_error(card: ModelCard, endpoint: Endpoint, error: Unreachable) -> UserError:
     """Nobody answers at the address."""
     return UserError(
         f"{card.name}: no server at {endpoint.url}: {error}.\n"
@@ -61,6 +63,8 @@ def gone(card: ModelCard, endpoint: Endpoint, error: Unreachable) -> UserError:
     )
 
 
-def refusal(card: ModelCard, endpoint: Endpoint, asking: Asking, models: Sequence[str], why: Refused) -> UserError:
+def refused_error(
+    card: ModelCard, endpoint: Endpoint, template: RequestTemplate, models: Sequence[str], error: Refused
+) -> UserError:
     """A refusal that holds for every request."""
-    return user_error(card, asking.options, endpoint.url, endpoint.has_key, asking.model, models, why)
+    return user_error(card, template.options, endpoint.url, endpoint.has_key, template.model, models, error)

@@ -10,7 +10,7 @@ import httpx2
 import msgspec
 
 from cscbench.models.openai import OpenAiOptions
-from cscbench.models.openai.limits import Gate, retry_after
+from cscbench.models.openai.limits import RateLimiter, retry_after
 from cscbench.models.openai.refusals import Refused, Unanswered, Unreachable, server_words
 from cscbench.values import Frozen, UserError
 
@@ -51,7 +51,7 @@ class Endpoint:
 
     def __init__(self, url: str, key: str, settings: OpenAiOptions) -> None:
         self.url, self._key, self._settings = url.rstrip("/"), key, settings
-        self._gate = Gate(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute)
+        self._gate = RateLimiter(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute)
         self._heard = -1.0  # when it last said anything at all (monotonic)
         self._http = httpx2.AsyncClient(
             headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
@@ -82,7 +82,7 @@ class Endpoint:
         """
         return await self._tried("POST", f"{self.url}/{path}", msgspec.json.encode(body), tokens, into)
 
-    async def leave(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 

@@ -66,7 +66,7 @@ class Window:
         self._halved = now
 
 
-class Gate:
+class RateLimiter:
     """What every request to a server passes through."""
 
     def __init__(self, most: int, requests_per_minute: int, tokens_per_minute: int) -> None:

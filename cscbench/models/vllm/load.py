@@ -12,7 +12,7 @@ from vllm.lora.request import LoRARequest
 from vllm.platforms import current_platform
 
 from cscbench.content.shipped import expanded
-from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.backend import LoadContext, LoadedAdapter
 from cscbench.models.chat import Chat
 from cscbench.models.checkpoint import check_trust, end_ids
 from cscbench.models.vllm import VllmOptions, options
@@ -26,15 +26,15 @@ from cscbench.values import ModelCard, UserError
 log = logging.getLogger("cscbench")
 
 
-def load(setting: Setting) -> LoadedAdapter:
+def load(context: LoadContext) -> LoadedAdapter:
     """A ready adapter for a card.
 
     Raises:
         UserError: weights that are not there or do not load, a LoRA adapter that does not fit or changes nothing, or
             remote code that the command line has not allowed.
     """
-    card, settings = setting.card, options(setting.card)
-    check_trust(card.name, settings.trust_remote_code, setting.trust_remote_code)
+    card, settings = context.card, options(context.card)
+    check_trust(card.name, settings.trust_remote_code, context.trust_remote_code)
     where = fetch(card.name, card.weights, card.revision)
     if where.is_file():
         raise UserError(f"{card.name}: vLLM does not read the GGUF file {where}: use the hf adapter, or a folder")
@@ -46,7 +46,7 @@ def load(setting: Setting) -> LoadedAdapter:
     log.info("starting vLLM with %s", where)
     engine = _start(card, args, where)
     try:
-        return _ready(setting, settings, where, engine)
+        return _ready(context, settings, where, engine)
     except BaseException:
         engine.close()
         raise
@@ -87,8 +87,8 @@ def _dtype(settings: VllmOptions) -> str:
     return "float32" if current_platform.is_cpu() else "bfloat16"
 
 
-def _ready(setting: Setting, settings: VllmOptions, where: Path, engine: Engine) -> LoadedAdapter:
-    card, config = setting.card, engine.llm.vllm_config
+def _ready(context: LoadContext, settings: VllmOptions, where: Path, engine: Engine) -> LoadedAdapter:
+    card, config = context.card, engine.llm.vllm_config
     chat = _chat(card, settings, where, config.model_config.max_model_len)
     notes, lora = list(chat.notes), None
     if card.lora:
@@ -96,8 +96,8 @@ def _ready(setting: Setting, settings: VllmOptions, where: Path, engine: Engine)
         notes.append(prove(card, engine, chat, lora))
     held = None
     if settings.guided:
-        by_language = {language: guides(prompt) for language, prompt in setting.prompts.items()}
-        held = {dialogue.id: by_language[dialogue.language] for dialogue in setting.test}
+        by_language = {language: guides(prompt) for language, prompt in context.prompts.items()}
+        held = {dialogue.id: by_language[dialogue.language] for dialogue in context.test}
         notes.append("guided decoding: answers that name a strategy can name only one of the task's")
     adapter = VllmAdapter(engine, chat, lora, held)
     return LoadedAdapter(adapter, _facts(config, chat), tuple(notes), devices=_devices(config))

@@ -1,4 +1,4 @@
-"""A run becomes an entry of a board: its results with provenance, and its turns beside them."""
+"""A run becomes an entry of a board: its results with provenance, and its turns next to them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import msgspec
 
 from cscbench.asking import files
 from cscbench.publishing.board.boards import ENTRIES, OF_RUN, read_entry
-from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, Placed, RunEntry
+from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, BoardEntry, RunEntry
 from cscbench.runs.finished import load
 from cscbench.runs.reproduce import command_of
 from cscbench.runs.results import Results
@@ -51,14 +51,14 @@ def entry_of(board: Board, run_folder: Path) -> RunEntry:
     )
 
 
-def beside(board: Board, placed: Sequence[Placed], runs: Sequence[Path]) -> tuple[Placed, ...]:
+def with_unpublished_runs(board: Board, placed: Sequence[BoardEntry], runs: Sequence[Path]) -> tuple[BoardEntry, ...]:
     """A board's entries and runs that are not added; one that is there already counts once.
 
     Raises:
         UserError: as `entry_of`.
     """
     there = {own.entry.id for own in placed}
-    further = [Placed(entry_of(board, run), run) for run in runs]
+    further = [BoardEntry(entry_of(board, run), run) for run in runs]
     return (*placed, *(own for own in further if own.entry.id not in there))
 
 

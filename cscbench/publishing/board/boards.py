@@ -8,7 +8,7 @@ import msgspec
 from cscbench.asking import store
 from cscbench.content import yaml_file as yamlfile
 from cscbench.content.shipped import folders
-from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, Placed, ReportedEntry, RunEntry
+from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, BoardEntry, ReportedEntry, RunEntry
 from cscbench.runs.finished import FinishedRun
 from cscbench.values import UserError
 
@@ -77,7 +77,7 @@ def entry_files(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted((folder / ENTRIES).glob("*.json")))
 
 
-def read_entries(folder: Path) -> tuple[Placed, ...]:
+def read_entries(folder: Path) -> tuple[BoardEntry, ...]:
     """All entries of a board, by id.
 
     Raises:
@@ -86,7 +86,7 @@ def read_entries(folder: Path) -> tuple[Placed, ...]:
     return tuple(read_entry(path) for path in entry_files(folder))
 
 
-def read_entry(path: Path) -> Placed:
+def read_entry(path: Path) -> BoardEntry:
     """One entry.
 
     Raises:
@@ -101,7 +101,7 @@ def read_entry(path: Path) -> Placed:
         raise UserError(f"{path}: damaged: {error}: {cure}") from None
     if entry.id != path.stem:
         raise UserError(f"{path}: its `id` is {entry.id!r}: file and id must be alike")
-    return Placed(entry, path.with_suffix("") if isinstance(entry, RunEntry) else None)
+    return BoardEntry(entry, path.with_suffix("") if isinstance(entry, RunEntry) else None)
 
 
 def finished_run(entry: RunEntry, folder: Path) -> FinishedRun:
@@ -113,6 +113,6 @@ def finished_run(entry: RunEntry, folder: Path) -> FinishedRun:
     return FinishedRun(folder, store.read_run(folder), entry.results)
 
 
-def run_entries(placed: Sequence[Placed]) -> tuple[tuple[RunEntry, Path], ...]:
+def run_entries(placed: Sequence[BoardEntry]) -> tuple[tuple[RunEntry, Path], ...]:
     """The entries that were run here, each with the folder of its turns."""
     return tuple((own.entry, own.folder) for own in placed if isinstance(own.entry, RunEntry) and own.folder)

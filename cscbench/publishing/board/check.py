@@ -7,7 +7,7 @@ from pathlib import Path
 from cscbench.asking import store
 from cscbench.publishing.board.boards import entry_files, finished_run, read_entry, run_entries
 from cscbench.publishing.board.rank import rank
-from cscbench.publishing.board.records import Board, Placed, RankedTrack, ReportedEntry, RunEntry
+from cscbench.publishing.board.records import Board, BoardEntry, RankedTrack, ReportedEntry, RunEntry
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.values import Frozen, UserError
 
@@ -25,7 +25,7 @@ class Checked(Frozen, frozen=True):
 
 def check(board: Board, folder: Path) -> Checked:
     """Read every entry of a board and compare it with its turns."""
-    placed: list[Placed] = []
+    placed: list[BoardEntry] = []
     problems: list[str] = []
     for path in entry_files(folder):
         try:
@@ -57,7 +57,7 @@ def _reported(board: Board, entry: ReportedEntry) -> list[str]:
     return found
 
 
-def _run(board: Board, own: Placed, hashes: Counter[str]) -> list[str]:
+def _run(board: Board, own: BoardEntry, hashes: Counter[str]) -> list[str]:
     entry = own.entry
     if not isinstance(entry, RunEntry) or own.folder is None:
         return []

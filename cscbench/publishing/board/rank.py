@@ -10,39 +10,39 @@ import msgspec
 from cscbench.comparing.pairing import pair_runs
 from cscbench.publishing.board.boards import finished_run, run_entries
 from cscbench.publishing.board.records import (
+    Bilingual,
     Block,
     Board,
+    BoardEntry,
     Cell,
-    Placed,
     RankedRow,
     RankedTrack,
     ReportedEntry,
     RunEntry,
     Track,
-    Words,
 )
 from cscbench.runs.finished import FinishedRun
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.scoring.metric_sums import MetricSums, can_differ, tie_groups
 from cscbench.values import Metric, UserError
 
-REPORTED = Words(en="Reported by the paper, not run here", zh="论文报告，未在此运行")
+REPORTED = Bilingual(en="Reported by the paper, not run here", zh="论文报告，未在此运行")
 
 
 # One metric of each entry of a block, by metric and entry.
 Sums = Mapping[str, Mapping[str, MetricSums]]
 
 
-def rank(board: Board, placed: Sequence[Placed], how: Resampling) -> tuple[RankedTrack, ...]:
+def rank(board: Board, placed: Sequence[BoardEntry], resampling: Resampling) -> tuple[RankedTrack, ...]:
     """The board's tracks, ranked.
 
     Raises:
         UserError: an entry's turns are missing or damaged.
     """
-    return tuple(_track(board, track, placed, how) for track in board.tracks)
+    return tuple(_track(board, track, placed, resampling) for track in board.tracks)
 
 
-def _track(board: Board, track: Track, placed: Sequence[Placed], resampling: Resampling) -> RankedTrack:
+def _track(board: Board, track: Track, placed: Sequence[BoardEntry], resampling: Resampling) -> RankedTrack:
     groups: defaultdict[str, list[tuple[RunEntry, Path]]] = defaultdict(list)
     for entry, folder in run_entries(placed):
         protocol = entry.results.protocol
@@ -68,9 +68,9 @@ def _dialogues_of(run: FinishedRun) -> str:
     return sha256(msgspec.json.encode(turns)).hexdigest()
 
 
-def _title(entry: RunEntry) -> Words:
+def _title(entry: RunEntry) -> Bilingual:
     counts, languages = entry.results.counts, "+".join(entry.results.task.languages)
-    return Words(
+    return Bilingual(
         en=f"{counts.dialogues:,} dialogues, {counts.turns:,} turns ({languages})",
         zh=f"{counts.dialogues:,} 段对话，{counts.turns:,} 轮（{languages}）",
     )
@@ -159,7 +159,7 @@ def _tie_groups(order: Sequence[str], sums: Mapping[str, MetricSums] | None, see
     return tie_groups([sums[entry] for entry in order], seed) if len(order) > 1 and set(order) <= set(sums) else {}
 
 
-def _reported(board: Board, track: Track, placed: Sequence[Placed]) -> list[RankedRow]:
+def _reported(board: Board, track: Track, placed: Sequence[BoardEntry]) -> list[RankedRow]:
     """Rows that were not run here, in the track of their context that comes first: their condition is not known."""
     if track != next(own for own in board.tracks if own.context is track.context):
         return []

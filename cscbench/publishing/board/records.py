@@ -9,7 +9,7 @@ BOARD_SCHEMA = "cscbench/board/1"
 ENTRY_SCHEMA = "cscbench/entry/1"
 
 
-class Words(Frozen, frozen=True):
+class Bilingual(Frozen, frozen=True):
     """One thing to read, in both languages of the pages."""
 
     en: str
@@ -20,14 +20,14 @@ class Column(Frozen, frozen=True):
     """A metric that a board shows, under a heading of its own."""
 
     metric: str
-    title: Words
+    title: Bilingual
 
 
 class Track(Frozen, frozen=True):
     """Runs in one context and condition, ranked together by the metric `rank_by`."""
 
     id: str
-    title: Words
+    title: Bilingual
     context: Context
     condition: Condition
     rank_by: str
@@ -37,8 +37,8 @@ class Board(Frozen, frozen=True):
     """The content of board.yaml; `name` is its folder's. `baseline` is an entry's model label, or empty."""
 
     name: str
-    title: Words
-    about: Words
+    title: Bilingual
+    about: Bilingual
     task: str
     tracks: tuple[Track, ...]
     columns: tuple[Column, ...]
@@ -83,7 +83,7 @@ class ReportedEntry(Frozen, frozen=True, tag="reported", tag_field="kind"):
     values: tuple[ReportedValue, ...]
 
 
-class Placed(Frozen, frozen=True):
+class BoardEntry(Frozen, frozen=True):
     """An entry of a board, and the folder of its turns; None where it was only reported."""
 
     entry: RunEntry | ReportedEntry
@@ -118,7 +118,7 @@ class RankedRow(Frozen, frozen=True):
 class Block(Frozen, frozen=True):
     """Rows that may be compared: the same dialogues of the same data. `reported` holds what was not run here."""
 
-    title: Words
+    title: Bilingual
     reported: bool
     rows: tuple[RankedRow, ...]
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from cscbench.asking.files import write_set
 from cscbench.runs.finished import load
 from cscbench.runs.results import Results, ScoreTable
-from cscbench.values import Frozen, Pair, UserError
+from cscbench.values import Frozen, ScoredPair, UserError
 
 Files = Mapping[PurePosixPath, bytes]
 
@@ -26,7 +26,7 @@ class ExportedRun(Frozen, frozen=True):
     """A finished run as exports take it: its results, its turns, and each turn's statistics."""
 
     results: Results
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ScoredPair, ...]
     scores: ScoreTable
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 from cscbench.publishing.export import ExportedRun, Files
 from cscbench.publishing.formats import markdown
 from cscbench.values import UserError
@@ -18,7 +18,7 @@ def files(runs: Sequence[ExportedRun], dataset: str) -> Files:
     Raises:
         UserError: runs of several models: a card is of one; or the id is none.
     """
-    need("hf", ["huggingface_hub"], "model cards of the Hub")
+    require_extra("hf", ["huggingface_hub"], "model cards of the Hub")
     labels = sorted({run.results.model.label for run in runs})
     if len(labels) > 1:
         raise UserError(f"a model card is of one model, the runs are of {', '.join(labels)}: export each by itself")

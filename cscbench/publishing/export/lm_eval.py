@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cscbench.publishing.export import ExportedRun, Files
-from cscbench.values import Form, Metric, Pair
+from cscbench.values import Metric, ParseForm, ScoredPair
 
 _Z = 1.959964
 _FILTER = "none"
@@ -97,7 +97,7 @@ def samples_of(run: ExportedRun) -> list[dict[str, Any]]:
     return [_sample(run, number, pair, rows.get((pair.dialogue, pair.turn))) for number, pair in enumerate(run.pairs)]
 
 
-def _sample(run: ExportedRun, number: int, pair: Pair, row: int | None) -> dict[str, Any]:
+def _sample(run: ExportedRun, number: int, pair: ScoredPair, row: int | None) -> dict[str, Any]:
     doc = {
         "dialogue": pair.dialogue,
         "turn": pair.turn,
@@ -107,7 +107,7 @@ def _sample(run: ExportedRun, number: int, pair: Pair, row: int | None) -> dict[
         "strategy": pair.strategy,
     }
     values: dict[str, float] = {}
-    if pair.form is not Form.FAILED:
+    if pair.form is not ParseForm.FAILED:
         names = {metric.name for metric in run.results.metrics}
         if "strategy_accuracy" in names:
             values["strategy_accuracy"] = 100.0 * (pair.strategy == pair.reference_strategy)

@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from cscbench.content.extras import need
+from cscbench.content.extras import require_extra
 from cscbench.publishing.export import ExportedRun, Files
-from cscbench.publishing.formats import inert, latex
-from cscbench.values import Pair
+from cscbench.publishing.formats import csv_safe, latex
+from cscbench.values import ScoredPair
 
 _RUN = ("run", "model", "task", "context", "condition")
 METRIC_HEAD = (*_RUN, "metric", "value", "low", "high", "n", "higher_is_better", "signature")
-_PAIR = tuple(Pair.__struct_fields__)
+_PAIR = tuple(ScoredPair.__struct_fields__)
 TURN_HEAD = ("run", "model", *_PAIR)
 _LATEX_HEAD = ("model", "task", "context", "condition", "metric", "value", "95 %", "turns")
 
@@ -56,7 +56,7 @@ def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
-    writer.writerows([inert(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    writer.writerows([csv_safe(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue().encode()
 
 
@@ -69,7 +69,7 @@ def parquet_files(runs: Sequence[ExportedRun]) -> Files:
 
 
 def _parquet(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
-    need("report", ["pyarrow"], "writing Parquet")
+    require_extra("report", ["pyarrow"], "writing Parquet")
     import pyarrow
     import pyarrow.parquet
 

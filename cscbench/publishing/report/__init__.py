@@ -16,7 +16,7 @@ from cscbench.publishing.report.html import html
 from cscbench.publishing.report.latex import latex
 from cscbench.publishing.report.markdown import markdown
 from cscbench.publishing.report.study import Study
-from cscbench.runs.turns import Source, read_source
+from cscbench.runs.turns import TaskText, read_task_text
 from cscbench.scoring.bootstrap import Resampling
 
 
@@ -35,9 +35,9 @@ def report(study: Study, resampling: Resampling) -> Document:
         UserError: two runs to compare have no turn in common.
     """
     first = study.members[0].results
-    source = read_source(first.task.name, with_dialogues=True)
+    source = read_task_text(first.task.name, with_dialogues=True)
     if source.data != tuple(file.sha256 for file in first.data.files):
-        source = Source(source.strategies, {}, (), "")
+        source = TaskText(source.strategies, {}, (), "")
     return document(study, findings(study, resampling), source)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cscbench.comparing.compare import Verdict
+from cscbench.comparing.compare import Outcome
 from cscbench.publishing.formats import p_value
 from cscbench.publishing.report import single, words
 from cscbench.publishing.report.blocks import (
@@ -19,7 +19,7 @@ from cscbench.publishing.report.blocks import (
 )
 from cscbench.publishing.report.findings import Finding, PairFindings
 from cscbench.publishing.report.study import Member, Study, StudyKind, StudyPair
-from cscbench.runs.turns import Source
+from cscbench.runs.turns import TaskText
 from cscbench.scoring.paired import SIGNIFICANCE
 
 MOST_GROUPS = 6
@@ -31,13 +31,13 @@ _HOW = (
     "intervals overlap.",
     "p is the share of random swaps between the two runs that give a difference as large, corrected (Holm) for the "
     f"number of pairs in this report. Below {SIGNIFICANCE} a difference is called shown.",
-    f'"{Verdict.NOT_SHOWN.value}" is not "equal": a true difference smaller than the table\'s "would be shown" goes '
+    f'"{Outcome.NOT_SHOWN.value}" is not "equal": a true difference smaller than the table\'s "would be shown" goes '
     "unseen more than 20 times in 100.",
     "BLEU, ROUGE-L and BERTScore measure likeness to one reference. A good reply in other words scores low.",
 )
 
 
-def document(study: Study, found: Sequence[PairFindings], source: Source) -> Document:
+def document(study: Study, found: Sequence[PairFindings], source: TaskText) -> Document:
     """The whole report: what was found in words first, then numbers, then each run."""
     if study.kind is StudyKind.RUN:
         own = study.members[0]
@@ -142,7 +142,7 @@ def _over_time(study: Study) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _pair(study: Study, found: PairFindings, source: Source) -> list[Section | None]:
+def _pair(study: Study, found: PairFindings, source: TaskText) -> list[Section | None]:
     old, new = _names(study, found.pairing)
     turns, dialogues = words.count(found.turns, "turn"), words.count(found.dialogues, "dialogue")
     about = Text(f"Over the {turns} of {dialogues} that both answered. A difference is {new} less {old}.")
@@ -216,7 +216,7 @@ def _where(study: Study, found: PairFindings) -> tuple[Block, ...]:
     return (Text(about), Bullets(tuple(items)))
 
 
-def _apart(study: Study, pairing: StudyPair, source: Source) -> tuple[Block, ...]:
+def _apart(study: Study, pairing: StudyPair, source: TaskText) -> tuple[Block, ...]:
     """One turn each way in which the replies are most unlike in quality, by ROUGE-L."""
     old, new = study.members[pairing.old], study.members[pairing.new]
     there = {(turn.pair.dialogue, turn.pair.turn): turn for turn in old.turns}

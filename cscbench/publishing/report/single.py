@@ -21,8 +21,8 @@ from cscbench.publishing.report.findings import FEWEST, GROUPS, PRIMARY
 from cscbench.publishing.report.study import Member
 from cscbench.runs.cost_rows import cost_rows
 from cscbench.runs.reproduce import command_of
-from cscbench.runs.turns import ScoredTurn, Source
-from cscbench.values import Form, Frozen, Speaker
+from cscbench.runs.turns import ScoredTurn, TaskText
+from cscbench.values import Frozen, ParseForm, Speaker
 
 # So many groups at each end, confusions, and examples are told.
 MOST = 4
@@ -215,7 +215,7 @@ def confusion(member: Member) -> tuple[Block, ...]:
     return (said, heat)
 
 
-def exchange(title: str, turns: Sequence[tuple[str, ScoredTurn]], source: Source) -> Exchange:
+def exchange(title: str, turns: Sequence[tuple[str, ScoredTurn]], source: TaskText) -> Exchange:
     """A turn as its readers saw it: the customer's words before it, the reference, and each model's reply."""
     pair = turns[0][1].pair
     known = source.dialogues.get(pair.dialogue)
@@ -224,7 +224,7 @@ def exchange(title: str, turns: Sequence[tuple[str, ScoredTurn]], source: Source
     lines = [Said("Customer", "", text) for text in customer]
     lines.append(Said("Reference", pair.reference_strategy, pair.reference))
     for name, turn in turns:
-        failed = turn.pair.form is Form.FAILED
+        failed = turn.pair.form is ParseForm.FAILED
         score = "" if turn.scores[0] is None else f", ROUGE-L {turn.scores[0]:.0f}"
         lines.append(
             Said(name, f"{turn.pair.strategy or 'no strategy read'}{score}", "failed" if failed else turn.pair.text)
@@ -232,7 +232,7 @@ def exchange(title: str, turns: Sequence[tuple[str, ScoredTurn]], source: Source
     return Exchange(f"{title}: {pair.dialogue}, turn {pair.turn}", tuple(lines))
 
 
-def examples(member: Member, source: Source) -> tuple[Block, ...]:
+def examples(member: Member, source: TaskText) -> tuple[Block, ...]:
     """Its best turns and its worst, by ROUGE-L."""
     scored = sorted(
         (turn for turn in member.turns if turn.scores[0] is not None),
@@ -270,7 +270,7 @@ def reproduce(member: Member) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def sections(member: Member, source: Source, level: int) -> list[Section | None]:
+def sections(member: Member, source: TaskText, level: int) -> list[Section | None]:
     """All of it below headings of a level; the first of them is the caller's."""
     return [
         section("Strengths and weaknesses", strengths(member), level),

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from cscbench.publishing.board.records import Block, Board, Cell, Placed, RankedTrack, RunEntry
-from cscbench.publishing.formats import inert, latex_text
-from cscbench.publishing.site.facts import Facts, safe_text
+from cscbench.publishing.board.records import Block, Board, BoardEntry, Cell, RankedTrack, RunEntry
+from cscbench.publishing.formats import csv_safe, latex_text
+from cscbench.publishing.site.entry_summary import EntrySummary, safe_text
 from cscbench.publishing.site.folder import Folder
 
 SCHEMA = "cscbench/board-data/1"
@@ -21,7 +21,11 @@ CSV_HEAD = (
 
 
 def write_downloads(
-    folder: Folder, board: Board, placed: Sequence[Placed], ranked: Sequence[RankedTrack], facts: Mapping[str, Facts]
+    folder: Folder,
+    board: Board,
+    placed: Sequence[BoardEntry],
+    ranked: Sequence[RankedTrack],
+    facts: Mapping[str, EntrySummary],
 ) -> None:
     """`data/board.csv`, `.json`, `.tex` and `.bib`."""
     folder.page("data/board.csv", _csv(ranked, facts))
@@ -35,7 +39,7 @@ def _cells(ranked: RankedTrack, block: Block) -> Iterator[tuple[str, bool, Cell]
         yield from ((row.entry, row.partial, cell) for cell in row.cells if cell is not None)
 
 
-def _csv(ranked: Sequence[RankedTrack], facts: Mapping[str, Facts]) -> str:
+def _csv(ranked: Sequence[RankedTrack], facts: Mapping[str, EntrySummary]) -> str:
     """RFC 4180, a line a value; a text that a spreadsheet would run begins with an apostrophe."""
     sink = io.StringIO()
     writer = csv.writer(sink)
@@ -49,11 +53,11 @@ def _csv(ranked: Sequence[RankedTrack], facts: Mapping[str, Facts]) -> str:
                 ends = (cell.rank, cell.tie_group, cell.apart, cell.signature, entry.source)
                 values = (cell.metric, cell.value, cell.low, cell.high)
                 line = (*places, *what, entry.condition or "", partial, *values, *ends)
-                writer.writerow([inert(value) if isinstance(value, str) else value for value in line])
+                writer.writerow([csv_safe(value) if isinstance(value, str) else value for value in line])
     return safe_text(sink.getvalue())
 
 
-def _json(board: Board, ranked: Sequence[RankedTrack], facts: Mapping[str, Facts]) -> str:
+def _json(board: Board, ranked: Sequence[RankedTrack], facts: Mapping[str, EntrySummary]) -> str:
     import json
 
     value: dict[str, Any] = {
@@ -65,7 +69,7 @@ def _json(board: Board, ranked: Sequence[RankedTrack], facts: Mapping[str, Facts
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _latex(ranked: RankedTrack, facts: Mapping[str, Facts]) -> str:
+def _latex(ranked: RankedTrack, facts: Mapping[str, EntrySummary]) -> str:
     """A booktabs table a track, a group of lines a block; no rank crosses a block."""
     head = ["model", *(column.title.en for column in ranked.columns)]
     parts = [r"\begin{tabular}{l" + "r" * len(ranked.columns) + "}", r"\toprule", _line(head)]
@@ -89,7 +93,7 @@ def _value(cell: Cell | None) -> str:
     return f"{cell.value:.1f}{bounds}{'*' if cell.apart else ''}"
 
 
-def _bibtex(placed: Sequence[Placed], facts: Mapping[str, Facts]) -> str:
+def _bibtex(placed: Sequence[BoardEntry], facts: Mapping[str, EntrySummary]) -> str:
     """An entry for each source of reported rows, and for each run."""
     found: dict[str, str] = {}
     for one in placed:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
-from cscbench.publishing.site.facts import Facts, Value
+from cscbench.publishing.site.entry_summary import EntrySummary, Value
 from cscbench.publishing.site.points import ContextGap, Point, lora_pairs
 from cscbench.values import Confusion, Frozen
 
@@ -32,15 +32,15 @@ class Groups(Frozen, frozen=True):
     values: tuple[tuple[str, Value], ...]
 
 
-def inert(text: str) -> str:
+def plotly_text(text: str) -> str:
     """A text that plotly shows as it is."""
     return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def short(text: str, most: int = 34) -> str:
+def shorten(text: str, most: int = 34) -> str:
     """A name for an axis or a label, cut where it is long."""
     flat = " ".join(text.split())
-    return inert(flat if len(flat) <= most else flat[: most - 1] + "…")
+    return plotly_text(flat if len(flat) <= most else flat[: most - 1] + "…")
 
 
 def against_size(found: Sequence[Point], metric: str) -> Figure | None:
@@ -77,7 +77,7 @@ def against_cost(found: Sequence[Point], metric: str) -> Figure | None:
     own = [point for point in priced if point.facts.currency == most]
     figure = _scatter(own, [1000 * (point.facts.amount or 0) / point.facts.turns for point in own])
     _axes(figure, "@@axis.cost", metric)
-    figure.update_xaxes(ticksuffix=f" {short(most, 8)}")
+    figure.update_xaxes(ticksuffix=f" {shorten(most, 8)}")
     return _json(figure)
 
 
@@ -120,7 +120,7 @@ def stages(found: Sequence[Groups], metric: str) -> Figure | None:
     for own in found[:MOST_BARS]:
         values = [value for _, value in own.values]
         figure.add_bar(
-            name=short(own.name),
+            name=shorten(own.name),
             x=[f"@@stage.{code}" for code, _ in own.values],
             y=[round(value.value, 2) for value in values],
             error_y=_errors(values),
@@ -139,8 +139,8 @@ def confusion(table: Confusion | None, names: dict[str, str]) -> Figure | None:
     if table is None or not table.rows:
         return None
     shares = [[round(100 * count / (sum(row) or 1), 1) for count in row] for row in table.counts]
-    codes = [inert(code) for code in table.rows]
-    columns = ["@@unparsed" if code == "unparsed" else inert(code) for code in table.columns]
+    codes = [plotly_text(code) for code in table.rows]
+    columns = ["@@unparsed" if code == "unparsed" else plotly_text(code) for code in table.columns]
     figure = go.Figure(
         go.Heatmap(
             z=shares,
@@ -168,7 +168,7 @@ def drift(found: Sequence[ContextGap], metric: str) -> Figure | None:
 
     if not found:
         return None
-    names = [f"{short(own.name)}{' °' if own.reported else ''}" for own in found]
+    names = [f"{shorten(own.name)}{' °' if own.reported else ''}" for own in found]
     figure = go.Figure()
     for name, own in zip(names, found, strict=True):
         ends = [own.gold.value, own.generated.value]
@@ -184,7 +184,7 @@ def drift(found: Sequence[ContextGap], metric: str) -> Figure | None:
             marker={"size": 9, "symbol": "circle" if context == "gold" else "diamond"},
             hovertemplate="%{y}: %{x:.1f}",
         )
-    figure.update_xaxes(title_text=inert(metric))
+    figure.update_xaxes(title_text=plotly_text(metric))
     figure.update_yaxes(autorange="reversed", type="category", automargin=True)
     figure.update_layout(height=140 + 26 * len(found))
     return _json(figure)
@@ -200,7 +200,7 @@ def stars(found: Sequence[tuple[str, Sequence[int]]]) -> Figure | None:
     for name, counts in found[:MOST_BARS]:
         shares = [round(100 * count / sum(counts), 1) for count in counts]
         halves = [1 + number / 2 for number in range(len(counts))]
-        figure.add_bar(name=short(name), x=halves, y=shares, hovertemplate="%{x}: %{y} %")
+        figure.add_bar(name=shorten(name), x=halves, y=shares, hovertemplate="%{x}: %{y} %")
     figure.update_layout(barmode="group")
     figure.update_xaxes(title_text="@@axis.stars", dtick=1, showgrid=False)
     figure.update_yaxes(title_text="@@axis.share")
@@ -247,8 +247,8 @@ def label_sides(x: Sequence[float], y: Sequence[float]) -> list[str]:
     return [sides[number] for number in range(len(x))]
 
 
-def _label(facts: Facts) -> str:
-    return short(facts.name, 40)
+def _label(facts: EntrySummary) -> str:
+    return shorten(facts.name, 40)
 
 
 def _errors(values: Sequence[Value]) -> Figure:
@@ -261,7 +261,7 @@ def _errors(values: Sequence[Value]) -> Figure:
 
 def _axes(figure: "go.Figure", x: str, metric: str) -> None:
     figure.update_xaxes(title_text=x)
-    figure.update_yaxes(title_text=inert(metric))
+    figure.update_yaxes(title_text=plotly_text(metric))
 
 
 def _logarithmic(figure: "go.Figure", values: Sequence[float]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cscbench.asking.files import trouble
+from cscbench.asking.files import write_error
 from cscbench.content.locks import hold
 from cscbench.values import UserError
 
@@ -33,7 +33,7 @@ class Folder:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         except OSError as error:
-            raise trouble(path, error) from None
+            raise write_error(path, error) from None
         self.pages += name.endswith(".html")
         self.bytes += len(content)
 
@@ -96,7 +96,7 @@ def staged(out: Path) -> Iterator[Folder]:
             finally:
                 _settle(out, fresh, old)
     except OSError as error:
-        raise trouble(out, error) from None
+        raise write_error(out, error) from None
 
 
 def _settle(out: Path, fresh: Path, old: Path) -> None:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cscbench.publishing.board.records import Board, Placed, RankedTrack, ReportedEntry, RunEntry, Words
-from cscbench.publishing.site.facts import Facts
+from cscbench.publishing.board.records import Bilingual, Board, BoardEntry, RankedTrack, ReportedEntry, RunEntry
+from cscbench.publishing.site.entry_summary import EntrySummary
 from cscbench.publishing.site.folder import Folder
 from cscbench.publishing.site.texts import HERE
 from cscbench.runs.results import Results
-from cscbench.runs.turns import Reduced
+from cscbench.runs.turns import TurnSummary
 from cscbench.values import Estimate, Group, StrategySet
 
 PAGES = ("index", "plots", "dialogues", "diff", "method")
@@ -18,14 +18,14 @@ PAGES = ("index", "plots", "dialogues", "diff", "method")
 class PageRow:
     """A line of a page's table by group: its name in both languages, turns, and a value a column."""
 
-    def __init__(self, words: Words, n: int, values: Sequence[Estimate | None], code: str = "") -> None:
+    def __init__(self, words: Bilingual, n: int, values: Sequence[Estimate | None], code: str = "") -> None:
         self.words, self.n, self.values, self.code = words, n, values, code
 
 
 class Renderer:
     """Fills templates of one board."""
 
-    def __init__(self, board: Board, texts: Mapping[str, Words], strategies: StrategySet) -> None:
+    def __init__(self, board: Board, texts: Mapping[str, Bilingual], strategies: StrategySet) -> None:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
         from markupsafe import Markup, escape
 
@@ -44,7 +44,7 @@ class Renderer:
             places = Markup(' data-a="{}"').format(json.dumps(values, ensure_ascii=False)) if values else ""
             return Markup('<span data-t="{}"{}>{}</span>').format(key, places, filled)
 
-        def words(own: Words) -> Markup:
+        def words(own: Bilingual) -> Markup:
             """A text of the board or the task, both languages at hand."""
             return Markup('<span data-en="{0}" data-zh="{1}">{0}</span>').format(own.en, own.zh)
 
@@ -60,7 +60,9 @@ class Renderer:
         for name in PAGES:
             folder.page(f"{name}.html", self.render(name, "", ranked=ranked, has_turns=has_turns))
 
-    def model(self, facts: Facts, placed: Placed, siblings: Sequence[Facts], reduced: Reduced | None) -> str:
+    def model(
+        self, facts: EntrySummary, placed: BoardEntry, siblings: Sequence[EntrySummary], reduced: TurnSummary | None
+    ) -> str:
         """The page of one entry."""
         if isinstance(placed.entry, ReportedEntry):
             return self.render("reported", "../", facts=facts, entry=placed.entry, siblings=siblings)
@@ -72,23 +74,25 @@ class Renderer:
             siblings=siblings,
             reduced=reduced,
             groups=self._groups(placed.entry),
-            names={own.code: Words(own.en, own.zh) for own in self._strategies.strategies},
+            names={own.code: Bilingual(own.en, own.zh) for own in self._strategies.strategies},
             signatures=_signatures(placed.entry.results),
         )
 
     def _groups(self, entry: RunEntry) -> list[tuple[str, list[PageRow]]]:
         tables = entry.results.known_tables
-        strategies = {own.code: Words(own.en, own.zh) for own in self._strategies.strategies}
-        stages = {own.code: Words(own.en, own.zh) for own in self._strategies.stages}
-        languages = {"zh": Words("Chinese", "中文"), "en": Words("English", "英文")}
-        named: tuple[tuple[str, dict[str, Words]], ...]
+        strategies = {own.code: Bilingual(own.en, own.zh) for own in self._strategies.strategies}
+        stages = {own.code: Bilingual(own.en, own.zh) for own in self._strategies.stages}
+        languages = {"zh": Bilingual("Chinese", "中文"), "en": Bilingual("English", "英文")}
+        named: tuple[tuple[str, dict[str, Bilingual]], ...]
         named = (("strategy", strategies), ("stage", stages), ("topic", {}), ("language", languages))
         return [(name, [self._row(row, words) for row in tables.groups(name)]) for name, words in named]
 
-    def _row(self, row: Group, known: Mapping[str, Words]) -> PageRow:
+    def _row(self, row: Group, known: Mapping[str, Bilingual]) -> PageRow:
         values = [row.metrics.get(column.metric) for column in self._board.columns]
         plain = row.name.replace("_", " ")
-        return PageRow(known.get(row.name, Words(plain, plain)), row.n, values, row.name if row.name.isupper() else "")
+        return PageRow(
+            known.get(row.name, Bilingual(plain, plain)), row.n, values, row.name if row.name.isupper() else ""
+        )
 
 
 def _signatures(results: Results) -> list[tuple[str, list[str]]]:

@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cscbench.publishing.board.records import Board, Cell, Placed, RankedTrack, RunEntry
+from cscbench.publishing.board.records import Board, BoardEntry, Cell, RankedTrack, RunEntry
 from cscbench.publishing.site import figures
-from cscbench.publishing.site.facts import Facts, Value
+from cscbench.publishing.site.entry_summary import EntrySummary, Value
 from cscbench.publishing.site.figures import Groups
 from cscbench.publishing.site.points import drifts, points
-from cscbench.runs.turns import Reduced
+from cscbench.runs.turns import TurnSummary
 from cscbench.values import Confusion, StrategySet
 
 Json = dict[str, Any]
 
 
-class _Words:
+class StringTable:
     """Long texts that many cells share, each once."""
 
     def __init__(self) -> None:
@@ -24,9 +24,9 @@ class _Words:
         return self.known.setdefault(text, len(self.known))
 
 
-def board_payload(board: Board, ranked: Sequence[RankedTrack], facts: Mapping[str, Facts]) -> Json:
+def board_payload(board: Board, ranked: Sequence[RankedTrack], facts: Mapping[str, EntrySummary]) -> Json:
     """`data/board.js`: the tables of all tracks, and what filters ask of an entry."""
-    signatures = _Words()
+    signatures = StringTable()
     lower = {name for own in facts.values() for name, value in own.values.items() if not value.higher_is_better}
     tracks = [_track(own, facts, signatures, lower) for own in ranked]
     return {
@@ -38,7 +38,7 @@ def board_payload(board: Board, ranked: Sequence[RankedTrack], facts: Mapping[st
     }
 
 
-def _entry(facts: Facts) -> Json:
+def _entry(facts: EntrySummary) -> Json:
     return {
         "name": facts.name,
         "reported": facts.reported,
@@ -54,7 +54,7 @@ def _entry(facts: Facts) -> Json:
     }
 
 
-def _track(ranked: RankedTrack, facts: Mapping[str, Facts], signatures: _Words, lower: set[str]) -> Json:
+def _track(ranked: RankedTrack, facts: Mapping[str, EntrySummary], signatures: StringTable, lower: set[str]) -> Json:
     return {
         "id": ranked.track.id,
         "title": ranked.track.title,
@@ -81,7 +81,7 @@ def _track(ranked: RankedTrack, facts: Mapping[str, Facts], signatures: _Words, 
     }
 
 
-def _cell(cell: Cell | None, signatures: _Words) -> list[Any] | None:
+def _cell(cell: Cell | None, signatures: StringTable) -> list[Any] | None:
     """[value, low, high, number of its signature, rank, tie group, why it is apart]"""
     if cell is None:
         return None
@@ -90,9 +90,9 @@ def _cell(cell: Cell | None, signatures: _Words) -> list[Any] | None:
     return [*values, signature, cell.rank, cell.tie_group, cell.apart]
 
 
-def metrics_payload(facts: Mapping[str, Facts]) -> Json:
+def metrics_payload(facts: Mapping[str, EntrySummary]) -> Json:
     """`data/metrics.js`: every metric of every entry, for the page that compares two."""
-    signatures = _Words()
+    signatures = StringTable()
     entries = {
         own.slug: {
             name: [
@@ -109,10 +109,10 @@ def metrics_payload(facts: Mapping[str, Facts]) -> Json:
 
 def plots_payload(
     board: Board,
-    placed: Sequence[Placed],
+    placed: Sequence[BoardEntry],
     ranked: Sequence[RankedTrack],
-    facts: Mapping[str, Facts],
-    reduced: Mapping[str, Reduced],
+    facts: Mapping[str, EntrySummary],
+    reduced: Mapping[str, TurnSummary],
     strategies: StrategySet,
 ) -> Json:
     """`data/plots.js`: the figures of each track; null where there is nothing to draw."""
@@ -144,8 +144,8 @@ def plots_payload(
 def _figures(
     ranked: RankedTrack,
     entries: Mapping[str, Any],
-    facts: Mapping[str, Facts],
-    reduced: Mapping[str, Reduced],
+    facts: Mapping[str, EntrySummary],
+    reduced: Mapping[str, TurnSummary],
     strategies: StrategySet,
 ) -> Json:
     found = points(ranked, facts)
@@ -186,5 +186,5 @@ def _confusion_of(entry: Any) -> Confusion | None:
 
 def confusion_payload(entry: RunEntry, strategies: StrategySet) -> Json | None:
     """`data/c/SLUG.js`: a run's confusion matrix as a figure."""
-    names = {own.code: figures.inert(f"{own.code} {own.en} {own.zh}") for own in strategies.strategies}
+    names = {own.code: figures.plotly_text(f"{own.code} {own.en} {own.zh}") for own in strategies.strategies}
     return figures.confusion(_confusion_of(entry), names)

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from cscbench.publishing.board.records import RankedTrack
-from cscbench.publishing.site.facts import Facts, Value
+from cscbench.publishing.site.entry_summary import EntrySummary, Value
 from cscbench.values import Context, Frozen
 
 
 class Point(Frozen, frozen=True):
     """An entry with its value in the metric that its track ranks by; `block` says what it may be compared with."""
 
-    facts: Facts
+    facts: EntrySummary
     block: int
     value: Value
 
@@ -24,7 +24,7 @@ class ContextGap(Frozen, frozen=True):
     generated: Value
 
 
-def points(ranked: RankedTrack, facts: Mapping[str, Facts]) -> list[Point]:
+def points(ranked: RankedTrack, facts: Mapping[str, EntrySummary]) -> list[Point]:
     """The entries of a track that have the metric it ranks by, in the order of the table."""
     metric = ranked.track.rank_by
     return [
@@ -48,10 +48,10 @@ def lora_pairs(found: Sequence[Point]) -> list[tuple[Point, Point]]:
     ]
 
 
-def drifts(ranked: RankedTrack, facts: Iterable[Facts]) -> list[ContextGap]:
+def drifts(ranked: RankedTrack, facts: Iterable[EntrySummary]) -> list[ContextGap]:
     """Models that have the track's metric in both contexts, the largest loss first."""
     metric = ranked.track.rank_by
-    found: dict[tuple[object, ...], dict[Context, Facts]] = {}
+    found: dict[tuple[object, ...], dict[Context, EntrySummary]] = {}
     for own in facts:
         if metric in own.values and own.condition in (ranked.track.condition, None):
             what = (own.reported, own.name, own.source, own.task, own.data, own.turns)

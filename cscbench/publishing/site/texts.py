@@ -5,13 +5,13 @@ from pathlib import Path
 import msgspec
 
 from cscbench.content import yaml_file as yamlfile
-from cscbench.publishing.board.records import Words
+from cscbench.publishing.board.records import Bilingual
 from cscbench.values import UserError
 
 HERE = Path(__file__).parent
 
 
-def read_texts() -> dict[str, Words]:
+def read_texts() -> dict[str, Bilingual]:
     """Every text by its key.
 
     Raises:
@@ -20,6 +20,6 @@ def read_texts() -> dict[str, Words]:
     path = HERE / "texts.yaml"
     data, _ = yamlfile.parse(path, yamlfile.read_text(path, "file of texts"))
     try:
-        return msgspec.convert(data, dict[str, Words])
+        return msgspec.convert(data, dict[str, Bilingual])
     except msgspec.ValidationError as error:
         raise UserError(f"{path}: {error}") from None

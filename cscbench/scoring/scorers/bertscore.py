@@ -8,12 +8,12 @@ import msgspec
 
 from cscbench.asking.progress import progress
 from cscbench.content.cards import read_options
-from cscbench.content.extras import need, versions
+from cscbench.content.extras import require_extra, versions
 from cscbench.models.weights import fetch, identify
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
+from cscbench.scoring.scorer import MetricSpec, ScoringContext, ratio
 from cscbench.scoring.scorers.embeddings import load_encoder
-from cscbench.values import Frozen, Language, ModelCard, Pair, UserError
+from cscbench.values import Frozen, Language, ModelCard, ScoredPair, UserError
 
 # Turns whose references share a file, between two steps of the progress bar.
 _CHUNK = 512
@@ -31,7 +31,7 @@ class BertScoreMean:
 
     columns = ("f1", "turns")
 
-    def __init__(self, setting: ScorerSetting, columns: tuple[str, ...] = columns, signature: str = "") -> None:
+    def __init__(self, context: ScoringContext, columns: tuple[str, ...] = columns, signature: str = "") -> None:
         """The metric of a run whose signature is recorded with its results."""
         self.metrics = (MetricSpec("bertscore_f1", signature),)
 
@@ -48,12 +48,12 @@ class BertScorer(BertScoreMean):
 
     reducer = BertScoreMean
 
-    def __init__(self, setting: ScorerSetting) -> None:
-        need("scores", ["bert_score", "torch", "transformers"], "BERTScore")
-        if setting.encoder is None:
+    def __init__(self, context: ScoringContext) -> None:
+        require_extra("scores", ["bert_score", "torch", "transformers"], "BERTScore")
+        if context.encoder is None:
             raise UserError("BERTScore needs an encoder: give --encoder CARD|PATH")
-        self._card = setting.encoder
-        _check_languages(self._card, setting.languages)
+        self._card = context.encoder
+        _check_languages(self._card, context.languages)
         self._options = read_options(self._card, EncoderOptions)
         self._where = fetch(f"encoder {self._card.name}", self._card.weights, self._card.revision)
         self._layer = _layer(self._where, self._options.layer)
@@ -66,9 +66,9 @@ class BertScorer(BertScoreMean):
             f"enc:{self._card.name}@{identity}|layer:{self._layer}|idf:no|rescale:no|level:turn|"
             f"bert-score:{found['bert-score']}|transformers:{found['transformers']}"
         )
-        super().__init__(setting, signature=signature)
+        super().__init__(context, signature=signature)
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, 2): F1 in 0-1, and 1."""
         import numpy as np
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from cscbench.content.extras import versions
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, ScorerSetting
-from cscbench.values import Language, Pair
+from cscbench.scoring.scorer import MetricSpec, ScoringContext
+from cscbench.values import Language, ScoredPair
 
 TOKENIZERS = {Language.ZH: "zh", Language.EN: "13a"}
 _ORDERS = (2, 4)
@@ -18,11 +18,11 @@ class BleuScorer:
     Counts of a mixed corpus add up, each turn under its own tokenizer (Post 2018; exponential smoothing).
     """
 
-    def __init__(self, setting: ScorerSetting) -> None:
+    def __init__(self, context: ScoringContext) -> None:
         from sacrebleu.metrics.bleu import BLEU
 
-        self._bleu = {lang: BLEU(tokenize=TOKENIZERS[lang], max_ngram_order=_MOST) for lang in setting.languages}
-        tokenizers = "+".join(TOKENIZERS[language] for language in setting.languages)
+        self._bleu = {lang: BLEU(tokenize=TOKENIZERS[lang], max_ngram_order=_MOST) for lang in context.languages}
+        tokenizers = "+".join(TOKENIZERS[language] for language in context.languages)
         shared = f"tok:{tokenizers}|case:mixed|eff:no|smooth:exp|level:corpus"
         version = f"sacrebleu:{versions(['sacrebleu'])['sacrebleu']}"
         self.metrics = tuple(MetricSpec(f"bleu_{n}", f"{shared}|order:{n}|{version}") for n in _ORDERS)
@@ -33,7 +33,7 @@ class BleuScorer:
             "reference_length",
         )
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, 10): matches 1-4, totals 1-4, length, reference length, in tokens."""
         import numpy as np
 

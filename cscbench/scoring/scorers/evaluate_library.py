@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cscbench.asking.progress import progress
-from cscbench.content.extras import need, versions
+from cscbench.content.extras import require_extra, versions
 from cscbench.content.shipped import expanded
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
-from cscbench.values import Pair, UserError
+from cscbench.scoring.scorer import MetricSpec, ScoringContext, ratio
+from cscbench.values import ScoredPair, UserError
 
 # What a metric is tried on, to learn the names of its values.
 _TRIAL = "your refund is on its way today"
@@ -32,8 +32,8 @@ class EvaluateMeans:
 class EvaluateScorer(EvaluateMeans):
     """Mean over turns of each number that a metric gives for one prediction and one reference, on its own scale."""
 
-    def __init__(self, name: str, setting: ScorerSetting) -> None:
-        need("scores", ["evaluate"], f"--scorer evaluate:{name}")
+    def __init__(self, name: str, context: ScoringContext) -> None:
+        require_extra("scores", ["evaluate"], f"--scorer evaluate:{name}")
         self._label = _label(name)
         self._metric = _load(name)
         self._many = _takes_lists(self._metric)
@@ -53,7 +53,7 @@ class EvaluateScorer(EvaluateMeans):
             ) from error
         return dict(_numbers(found))
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, 2 x values): each value and 1, or twice 0 where a turn has none."""
         import numpy as np
 

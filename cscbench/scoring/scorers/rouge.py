@@ -7,10 +7,10 @@ alone. `rouge_l` splits Chinese into characters; `rouge_l_ascii` is the package'
 import re
 from collections.abc import Callable, Sequence
 
-from cscbench.content.extras import need, versions
+from cscbench.content.extras import require_extra, versions
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
-from cscbench.values import Language, Pair
+from cscbench.scoring.scorer import MetricSpec, ScoringContext, ratio
+from cscbench.values import Language, ScoredPair
 
 # A Han character, or a run of letters and digits of another script; marks and spaces are no tokens, as in rouge-score.
 _CHARACTERS = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]|[^\W_㐀-鿿豈-﫿\U00020000-\U0003ffff]+")
@@ -31,8 +31,8 @@ class RougeScorer:
     The subsequence itself is found by rapidfuzz, which is exact and fast.
     """
 
-    def __init__(self, setting: ScorerSetting) -> None:
-        need("scores", ["rouge_score"], "ROUGE-L")
+    def __init__(self, context: ScoringContext) -> None:
+        require_extra("scores", ["rouge_score"], "ROUGE-L")
         from rouge_score.tokenize import tokenize
 
         def words(text: str) -> list[str]:
@@ -41,7 +41,7 @@ class RougeScorer:
         self._words = words
         self._own: dict[Language, Callable[[str], list[str]]] = {Language.ZH: characters, Language.EN: words}
         names = {Language.ZH: "char", Language.EN: "word"}
-        tokenizers = "+".join(names[language] for language in setting.languages)
+        tokenizers = "+".join(names[language] for language in context.languages)
         found = versions(["rouge-score", "rapidfuzz"])
         shared = f"stem:no|f1|level:turn|rouge-score:{found['rouge-score']}|rapidfuzz:{found['rapidfuzz']}"
         self.metrics = (
@@ -50,7 +50,7 @@ class RougeScorer:
         )
         self.columns = ("f1", "f1_ascii", "turns")
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, 3): F1 with the language's tokens, F1 with rouge-score's, and 1."""
         import numpy as np
 
@@ -65,7 +65,7 @@ class RougeScorer:
         return ratio(sums[:, :2], sums[:, 2:])
 
 
-def _f1(tokens: Callable[[str], list[str]], pair: Pair) -> float:
+def _f1(tokens: Callable[[str], list[str]], pair: ScoredPair) -> float:
     from rapidfuzz.distance import LCSseq
 
     reference, said = tokens(pair.reference), tokens(pair.text)

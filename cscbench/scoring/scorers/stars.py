@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
-from cscbench.values import Level, Pair, Rating, UserError
+from cscbench.scoring.scorer import MetricSpec, ScoringContext, ratio
+from cscbench.values import Level, Rating, ScoredPair, UserError
 
 _FIXED = 4
 
@@ -19,12 +19,12 @@ class StarsScorer:
 
     needs = ()
 
-    def __init__(self, setting: ScorerSetting) -> None:
-        if setting.judging is None:
+    def __init__(self, context: ScoringContext) -> None:
+        if context.judging is None:
             raise UserError("stars come from a judge: give `cscbench run` --judge CARD")
-        self._judging, self._ratings = setting.judging, setting.ratings
-        signature = setting.judging.signature()
-        dimensions = setting.judging.dimensions
+        self._judging, self._ratings = context.judging, context.ratings
+        signature = context.judging.signature()
+        dimensions = context.judging.dimensions
         self.metrics = (
             MetricSpec("stars", signature),
             *(MetricSpec(f"stars_{code}", signature) for code in dimensions),
@@ -32,7 +32,7 @@ class StarsScorer:
         )
         self.columns = ("overall", "rated", "missing", "asked", *(f"sum_{code}" for code in dimensions))
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, 4 + dimensions): stars, rated items, missing ratings, ratings asked for, stars by dimension."""
         import numpy as np
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, Need, ScorerSetting, ratio
-from cscbench.values import Pair
+from cscbench.scoring.scorer import MetricSpec, Need, ScoringContext, ratio
+from cscbench.values import ScoredPair
 
 
 class StrategyScorer:
@@ -16,8 +16,8 @@ class StrategyScorer:
 
     needs = (Need.LABEL,)
 
-    def __init__(self, setting: ScorerSetting) -> None:
-        codes = [strategy.code for strategy in setting.strategies.strategies]
+    def __init__(self, context: ScoringContext) -> None:
+        codes = [strategy.code for strategy in context.strategies.strategies]
         self._number = {code: number for number, code in enumerate(codes)}
         self._size = len(codes)
         labels = f"labels:{self._size}"
@@ -28,7 +28,7 @@ class StrategyScorer:
         )
         self.columns = tuple(f"{gold}>{said}" for gold in codes for said in (*codes, "?"))
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, strategies x (strategies + 1)): a single 1 in each row."""
         import numpy as np
 

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, ScorerSetting, ratio
+from cscbench.scoring.scorer import MetricSpec, ScoringContext, ratio
 from cscbench.scoring.scorers.rouge import characters
-from cscbench.values import Pair
+from cscbench.values import ScoredPair
 
 _TOKENS = "tok:characters+words|case:lower"
 _PHRASE = 4
@@ -27,7 +27,7 @@ class DiversityScorer:
 
     needs = ()
 
-    def __init__(self, setting: ScorerSetting) -> None:
+    def __init__(self, context: ScoringContext) -> None:
         level = f"{_TOKENS}|level:reply"
         self.metrics = (
             MetricSpec("distinct_1", level),
@@ -36,7 +36,7 @@ class DiversityScorer:
         )
         self.columns = ("distinct1", "replies1", "distinct2", "replies2", "repeated", "phrases")
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, 6): for n of 1 and 2 the share of different n-grams and 1; repeated 4-grams and all of them."""
         import numpy as np
 
@@ -62,11 +62,11 @@ class DiversityScorer:
 class LengthScorer:
     """`length_match`: tokens of all replies and of all references, the smaller number of the larger; 100: as many."""
 
-    def __init__(self, setting: ScorerSetting) -> None:
+    def __init__(self, context: ScoringContext) -> None:
         self.metrics = (MetricSpec("length_match", f"{_TOKENS}|level:corpus"),)
         self.columns = ("said", "reference")
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, 2): tokens of reply and reference."""
         import numpy as np
 
@@ -81,12 +81,12 @@ class LengthScorer:
 class PlaceholderScorer:
     """Placeholders such as [UserName]: of the reference's, said in the same turn; of those said, in the reference."""
 
-    def __init__(self, setting: ScorerSetting) -> None:
+    def __init__(self, context: ScoringContext) -> None:
         level = "brackets|count:multiset|level:turn-sums"
         self.metrics = tuple(MetricSpec(f"placeholder_{name}", level) for name in ("recall", "precision", "f1"))
         self.columns = ("both", "said", "reference")
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, 3): placeholders in both, in the reply, in the reference."""
         import numpy as np
 

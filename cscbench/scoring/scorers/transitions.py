@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from cscbench.scoring.bootstrap import Matrix
-from cscbench.scoring.scorer import MetricSpec, Need, ScorerSetting
-from cscbench.values import Pair
+from cscbench.scoring.scorer import MetricSpec, Need, ScoringContext
+from cscbench.values import ScoredPair
 
 
 class TransitionScorer:
@@ -16,8 +16,8 @@ class TransitionScorer:
 
     needs = (Need.LABEL,)
 
-    def __init__(self, setting: ScorerSetting) -> None:
-        codes = [strategy.code for strategy in setting.strategies.strategies]
+    def __init__(self, context: ScoringContext) -> None:
+        codes = [strategy.code for strategy in context.strategies.strategies]
         self._number: dict[str | None, int] = {code: number for number, code in enumerate(codes)}
         self._number[None] = len(codes)
         self._states = len(codes) + 2  # unreadable, and the start
@@ -27,7 +27,7 @@ class TransitionScorer:
         names = [*codes, "?", "^"]
         self.columns = tuple(f"{side}:{a}>{b}" for side in ("said", "reference") for a in names for b in names)
 
-    def measure(self, pairs: Sequence[Pair]) -> Matrix:
+    def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
         """(turns, 2 x states x states): a 1 for the predicted transition into the turn, a 1 for the reference's."""
         import numpy as np
 

@@ -3,7 +3,7 @@
 import re
 
 from cscbench.content.cards import read_options
-from cscbench.models.backend import AdapterKind, LoadedAdapter
+from cscbench.models.backend import Backend, LoadedAdapter
 from cscbench.values import Frozen, Reply, Request
 
 
@@ -17,10 +17,10 @@ class Rules(Frozen, frozen=True):
     rules: tuple[Rule, ...]
 
     async def generate(self, request: Request) -> Reply:
-        rule = next((rule for rule in self.rules if re.search(rule.when, request.heard, re.IGNORECASE)), None)
+        rule = next((rule for rule in self.rules if re.search(rule.when, request.customer_text, re.IGNORECASE)), None)
         return Reply(f"[{rule.strategy}] {rule.say}" if rule else "", finish_reason="stop")
 
     def close(self) -> None: ...
 
 
-KIND = AdapterKind(load=lambda setting: LoadedAdapter(read_options(setting.card, Rules)), packages=("cscbench-rules",))
+KIND = Backend(load=lambda context: LoadedAdapter(read_options(context.card, Rules)), packages=("cscbench-rules",))

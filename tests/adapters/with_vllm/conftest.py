@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cscbench.models.backend import LoadedAdapter, Setting
+from cscbench.models.backend import LoadContext, LoadedAdapter
 from cscbench.models.vllm import VLLM
 from cscbench.values import ModelCard
 
@@ -92,7 +92,7 @@ def load_vllm() -> Callable[..., LoadedAdapter]:
     def load(weights: Path | str, lora: Path | str = "", **options: Any) -> LoadedAdapter:
         card = ModelCard("small", "vllm", weights=str(weights), lora=str(lora), options={**OPTIONS, **options})
         VLLM.fingerprint(card)
-        return VLLM.load(Setting(card, {}))
+        return VLLM.load(LoadContext(card, {}))
 
     return load
 

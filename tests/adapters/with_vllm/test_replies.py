@@ -8,7 +8,7 @@ import pytest
 from cscbench.asking.parse import parse
 from cscbench.content.prompts import strategy_choices
 from cscbench.content.tasks import find_task
-from cscbench.values import ChatRole, Condition, Form, Language, Message, Step, UserError
+from cscbench.values import ChatRole, Condition, Language, Message, ParseForm, Step, UserError
 
 # vLLM's and its packages' own warnings are not ours to mend.
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(900)]
@@ -142,7 +142,7 @@ class TestLora:
     ):
         (note,) = [note for note in loaded.notes if note.startswith("LoRA is on")]
         assert "log-probabilities of a probe differ from the base model's by up to" in note
-        assert loaded.facts["max_lora_rank"] == "8"
+        assert loaded.engine_facts["max_lora_rank"] == "8"
         ours = answers(loaded.adapter, requests)
         assert_alike(ours, answers(load_hf(smollm2, smollm2_lora).adapter, requests), base._chat.tokenizer)
         assert [one.text for one in ours] != [one.text for one in answers(base, requests)]
@@ -163,7 +163,7 @@ class TestFacts:
     def test_they_say_what_answered(self, loaded):
         import vllm
 
-        assert loaded.facts == {
+        assert loaded.engine_facts == {
             "engine": f"vllm {vllm.__version__}",
             "device": "cpu",
             "dtype": "float32",
@@ -226,8 +226,8 @@ class TestGuided:
         strategies = prompts[Condition.JOINT].strategies
         held = [parse(r.text, Step.JOINT, strategies) for r in answers(guided(Condition.JOINT, asked), asked)]
         free = [parse(r.text, Step.JOINT, strategies) for r in answers(base, asked)]
-        assert all(one.form is Form.BRACKET and one.strategy and len(one.text.split()) > 3 for one in held)
-        assert not all(one.form is Form.BRACKET for one in free), "free answers prove nothing here"
+        assert all(one.form is ParseForm.BRACKET and one.strategy and len(one.text.split()) > 3 for one in held)
+        assert not all(one.form is ParseForm.BRACKET for one in free), "free answers prove nothing here"
 
 
 class TestRanked:

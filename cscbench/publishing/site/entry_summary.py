@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from cscbench.content.hashes import digest
-from cscbench.publishing.board.records import Placed, ReportedEntry, RunEntry
+from cscbench.publishing.board.records import BoardEntry, ReportedEntry, RunEntry
 from cscbench.runs.results import Results
 from cscbench.values import Condition, Context, Frozen, Language
 
@@ -23,7 +23,7 @@ class Value(Frozen, frozen=True):
     higher_is_better: bool = True
 
 
-class Facts(Frozen, frozen=True):
+class EntrySummary(Frozen, frozen=True):
     """An entry as pages show it. `slug` names its files; `parameters` is 0 where not known.
 
     `data` are the hashes of a run's data files. Seconds and amount are a run's, for all its turns; None where unknown.
@@ -56,15 +56,15 @@ def safe_text(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def facts_of(placed: Sequence[Placed]) -> dict[str, Facts]:
+def entry_summaries(placed: Sequence[BoardEntry]) -> dict[str, EntrySummary]:
     """Each entry by its id, in the given order."""
     return {one.entry.id: _facts(one.entry) for one in placed}
 
 
-def _facts(entry: RunEntry | ReportedEntry) -> Facts:
+def _facts(entry: RunEntry | ReportedEntry) -> EntrySummary:
     if isinstance(entry, RunEntry):
         return _run(entry.id, entry.results)
-    return Facts(
+    return EntrySummary(
         id=entry.id,
         slug=slug(entry.id),
         name=safe_text(entry.label),
@@ -85,9 +85,9 @@ def _facts(entry: RunEntry | ReportedEntry) -> Facts:
     )
 
 
-def _run(name: str, results: Results) -> Facts:
+def _run(name: str, results: Results) -> EntrySummary:
     model, cost = results.model, results.timing.cost
-    return Facts(
+    return EntrySummary(
         id=name,
         slug=slug(name),
         name=safe_text(model.label),

@@ -4,20 +4,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cscbench.publishing.site.folder import Folder
-from cscbench.runs.turns import ScoredTurn, Source
-from cscbench.values import Form, Pair, Speaker
+from cscbench.runs.turns import ScoredTurn, TaskText
+from cscbench.values import ParseForm, ScoredPair, Speaker
 
 # Dialogues in one chunk: about 100 kB of a model's replies.
 PER_CHUNK = 50
 
 
-class Shelf:
+class ReferenceSet:
     """Reference dialogues over the same data, numbered as they are met, so that a dialogue's chunk is known at once."""
 
-    def __init__(self, name: str, data: tuple[str, ...], source: Source) -> None:
+    def __init__(self, name: str, data: tuple[str, ...], source: TaskText) -> None:
         self.name, self.data = name, data
         self.entries: list[str] = []
-        self._dialogues: dict[str, dict[int, Pair]] = {}
+        self._dialogues: dict[str, dict[int, ScoredPair]] = {}
         self._numbers: dict[str, int] = {}
         self._source = source if source.data == data else None
         self.has_customers = self._source is not None
@@ -26,7 +26,7 @@ class Shelf:
         """Whether a run's references are those that are here already."""
         return data == self.data and not any(self._differs(turn.pair) for turn in turns)
 
-    def _differs(self, pair: Pair) -> bool:
+    def _differs(self, pair: ScoredPair) -> bool:
         known = self._dialogues.get(pair.dialogue, {}).get(pair.turn)
         return known is not None and (known.reference, known.reference_strategy) != (
             pair.reference,
@@ -42,7 +42,7 @@ class Shelf:
             number = self._numbers.setdefault(pair.dialogue, len(self._numbers))
             self._dialogues.setdefault(pair.dialogue, {}).setdefault(pair.turn, pair)
             own = chunks.setdefault(number // PER_CHUNK, {}).setdefault(pair.dialogue, [])
-            failed = pair.form is Form.FAILED
+            failed = pair.form is ParseForm.FAILED
             own.append((pair.turn, pair.strategy, pair.error if failed else pair.text, pair.form.value, turn.scores))
         yield from sorted(chunks.items())
 
@@ -71,22 +71,22 @@ class Shelf:
         return sorted([*lines, *said], key=lambda line: line[0])
 
 
-class Shelves:
-    """All shelves of a board, and which entry stands on which."""
+class ReferenceSets:
+    """All reference sets of a board, and which entry belongs to which."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TaskText) -> None:
         self._source = source
-        self._found: list[Shelf] = []
+        self._found: list[ReferenceSet] = []
 
     def place(self, slug: str, data: tuple[str, ...], turns: Sequence[ScoredTurn], folder: Folder) -> None:
         """Write a run's replies in chunks, beside the references that they answer to."""
-        shelf = next((own for own in self._found if own.fits(data, turns)), None)
-        if shelf is None:
-            shelf = Shelf(f"reference-{len(self._found)}", data, self._source)
-            self._found.append(shelf)
-        for number, chunk in shelf.add(slug, turns):
+        reference_set = next((own for own in self._found if own.fits(data, turns)), None)
+        if reference_set is None:
+            reference_set = ReferenceSet(f"reference-{len(self._found)}", data, self._source)
+            self._found.append(reference_set)
+        for number, chunk in reference_set.add(slug, turns):
             folder.chunk(f"m/{slug}/{number}", chunk)
 
     def write(self, folder: Folder) -> list[dict[str, Any]]:
         """The references of all, and what `data/dialogues.js` says of them."""
-        return [shelf.write(folder) for shelf in self._found]
+        return [reference_set.write(folder) for reference_set in self._found]
