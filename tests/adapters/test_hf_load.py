@@ -49,7 +49,7 @@ class TestOptions:
 
         if torch.cuda.is_available() or torch.backends.mps.is_available():
             pytest.skip("this machine has an accelerator")
-        facts = load_hf(tiny_model, dtype="auto", device="auto").facts
+        facts = load_hf(tiny_model, dtype="auto", device="auto").engine_facts
         assert (facts["device"], facts["dtype"], facts["context_length"]) == ("cpu", "float32", "4096")
 
     def test_what_a_card_sets_is_what_is_used(self, tiny_model, load_hf):

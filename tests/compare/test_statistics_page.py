@@ -24,10 +24,8 @@ def test_its_numbers_are_the_code_s():
     assert f"{LEVEL:g} %, from {Resampling().resamples:,} resamples" in PAGE
     most = max(n for n in range(64) if 1 << n <= PERMUTATIONS)
     assert f"at most {PERMUTATIONS:,} ({most} dialogues)" in PAGE
-    assert (
-        f"{POWER * 100:g} times in 100, at {SIGNIFICANCE * 100:g} % ({minimum_detectable_effect(1, 1855):.1f} standard errors"
-        in PAGE
-    )
+    errors = minimum_detectable_effect(1, 1855)
+    assert f"{POWER * 100:g} times in 100, at {SIGNIFICANCE * 100:g} % ({errors:.1f} standard errors" in PAGE
 
 
 @pytest.mark.parametrize("line", re.findall(r"^cscbench (.*)", PAGE, re.MULTILINE))
