@@ -82,8 +82,8 @@ def engine_key(run: RunRecord) -> str:
     return digest([run.identity, run.engine.facts])[:16] if run.engine else ""
 
 
-def read_json(path: Path, what: str, cure: str) -> dict[str, Any]:
-    """A JSON file of a run folder; `what` its folder should be, and the `cure` where the file cannot be read.
+def read_json(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """A JSON file of a run folder; `what` its folder should be, and the `hint` where the file cannot be read.
 
     Raises:
         UserError: it is missing or not a JSON object.
@@ -97,18 +97,18 @@ def read_json(path: Path, what: str, cure: str) -> dict[str, Any]:
         raise UserError(f"{path}: no such file: {path.parent} is not {what}") from None
     except RecursionError:
         raise UserError(
-            f"{path}: cannot be read: lists or objects stand in each other hundreds of levels deep: {cure}"
+            f"{path}: cannot be read: lists or objects stand in each other hundreds of levels deep: {hint}"
         ) from None
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise UserError(f"{path}: cannot be read: it holds half a character, {half!r}: {cure}") from None
+        raise UserError(f"{path}: cannot be read: it holds half a character, {half!r}: {hint}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     except ValueError as error:
-        raise UserError(f"{path}: cannot be read: {error}: {cure}") from None
+        raise UserError(f"{path}: cannot be read: {error}: {hint}") from None
     if not isinstance(found, dict):
         kind = type(found).__name__
-        raise UserError(f"{path}: cannot be read: a JSON object is expected, this is a {kind}: {cure}")
+        raise UserError(f"{path}: cannot be read: a JSON object is expected, this is a {kind}: {hint}")
     return found
 
 
@@ -126,22 +126,22 @@ def _whole_number(text: str) -> int:
     return number
 
 
-def read_value(path: Path, into: type[T], what: str, cure: str, schema: str = "") -> T:
-    """A JSON file of a run folder as a value; `what` its folder should be, and the `cure` where it is not sound.
+def read_value(path: Path, into: type[T], what: str, hint: str, schema: str = "") -> T:
+    """A JSON file of a run folder as a value; `what` its folder should be, and the `hint` where it is not sound.
 
     Raises:
         UserError: it is missing, of another version than `schema`, or damaged.
     """
-    data = read_json(path, what, cure)
+    data = read_json(path, what, hint)
     if schema:
-        check_schema(path, data.get("schema"), schema, cure)
+        check_schema(path, data.get("schema"), schema, hint)
     try:
         return msgspec.convert(data, into)
     except msgspec.ValidationError as error:
-        raise UserError(f"{path}: damaged: {error}: {cure}") from None
+        raise UserError(f"{path}: damaged: {error}: {hint}") from None
 
 
-def check_schema(path: Path, schema: object, ours: str, cure: str) -> None:
+def check_schema(path: Path, schema: object, ours: str, hint: str) -> None:
     """Make sure that a file has the schema that this version reads, such as `cscbench/run/1`.
 
     Raises:
@@ -153,7 +153,7 @@ def check_schema(path: Path, schema: object, ours: str, cure: str) -> None:
     newer = re.fullmatch(rf"{kind}/(\d{{1,9}})", schema) if isinstance(schema, str) else None
     if newer and int(newer[1]) > int(version):
         raise UserError(f"{path}: written by a newer cscbench ({schema}, this one reads {ours}): upgrade cscbench")
-    raise UserError(f"{path}: not a file of this version ({ours}): {cure}")
+    raise UserError(f"{path}: not a file of this version ({ours}): {hint}")
 
 
 @contextmanager

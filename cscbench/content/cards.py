@@ -131,8 +131,8 @@ def read_options(card: ModelCard, into: type[T]) -> T:
     try:
         return msgspec.convert(dict(card.options), into, strict=True)
     except msgspec.ValidationError as error:
-        cure = yamlfile.unknown_field_hint(str(error), into)
-        raise UserError(f"{card.name}: `options` of its card: {error}{cure}") from None
+        hint = yamlfile.unknown_field_hint(str(error), into)
+        raise UserError(f"{card.name}: `options` of its card: {error}{hint}") from None
 
 
 def _local(found: FoundCard, lines: yamlfile.Lines, value: str, field: str) -> str:
@@ -166,8 +166,8 @@ def resolve_card(spec: str, lora: str = "") -> ModelCard:
     found = find_card(base)
     for variant in wanted:
         if variant not in found.card.variants:
-            cure = yamlfile.did_you_mean(variant, list(found.card.variants))
-            raise UserError(f"{spec}: the card {base!r} has no variant {variant!r}{cure}\n({found.path})")
+            hint = yamlfile.did_you_mean(variant, list(found.card.variants))
+            raise UserError(f"{spec}: the card {base!r} has no variant {variant!r}{hint}\n({found.path})")
     card, lines = _resolve(found, tuple(wanted))
     name = spec if not lora or "lora" in wanted else f"{spec}+lora"
     fields = {field: getattr(card, field) for field in ModelCard.__struct_fields__}

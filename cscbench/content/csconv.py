@@ -147,17 +147,17 @@ def _json_list(path: Path, content: bytes) -> list[Any]:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        cure = "the file is cut short: fetch it again" if error.pos >= len(text.rstrip()) - 1 else "mend that place"
+        hint = "the file is cut short: fetch it again" if error.pos >= len(text.rstrip()) - 1 else "mend that place"
         if error.msg.startswith("Unterminated"):
-            cure = "the file is cut short: fetch it again"
+            hint = "the file is cut short: fetch it again"
         if text.lstrip().startswith("{") and error.msg == "Extra data":
-            cure = "it holds one record a line: name it .jsonl"
-        raise UserError(f"{path}:{error.lineno}: not valid JSON (column {error.colno}): {error.msg}; {cure}") from None
+            hint = "it holds one record a line: name it .jsonl"
+        raise UserError(f"{path}:{error.lineno}: not valid JSON (column {error.colno}): {error.msg}; {hint}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets thousands deep
         raise UserError(f"{path}: not readable JSON: {error}") from None
     if not isinstance(data, list):
-        cure = "put the dialogues into a list, or one a line into a .jsonl file"
-        raise UserError(f"{path}: a JSON list of dialogues is expected, this is {_kind(data)}: {cure}")
+        hint = "put the dialogues into a list, or one a line into a .jsonl file"
+        raise UserError(f"{path}: a JSON list of dialogues is expected, this is {_kind(data)}: {hint}")
     return data
 
 
@@ -222,8 +222,8 @@ def _turn(data: Any, position: int, strategies: StrategySet, labels: bool) -> Tu
     if not labels and (label is None or label == ""):
         return Turn(speaker, _whole(text.strip(), f"{at}.text"))
     if not isinstance(label, str) or not label.strip():
-        cure = "; data without labels: --condition reply-only" if label is None else ""
-        raise _BadRecordError(f"{at}.strategy", f"a supporter turn needs one, this is {_kind(label)}{cure}")
+        hint = "; data without labels: --condition reply-only" if label is None else ""
+        raise _BadRecordError(f"{at}.strategy", f"a supporter turn needs one, this is {_kind(label)}{hint}")
     try:
         codes = normalise(label, strategies)
     except UnknownStrategyError as error:

@@ -141,8 +141,8 @@ def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
                 f"{path}:{lines[('data', field)]}: field `data.{field}`: {value!r} leaves the task's folder"
             )
     if spec.extends and spec.extends not in (known := task_names()):
-        cure = yamlfile.did_you_mean(spec.extends, known)
-        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: no task {spec.extends!r}{cure}")
+        hint = yamlfile.did_you_mean(spec.extends, known)
+        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: no task {spec.extends!r}{hint}")
     base = find_task(spec.extends, chain) if spec.extends else None
     prompts = folder / "prompts"
     if base is None and not prompts.is_dir():

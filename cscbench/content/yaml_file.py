@@ -1,4 +1,4 @@
-"""YAML from people into checked values, with errors that name file, line, field and cure."""
+"""YAML from people into checked values, with errors that name file, line, field and fix."""
 
 import re
 from collections.abc import Sequence
@@ -133,13 +133,13 @@ def convert(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[str
         return msgspec.convert(data, into, strict=True)
     except msgspec.ValidationError as error:
         keys, problem = _where(str(error))
-        keys, cure = (*under, *keys), unknown_field_hint(str(error), into)
+        keys, hint = (*under, *keys), unknown_field_hint(str(error), into)
         unknown = re.search(r"unknown field `([^`]+)`", problem)
         if unknown:
             keys = (*keys, unknown[1])
         field = ".".join(keys)
         at = f"{path}:{_line_of(keys, lines)}: "
-        raise UserError(f"{at}{f'field `{field}`: ' if field else ''}{problem}{cure}") from None
+        raise UserError(f"{at}{f'field `{field}`: ' if field else ''}{problem}{hint}") from None
 
 
 def read_text(path: Path, what: str, most: int = MOST_TEXT) -> str:

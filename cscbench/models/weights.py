@@ -113,7 +113,7 @@ def _commit(name: str, repo: str, revision: str) -> str:
 
 
 def _not_given(name: str, repo: str, error: Exception) -> UserError:
-    """Says the hub's own reason too: a licence to accept, a wrong revision or a full disk each has another cure."""
+    """Says the hub's own reason too: a licence to accept, a wrong revision or a full disk each has another fix."""
     reason = next(iter(str(error).strip().splitlines()), "")
     return UserError(
         f"{name}: {repo} is not in the local Hugging Face cache, and the Hub does not give it "

@@ -237,15 +237,15 @@ def read_scores(folder: Path) -> ScoreTable:
     import pyarrow
 
     path = folder / SCORES
-    cure = f"`cscbench score {folder}` writes it anew"
+    hint = f"`cscbench score {folder}` writes it anew"
     try:
         found = parquet.read(files.read(path))
         dialogues, turns = found["dialogue"].to_pylist(), found["turn"].to_pylist()
         columns = {name: found[name].to_numpy() for name in found.column_names if "." in name}
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file: {cure}") from None
+        raise UserError(f"{path}: no such file: {hint}") from None
     except (OSError, KeyError, pyarrow.ArrowException) as error:
-        raise UserError(f"{path}: not a scores file of this version: {error}: {cure}") from None
+        raise UserError(f"{path}: not a scores file of this version: {error}: {hint}") from None
     return ScoreTable(tuple(zip(dialogues, turns, strict=True)), columns)
 
 
@@ -320,8 +320,8 @@ def read(folder: Path) -> Results:
     Raises:
         UserError: there is none, it is of another version, or it is damaged.
     """
-    cure = f"remove it, and `cscbench score {folder}` writes it anew"
-    return read_value(folder / RESULTS, Results, "a finished run", cure, SCHEMA)
+    hint = f"remove it, and `cscbench score {folder}` writes it anew"
+    return read_value(folder / RESULTS, Results, "a finished run", hint, SCHEMA)
 
 
 def read_file(path: Path) -> Results:

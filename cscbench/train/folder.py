@@ -114,8 +114,8 @@ def begin(out: Path, identity: Mapping[str, Any], facts: Mapping[str, str]) -> B
 
 def _read_begun(out: Path) -> Begun | None:
     path = out / CHECKPOINTS / _BEGUN
-    cure = f"remove {out}, or choose another --out"
-    return read_value(path, Begun, "a training that was begun", cure) if path.exists() else None
+    hint = f"remove {out}, or choose another --out"
+    return read_value(path, Begun, "a training that was begun", hint) if path.exists() else None
 
 
 def _refuse_others(out: Path, what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

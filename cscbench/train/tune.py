@@ -60,9 +60,9 @@ def _targets(model: Any, recipe: Recipe) -> str | list[str]:
     known = sorted({name.rpartition(".")[2] for name, part in layers if part is not head})
     for target in recipe.targets:
         if target not in known:
-            cure = did_you_mean(target, known)
+            hint = did_you_mean(target, known)
             raise UserError(
-                f"--target {target}: no linear module of the model's layers{cure}\nthere are: {', '.join(known)}"
+                f"--target {target}: no linear module of the model's layers{hint}\nthere are: {', '.join(known)}"
             )
     return list(recipe.targets)
 
@@ -216,12 +216,12 @@ class _Keeper(TrainerCallback):  # type: ignore[misc]
         loss = answer_loss(model, self._held_out)
         when = f"after epoch {epoch}" if epoch else "before training"
         if not math.isfinite(loss):
-            cure = (
+            hint = (
                 _LOWER
                 if epoch
                 else f"its weights are damaged, or overflow in {str(model.dtype).removeprefix('torch.')}"
             )
-            raise UserError(f"the model's held-out loss {when} is {loss}: {cure}")
+            raise UserError(f"the model's held-out loss {when} is {loss}: {hint}")
         log.info("held-out loss %s: %.4f", when, loss)
         state.log_history.append({"epoch": float(epoch), _HELD_OUT: loss})
 

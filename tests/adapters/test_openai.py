@@ -196,7 +196,7 @@ def test_an_address_without_v1_is_told_as_such():
 
 
 @pytest.mark.parametrize(
-    ("message", "cure"),
+    ("message", "hint"),
     [
         (
             "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'.",
@@ -206,14 +206,14 @@ def test_an_address_without_v1_is_told_as_such():
         ("unknown field seed", "options.seed: false"),
     ],
 )
-def test_a_field_that_the_model_does_not_take_is_told_at_the_start_with_the_cure(message, cure):
+def test_a_field_that_the_model_does_not_take_is_told_at_the_start_with_the_cure(message, hint):
     def decide(call: Call) -> Does:
         return Does(400, body=error(message, "unsupported")) if call.digest else Does()
 
     with FaultServer(decide) as server:
         said = refused(server_card(server.url))
     assert message in said
-    assert cure in said
+    assert hint in said
 
 
 def test_an_account_without_credit_is_told_and_not_asked_again():

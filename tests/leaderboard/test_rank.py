@@ -87,10 +87,10 @@ def test_what_was_measured_otherwise_or_is_partial_is_never_ranked(filled):
 
     (block,) = ranked(filled, other)[0].blocks
     cells = dict(zip(labels(block, filled), [row.cells for row in block.rows], strict=True))
-    assert cells["gold"][1].apart == "measured otherwise: smooth:floor"
+    assert cells["gold"][1].not_ranked_because == "measured otherwise: smooth:floor"
     assert (cells["gold"][1].rank, cells["gold"][1].tie_group) == (None, None)
     assert cells["gold"][0].rank == 1  # accuracy was measured alike
-    assert (cells["majority"][0].rank, cells["majority"][0].apart) == (None, "partial: replies failed")
+    assert (cells["majority"][0].rank, cells["majority"][0].not_ranked_because) == (None, "partial: replies failed")
     assert cells["retrieval"][1].rank == 1
 
 

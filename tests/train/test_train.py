@@ -1,4 +1,4 @@
-"""`cscbench train` by command: what it leaves is what the next line runs; what is wrong is said with its cure."""
+"""`cscbench train` by command: what it leaves is what the next line runs; what is wrong is said with its fix."""
 
 import json
 import shlex

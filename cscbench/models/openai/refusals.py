@@ -11,7 +11,7 @@ from cscbench.values import ModelCard, UserError
 
 _LONGEST_WORDS = 400
 # Fields of a request, and what in a card makes a server that does not take them content.
-_FIELD_CURES = {
+_FIELD_HINTS = {
     "max_tokens": "set `options.max_tokens_field: max_completion_tokens`",
     "max_completion_tokens": "set `options.max_tokens_field: max_tokens`",
     "temperature": "set `sampling.temperature` to what the model takes (reasoning models: 1)",
@@ -63,12 +63,12 @@ def server_words(content: bytes, key: str) -> str:
 def user_error(
     card: ModelCard, settings: OpenAiOptions, url: str, has_key: bool, asked: str, models: Sequence[str], error: Refused
 ) -> UserError:
-    """A refusal as a message for the person: the server's words, and the cure. `models` are those it lists."""
+    """A refusal as a message for the person: the server's words, and the fix. `models` are those it lists."""
     head = f"{card.name}: the server at {url} refuses: {error}"
     if error.status == 401:
         source = f"the environment variable {settings.key_env}"
-        cure = f"It was given the key in {source}" if has_key else f"It wants a key: put it into {source}"
-        return UserError(f"{head}\n{cure}, or name another variable with `options.key_env` in the card")
+        hint = f"It was given the key in {source}" if has_key else f"It wants a key: put it into {source}"
+        return UserError(f"{head}\n{hint}, or name another variable with `options.key_env` in the card")
     if error.status == 402 or "insufficient_quota" in error.words:
         return UserError(
             f"{head}\nThe account has no credit left. With some, the same command goes on where it stopped"
@@ -78,6 +78,6 @@ def user_error(
         return UserError(f"{head}\nIt has no model {asked!r}{did_you_mean(asked, models)}. It has: {listed}")
     if error.status == 404 or error.status < 400:  # a redirect
         return UserError(f"{head}\nEither it has no model {asked!r}, or the address is not right: most end in /v1")
-    field = next((name for name in _FIELD_CURES if re.search(rf"\b{name}\b", error.words)), "")
-    cure = f"\nIn the card, {_FIELD_CURES[field]}" if field and error.status in (400, 422) else ""
-    return UserError(f"{head}{cure}")
+    field = next((name for name in _FIELD_HINTS if re.search(rf"\b{name}\b", error.words)), "")
+    hint = f"\nIn the card, {_FIELD_HINTS[field]}" if field and error.status in (400, 422) else ""
+    return UserError(f"{head}{hint}")

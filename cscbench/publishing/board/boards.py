@@ -35,8 +35,8 @@ def find_board(name: str) -> tuple[Board, Path]:
     """
     found = board_folders()
     if name not in found:
-        cure = f"a board is a folder leaderboards/{name}/ with a board.yaml"
-        raise UserError(f"no board {name!r}{yamlfile.did_you_mean(name, list(found))}\n{cure}")
+        hint = f"a board is a folder leaderboards/{name}/ with a board.yaml"
+        raise UserError(f"no board {name!r}{yamlfile.did_you_mean(name, list(found))}\n{hint}")
     return read_board(found[name]), found[name]
 
 
@@ -92,13 +92,13 @@ def read_entry(path: Path) -> BoardEntry:
     Raises:
         UserError: it is damaged, of another version, or of another name than its file.
     """
-    cure = "add it anew with `cscbench leaderboard add`, or remove it"
-    data = store.read_json(path, "an entry of a board", cure)
-    store.check_schema(path, data.get("schema"), ENTRY_SCHEMA, cure)
+    hint = "add it anew with `cscbench leaderboard add`, or remove it"
+    data = store.read_json(path, "an entry of a board", hint)
+    store.check_schema(path, data.get("schema"), ENTRY_SCHEMA, hint)
     try:
         entry: RunEntry | ReportedEntry = msgspec.convert(data, RunEntry | ReportedEntry)
     except msgspec.ValidationError as error:
-        raise UserError(f"{path}: damaged: {error}: {cure}") from None
+        raise UserError(f"{path}: damaged: {error}: {hint}") from None
     if entry.id != path.stem:
         raise UserError(f"{path}: its `id` is {entry.id!r}: file and id must be alike")
     return BoardEntry(entry, path.with_suffix("") if isinstance(entry, RunEntry) else None)

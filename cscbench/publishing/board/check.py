@@ -105,7 +105,15 @@ def _notes(ranked: Sequence[RankedTrack]) -> list[str]:
         if len(runs) > 1:
             found.append(f"track {one.track.id}: {len(runs)} sets of dialogues, each ranked by itself")
         for block in runs:
-            cells = [(row.entry, cell) for row in block.rows for cell in row.cells if cell is not None and cell.apart]
-            found += [f"track {one.track.id}: {entry}: {cell.metric} apart: {cell.apart}" for entry, cell in cells]
+            cells = [
+                (row.entry, cell)
+                for row in block.rows
+                for cell in row.cells
+                if cell is not None and cell.not_ranked_because
+            ]
+            found += [
+                f"track {one.track.id}: {entry}: {cell.metric} apart: {cell.not_ranked_because}"
+                for entry, cell in cells
+            ]
         found += [f"track {one.track.id}: {note}" for note in one.notes]
     return found

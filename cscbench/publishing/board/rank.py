@@ -127,7 +127,7 @@ def _column(name: str, entries: Sequence[RunEntry], sums: Sums | None, seed: int
     groups = _tie_groups(order, None if sums is None else sums.get(name, {}), seed)
     cells: dict[str, Cell | None] = dict.fromkeys(values)
     for entry, value in known.items():
-        apart = "partial: replies failed" if entry in partial else _difference(value.signature, usual)
+        reason = "partial: replies failed" if entry in partial else _difference(value.signature, usual)
         cells[entry] = Cell(
             metric=name,
             value=value.value,
@@ -136,7 +136,7 @@ def _column(name: str, entries: Sequence[RunEntry], sums: Sums | None, seed: int
             signature=value.signature,
             rank=_rank(entry, order, ranked) if entry in ranked else None,
             tie_group=groups.get(entry),
-            apart="" if entry in ranked else apart,
+            not_ranked_because="" if entry in ranked else reason,
         )
     return cells
 

@@ -94,7 +94,8 @@ class Cell(Frozen, frozen=True):
     """One entry's value in one column.
 
     `rank` counts from 1 among cells of one signature in the block, and `tied` has the cells that differ from the best
-    of them by no more than noise explains; both are null where the cell is not ranked. `apart` says why, or is empty.
+    of them by no more than noise explains; both are null for a cell that is not ranked.
+    `not_ranked_because` says why, or is empty.
     """
 
     metric: str
@@ -104,7 +105,7 @@ class Cell(Frozen, frozen=True):
     signature: str = ""
     rank: int | None = None
     tie_group: int | None = None
-    apart: str = ""
+    not_ranked_because: str = ""
 
 
 class RankedRow(Frozen, frozen=True):

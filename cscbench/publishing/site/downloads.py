@@ -50,7 +50,7 @@ def _csv(ranked: Sequence[RankedTrack], facts: Mapping[str, EntrySummary]) -> st
                 entry = facts[name]
                 places = (own.track.id, block.title.en, entry.id, entry.name)
                 what = (entry.reported, entry.family, entry.parameters or "", entry.lora, entry.adapter, entry.context)
-                ends = (cell.rank, cell.tie_group, cell.apart, cell.signature, entry.source)
+                ends = (cell.rank, cell.tie_group, cell.not_ranked_because, cell.signature, entry.source)
                 values = (cell.metric, cell.value, cell.low, cell.high)
                 line = (*places, *what, entry.condition or "", partial, *values, *ends)
                 writer.writerow([csv_safe(value) if isinstance(value, str) else value for value in line])
@@ -90,7 +90,7 @@ def _value(cell: Cell | None) -> str:
     if cell is None:
         return ""
     bounds = "" if cell.low is None or cell.high is None else f" ({cell.low:.1f} to {cell.high:.1f})"
-    return f"{cell.value:.1f}{bounds}{'*' if cell.apart else ''}"
+    return f"{cell.value:.1f}{bounds}{'*' if cell.not_ranked_because else ''}"
 
 
 def _bibtex(placed: Sequence[BoardEntry], facts: Mapping[str, EntrySummary]) -> str:

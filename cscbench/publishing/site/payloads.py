@@ -87,7 +87,7 @@ def _cell(cell: Cell | None, signatures: StringTable) -> list[Any] | None:
         return None
     signature = signatures.number(cell.signature) if cell.signature else -1
     values = [None if own is None else round(own, 3) for own in (cell.value, cell.low, cell.high)]
-    return [*values, signature, cell.rank, cell.tie_group, cell.apart]
+    return [*values, signature, cell.rank, cell.tie_group, cell.not_ranked_because]
 
 
 def metrics_payload(facts: Mapping[str, EntrySummary]) -> Json:
