@@ -1,6 +1,6 @@
 """Turns a second through the HF adapter, with and without reuse, on a randomly initialised model of 7B shape.
 
-python tests/benchmarks/reuse.py                  # one row for the README's table; needs a CUDA device
+python tests/benchmarks/reuse.py                  # one row for docs/benchmarks.md's table; needs a CUDA device
 python tests/benchmarks/reuse.py --shape small    # a tiny model anywhere: shows that the command works, and no more
 
 The model is made on the device from a configuration (Qwen2.5-7B's sizes), in bfloat16 on a GPU and float32 on a CPU;
@@ -163,7 +163,7 @@ def measure(shape: Shape, plan: Plan, rounds: int) -> str:
 
 
 def table_row(*cells: str) -> str:
-    """A row of the README's table, with today's date."""
+    """A row of docs/benchmarks.md's table, with today's date."""
     return f"| {datetime.now(UTC):%Y-%m-%d} | " + " | ".join(cells) + " |"
 
 
@@ -173,7 +173,7 @@ def table_row(*cells: str) -> str:
 @click.option("--max-tokens", type=click.IntRange(min=2), default=48, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
 def main(shape: str, dialogues: int, max_tokens: int, rounds: int) -> None:
-    """Print one row of the README's table: medians over the rounds."""
+    """Print one row of docs/benchmarks.md's table: medians over the rounds."""
     if shape == Shape.LARGE and device() == "cpu":
         row = table_row("none at hand", shape, "not run: no GPU", "-", "-", "-")
     else:
