@@ -1,4 +1,4 @@
-"""The values that pass between the layers: frozen, without I/O. They import nothing else of cscbench."""
+"""The values that pass between the layers: frozen, without I/O. They import nothing else from cscbench."""
 
 from cscbench.values.asking import (
     JUDGE,
@@ -29,6 +29,7 @@ from cscbench.values.judging import (
     TranscriptLine,
 )
 from cscbench.values.metrics import Count, Estimate, Metric, Number
+from cscbench.values.result_tables import Confusion, GroupMetrics, Tables, read_tables
 from cscbench.values.strategies import (
     CSC,
     Stage,
@@ -39,7 +40,6 @@ from cscbench.values.strategies import (
     normalise,
     stage_of,
 )
-from cscbench.values.tables import Confusion, Group, Tables, read_tables
 from cscbench.values.transcript import ScoredPair, SpokenTurn, Transcript, cluster_of
 
 __all__ = [
@@ -57,7 +57,7 @@ __all__ = [
     "Dialogue",
     "Estimate",
     "Frozen",
-    "Group",
+    "GroupMetrics",
     "Item",
     "JudgeOptions",
     "JudgeRecord",

@@ -1,4 +1,4 @@
-"""What passes between a play and a model: requests, replies, and the card that says which model it is."""
+"""What passes between a play and a model: requests, replies, and the card that identifies the model."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from cscbench.values.frozen import Frozen
 
 
 class ChatRole(StrEnum):
-    """Role of a chat message, as every chat template and server names it."""
+    """Role of a chat message, under the name that chat templates and servers use."""
 
     SYSTEM = "system"
     USER = "user"
@@ -40,14 +40,12 @@ SUPPORTER, JUDGE = "supporter", "judge"
 
 
 class Request(Frozen, frozen=True):
-    """One question to a model.
+    """One question to a model. `role` says which desk answers it.
 
-    `role` says which desk answers it.
-
-    `thread` is the dialogue: requests of one thread come in order, each extending the last one's messages, so that an
-    adapter may keep what it has computed. `turn` is the index in `Dialogue.turns` of the turn to be written, and
-    `customer_text` what the customer has just said (empty at an opening): all that a rule or a lookup needs. With
-    `choices`, the model writes nothing: the reply is the likeliest of them.
+    `thread` is the dialogue: its requests come in order, and each extends the messages of the one before, so an adapter
+    can reuse what it has computed. `turn` is the index in `Dialogue.turns` of the turn to write; `customer_text` is the
+    customer's last line (empty at an opening), which is all that a rule or a lookup needs. With `choices`, the model
+    writes nothing: the reply is the likeliest choice.
     """
 
     id: str
@@ -62,12 +60,13 @@ class Request(Frozen, frozen=True):
 
 
 class Reply(Frozen, frozen=True):
-    """A model's answer. A non-empty `error` says that there is none: such a reply is kept, never scored, asked again.
+    """A model's answer. If `error` is not empty, the request failed: the reply is stored but not scored, and a later
+    command repeats the request.
 
-    `tokens_reused` of the `tokens_in` were found in a cache, not computed again; None where that is not known.
-    `dropped` counts the oldest messages left out so that the rest fitted the context window. `reasoning` is what a
-    model thought aloud, kept apart from `text`. `logprob` sums the natural log-probabilities of the reply's tokens,
-    where they are known; `choice_logprobs` has, for each of the request's choices, the mean over its tokens.
+    `tokens_reused` counts the input tokens that came from a cache (None if unknown). `dropped` counts the oldest
+    messages that were removed to fit the context window. `reasoning` is the model's thinking, kept out of `text`.
+    `logprob` is the sum of the natural log-probabilities of the reply's tokens, if known; `choice_logprobs` is the mean
+    over the tokens of each of the request's choices.
     """
 
     text: str
@@ -84,7 +83,7 @@ class Reply(Frozen, frozen=True):
 
 
 class Price(Frozen, frozen=True):
-    """What a million tokens cost, in and out."""
+    """Cost of a million tokens, input and output."""
 
     input: float
     output: float
@@ -92,10 +91,10 @@ class Price(Frozen, frozen=True):
 
 
 class ModelCard(Frozen, frozen=True):
-    """A model with every default and variant resolved: all that is needed to run it.
+    """A model with all defaults and variants resolved: everything needed to run it.
 
-    `weights` is a hub id, a folder, a GGUF file, or `package:NAME` for weights that ship in a package; `options` belong
-    to the adapter, which checks them.
+    `weights` is a hub id, a folder, a GGUF file, or `package:NAME` for weights that ship in a package. The adapter
+    defines `options` and checks them.
     """
 
     name: str
@@ -114,6 +113,6 @@ class ModelCard(Frozen, frozen=True):
 
 
 def estimate_tokens(text: str) -> int:
-    """A rough count without a tokenizer: three tokens for four Chinese characters, one for four others."""
+    """Estimate the token count without a tokenizer: 3 tokens per 4 Chinese characters, 1 per 4 others."""
     han = len(re.findall(r"[㐀-鿿]", text))
     return math.ceil(0.75 * han + (len(text) - han) / 4)

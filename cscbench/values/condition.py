@@ -1,10 +1,10 @@
-"""How a dialogue is played and asked for, and how an answer was understood."""
+"""How a dialogue is played, which requests a turn makes, and how an answer was parsed."""
 
 from enum import StrEnum
 
 
 class Context(StrEnum):
-    """What stands in a prompt for the earlier supporter turns: the reference, or the model's own words."""
+    """What a prompt shows as the earlier supporter turns: the reference, or the model's own replies."""
 
     GOLD = "gold"
     GENERATED = "generated"
@@ -20,9 +20,9 @@ class Step(StrEnum):
 
 
 class Condition(StrEnum):
-    """How strategy and reply are asked for: the requests of a turn in order, and whose prompt file they use.
+    """How a turn requests strategy and reply: the steps in order, and the prompt file that they use.
 
-    `gives_strategy`: the requests show the reference strategy.
+    With `gives_strategy`, the requests show the reference strategy.
     """
 
     steps: tuple[Step, ...]
@@ -31,7 +31,7 @@ class Condition(StrEnum):
 
     JOINT = "joint", (Step.JOINT,)
     TWO_STEP = "two-step", (Step.STRATEGY, Step.REPLY)
-    # It asks in the words of two-step, so that the two compare.
+    # Shares the prompts of two-step, so that the two conditions can be compared.
     RANKED = "ranked", (Step.STRATEGY, Step.REPLY), "two-step"
     GOLD_STRATEGY = "gold-strategy", (Step.REPLY,), "gold-strategy", True
     REPLY_ONLY = "reply-only", (Step.REPLY,)
@@ -39,7 +39,7 @@ class Condition(StrEnum):
     def __new__(
         cls, name: str, steps: tuple[Step, ...] = (), prompt_file: str = "", gives_strategy: bool = False
     ) -> "Condition":
-        """A member is its name, and carries the rest."""
+        """Make a member: a string, its name, with the other fields as attributes."""
         member = str.__new__(cls, name)
         member._value_, member.steps, member.prompt_file = name, steps, prompt_file or name
         member.gives_strategy = gives_strategy
@@ -52,17 +52,17 @@ class Condition(StrEnum):
 
     @property
     def ranks_strategies(self) -> bool:
-        """The strategy is the likeliest of all, not written."""
+        """The strategy is the likeliest choice instead of generated text."""
         return self.predicts_strategy and self.prompt_file != self.value
 
     @property
     def needs_labels(self) -> bool:
-        """Prompts show the strategies of reference turns."""
+        """The data must label reference turns with strategies."""
         return self.predicts_strategy or self.gives_strategy
 
 
 class ParseForm(StrEnum):
-    """How a model's text was understood (see `cscbench.asking.parse`)."""
+    """How a model's text was parsed (see `cscbench.asking.parse`)."""
 
     JSON = "json"
     BRACKET = "bracket"

@@ -1,4 +1,4 @@
-"""Dialogues as tasks load them: who says what, in which language, under which strategy."""
+"""Dialogues as tasks load them: turns with speaker, text and strategy, in one language."""
 
 from enum import StrEnum
 
@@ -6,21 +6,21 @@ from cscbench.values.frozen import Frozen
 
 
 class Language(StrEnum):
-    """Language of a dialogue; chooses prompts, tokenisers and the encoder's reach."""
+    """Language of a dialogue. It selects prompts and tokenizers, and limits which encoders apply."""
 
     ZH = "zh"
     EN = "en"
 
 
 class Speaker(StrEnum):
-    """Who says a turn."""
+    """Who speaks a turn."""
 
     SUPPORTER = "supporter"
     CUSTOMER = "customer"
 
 
 class Turn(Frozen, frozen=True):
-    """One utterance. `strategy` is a code of the task's `StrategySet`, None on customer turns and without a label."""
+    """One utterance. `strategy` is a code of the task's `StrategySet`; None on customer turns and on unlabeled ones."""
 
     speaker: Speaker
     text: str
@@ -28,10 +28,10 @@ class Turn(Frozen, frozen=True):
 
 
 class Dialogue(Frozen, frozen=True):
-    """One conversation, in order. `source` and `topic` are the data's own words, or empty.
+    """One conversation, in order. `source` and `topic` are copied from the data, or empty.
 
-    Dialogues of one `cluster` are not independent of each other (rewordings of one question, repeats of one case):
-    evidence counts clusters. Empty: the dialogue is a cluster by itself.
+    Dialogues with the same `cluster` are not independent (rewordings of one question, repeats of one case), so
+    statistics count clusters. If `cluster` is empty, the dialogue is its own cluster.
     """
 
     id: str

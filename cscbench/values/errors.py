@@ -1,5 +1,5 @@
-"""The one exception that is shown to the person at the command line instead of a traceback."""
+"""The only exception that the command line shows as a message instead of a traceback."""
 
 
 class UserError(Exception):
-    """A mistake the person can mend: shown as one message, without a traceback."""
+    """A mistake that the user can fix. The command line prints its message, without a traceback."""

@@ -1,7 +1,7 @@
-"""The base of every value: immutable, and strict about what it is decoded from."""
+"""The base class of every value."""
 
 import msgspec
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every value type: immutable, and strict about what it is decoded from."""
+    """Base of every value type: immutable; decoding rejects unknown fields."""

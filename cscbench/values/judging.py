@@ -1,7 +1,8 @@
-"""LLM judges: a model gives stars for what another one wrote, by a task's rubric.
+"""Values of LLM judging: a model rates another model's replies from 1 to 5 stars, following a task's rubric.
 
-One straight line: `rubric` reads how to ask, `items` says what is rated, `walk` asks and reads the answers, `panel`
-runs each judge in a folder of its own, `bias` looks at what stars depend on; the `stars` scorer makes metrics of them.
+`content.rubrics` reads the rubric, `judging.items` selects what to rate, `asking.judge_plays` requests and parses the
+answers, `judging.panel` runs each judge in its own folder, `judging.bias` checks what the ratings depend on, and the
+`stars` scorer turns them into metrics.
 """
 
 from enum import StrEnum
@@ -10,28 +11,28 @@ from cscbench.values.dialogue import Language
 from cscbench.values.frozen import Frozen
 
 LOWEST, HIGHEST = 1, 5
-# A judge may answer so often; then its rating is missing.
+# Attempts per item; after that the rating is recorded as missing.
 TRIES = 3
 
 
 class Level(StrEnum):
-    """What one rating is about: a supporter turn in its place, or a whole conversation."""
+    """What one rating covers: a supporter turn in context, or a whole conversation."""
 
     TURN = "turn"
     DIALOGUE = "dialogue"
 
 
 class TranscriptLine(Frozen, frozen=True):
-    """One line of a conversation as a judge reads it: who speaks, in the rubric's words, and what."""
+    """One line of a conversation as a judge reads it. `speaker` is the name that the rubric uses."""
 
     speaker: str
     text: str
 
 
 class Item(Frozen, frozen=True):
-    """What is rated: `reply` after `lines`, or (`reply` null) the supporter in all of `lines`.
+    """What a judge rates: `reply` in the context of `lines`, or (`reply` null) the supporter in all of `lines`.
 
-    `turn` is the reply's index in its dialogue, or the last turn's.
+    `turn` is the index of the reply in its dialogue, or of the last turn.
     """
 
     dialogue: str
@@ -42,12 +43,11 @@ class Item(Frozen, frozen=True):
 
 
 class Rating(Frozen, frozen=True):
-    """What a judge made of an item. `score` is null where no answer could be read: it is missing, not a number.
+    """A judge's rating of an item. `score` is null if no answer could be parsed: the rating is missing.
 
-    `score` is between 1 and 5: the expected star under the engine's likelihoods, else the mean of `samples`, which are
-    the overall stars of each answer that could be read. `dimensions` are means over those answers, in the rubric's
-    order. `tries` counts answers, `reason` is the first one's. `error` says why an answer did not come: it is asked for
-    again by the next command.
+    `score` is between 1 and 5: the expected stars under the engine's likelihoods, or else the mean of `samples`, the
+    overall stars of each parsed answer. `dimensions` are means over those answers, in the rubric's order. `tries`
+    counts answers; `reason` comes from the first. `error` says why a request failed; the next command repeats it.
     """
 
     judge: str
@@ -62,7 +62,7 @@ class Rating(Frozen, frozen=True):
 
 
 class JudgeOptions(Frozen, frozen=True):
-    """How to judge. `repeats` 0: once where the engine gives likelihoods, else three answers at temperature 0.7."""
+    """How to judge. `repeats` 0 means one answer if the engine reports likelihoods, else three at temperature 0.7."""
 
     cards: tuple[str, ...] = ()
     level: Level = Level.TURN
@@ -70,7 +70,7 @@ class JudgeOptions(Frozen, frozen=True):
 
 
 class JudgeRecord(Frozen, frozen=True):
-    """One judge of a panel: its label, a hash over card, weights, rubric and level, its family, how scores are made."""
+    """One judge of a panel. `hash` covers card, weights, rubric and level; `score` says how its scores are computed."""
 
     label: str
     hash: str
@@ -79,7 +79,7 @@ class JudgeRecord(Frozen, frozen=True):
 
 
 class JudgingRecord(Frozen, frozen=True):
-    """The judging in a results.json: what the `stars` scorer was made of."""
+    """The judging section of a results.json: the judges and rubrics behind the `stars` scorer."""
 
     judges: tuple[JudgeRecord, ...]
     level: Level
@@ -87,7 +87,7 @@ class JudgingRecord(Frozen, frozen=True):
     rubrics: dict[str, str]
 
     def signature(self) -> str:
-        """The part of a metric's signature that says who judged, and by what."""
-        judges = "+".join(f"{one.label}@{one.hash}({one.score})" for one in self.judges)
+        """Return the part of a metric's signature that names judges and rubrics."""
+        judges = "+".join(f"{judge.label}@{judge.hash}({judge.score})" for judge in self.judges)
         rubrics = "+".join(f"{name}@{sha[:8]}" for name, sha in self.rubrics.items())
         return f"judge:{judges}|level:{self.level}|rubric:{rubrics}|scale:{LOWEST}-{HIGHEST}"

@@ -1,4 +1,4 @@
-"""Numbers with their intervals."""
+"""Metric values with their intervals."""
 
 from typing import Annotated
 
@@ -6,13 +6,13 @@ from msgspec import Meta
 
 from cscbench.values.frozen import Frozen
 
-# What no file may claim: beyond these, sums and logarithms overflow, and printed numbers have hundreds of digits.
+# Limits for numbers in files: beyond them, sums and logarithms overflow, and printed numbers have hundreds of digits.
 Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Count = Annotated[int, Meta(ge=0, le=10**15)]
 
 
 class Estimate(Frozen, frozen=True):
-    """A value and its 95 % interval over dialogues; None where one dialogue alone can give no interval."""
+    """A value and its 95% interval over dialogues. The bounds are None if there is only one dialogue."""
 
     value: Number
     low: Number | None
@@ -23,10 +23,10 @@ class Estimate(Frozen, frozen=True):
 
 
 class Metric(Frozen, frozen=True):
-    """One number of a results file, on a 0-100 scale unless its signature says otherwise.
+    """One metric of a results file, on a 0-100 scale unless its signature says otherwise.
 
-    `low` and `high` bound the 95 % interval over dialogues (null where one dialogue alone can give none); `n` counts
-    the turns behind it.
+    `low` and `high` bound the 95% interval over dialogues (null if there is only one dialogue). `n` counts the scored
+    turns.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Metric(Frozen, frozen=True):
 
 
 def check_interval(low: float | None, high: float | None) -> None:
-    """An interval has two bounds, or is not there.
+    """Check that an interval has both bounds or neither.
 
     Raises:
         ValueError: one bound is null.
     """
     if (low is None) != (high is None):
-        raise ValueError("`low` and `high`: both are numbers, or both are null")
+        raise ValueError("`low` and `high` must both be numbers or both be null")

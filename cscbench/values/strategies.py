@@ -1,8 +1,8 @@
-"""Support strategies and their stages, and the one function that reads every spelling of a label.
+"""Support strategies and their stages, and the function that parses every spelling of a label.
 
-The twelve CSC strategies and five stages are those of "Evaluating, Synthesizing, and Enhancing for Customer Support
-Conversation" (arXiv:2508.04423). Sources differ on the stage of Information Delivery and Feedback Request, and
-Emotional Management occurs in every stage: use stages to group tables, never to call a label wrong.
+The twelve CSC strategies and five stages come from "Evaluating, Synthesizing, and Enhancing for Customer Support
+Conversation" (arXiv:2508.04423). Sources disagree on the stage of Information Delivery and Feedback Request, and
+Emotional Management occurs in every stage: use stages to group tables, never to reject a label.
 """
 
 import re
@@ -21,7 +21,7 @@ class Stage(Frozen, frozen=True):
 
 
 class Strategy(Frozen, frozen=True):
-    """One label: `code` is its short form (GT), `stage` the code of its stage, empty for one that has none."""
+    """One label. `code` is its short form (GT); `stage` is the code of its stage, or empty if it has none."""
 
     code: str
     number: int
@@ -33,14 +33,14 @@ class Strategy(Frozen, frozen=True):
 
 
 class StrategySet(Frozen, frozen=True):
-    """The labels that a task uses, in their order."""
+    """The labels that a task uses, in order."""
 
     strategies: tuple[Strategy, ...]
     stages: tuple[Stage, ...]
 
 
 class UnknownStrategyError(ValueError):
-    """A label that is none of the set's spellings."""
+    """A label that matches no spelling of the set."""
 
 
 _STAGES = (
@@ -87,7 +87,7 @@ CSC = StrategySet(
     stages=_STAGES,
 )
 
-# 其他 is the everyday spelling of 其它; the long English names are also met with an ampersand or cut short.
+# 其他 is the everyday spelling of 其它; long English names also occur shortened or with an ampersand.
 _ALIASES = {
     "OT": ("其他", "other"),
     "RP": ("restatement", "paraphrasing", "restatement/paraphrasing", "重述", "转述"),
@@ -99,7 +99,7 @@ _WRAPPING = " \t\r\n\"'`*_[](){}<>【】「」『』《》“”‘’.,:;。，
 
 
 def _fold(label: str) -> str:
-    """Full-width to half-width, one case, one space, no wrapping marks."""
+    """Normalize width, case and spaces, and remove surrounding punctuation."""
     text = unicodedata.normalize("NFKC", label).strip(_WRAPPING).casefold()
     return re.sub(r"[\s_]+", " ", text)
 
@@ -117,19 +117,19 @@ def _spellings(strategies: StrategySet) -> dict[str, Strategy]:
 def _code(folded: str, strategies: StrategySet) -> str | None:
     table = _spellings(strategies)
     bare = re.sub(r"^(?:策略|strategy)\s*[:\-]?\s*", "", folded)
-    if found := table.get(folded) or table.get(bare):
-        return found.code
+    if named := table.get(folded) or table.get(bare):
+        return named.code
     numbered = _NUMBERED.fullmatch(folded)
     if numbered is None:
         return None
     number, name = int(numbered[1]), _fold(numbered[2])
-    found = next((s for s in strategies.strategies if s.number == number), None)
-    return found.code if found and (not name or table.get(name) == found) else None
+    strategy = next((s for s in strategies.strategies if s.number == number), None)
+    return strategy.code if strategy and (not name or table.get(name) == strategy) else None
 
 
-def _one(label: str, strategies: StrategySet) -> str:
+def _code_of_part(label: str, strategies: StrategySet) -> str:
     folded = _fold(label)
-    name, _, gloss = folded.partition("(")  # `Greeting (GT)`: both must name the same strategy
+    name, _, gloss = folded.partition("(")  # in `Greeting (GT)`, both must name the same strategy
     code = _code(folded, strategies) or _code(_fold(name), strategies)
     if code is None or (gloss and code not in (_code(folded, strategies), _code(_fold(gloss), strategies))):
         raise UnknownStrategyError(f"unknown strategy {label.strip()!r}")
@@ -137,24 +137,24 @@ def _one(label: str, strategies: StrategySet) -> str:
 
 
 def normalise(label: str, strategies: StrategySet = CSC) -> tuple[str, ...]:
-    """The codes that a label names, in its order, without repeats.
+    """Return the codes that a label names, in order, without duplicates.
 
-    Reads `策略1 礼貌问候`, `策略1：礼貌问候`, `礼貌问候`, `1`, `GT`, `Greeting`, in any case, half or full
-    width, bracketed or not, glossed as in `Greeting (GT)`, and labels joined with `+`.
+    Accepts `策略1 礼貌问候`, `策略1：礼貌问候`, `礼貌问候`, `1`, `GT`, `Greeting`, in any case, half or full
+    width, with or without brackets, with a gloss as in `Greeting (GT)`, and labels joined with `+`.
 
     Raises:
-        UnknownStrategyError: the label, or one of its joined parts, is no spelling of the set, or its number and name
+        UnknownStrategyError: the label or one of its parts matches no spelling of the set, or its number and name
             disagree.
     """
     parts = unicodedata.normalize("NFKC", label).split("+")
-    return tuple(dict.fromkeys(_one(part, strategies) for part in parts))
+    return tuple(dict.fromkeys(_code_of_part(part, strategies) for part in parts))
 
 
 def by_code(code: str, strategies: StrategySet = CSC) -> Strategy:
-    """The strategy with this code; a KeyError is a bug, since codes come from `normalise`."""
+    """Return the strategy with this code. A KeyError is a bug: codes come from `normalise`."""
     return {s.code: s for s in strategies.strategies}[code]
 
 
 def stage_of(strategies: StrategySet) -> dict[str, str]:
-    """Strategy code to stage code."""
+    """Map each strategy code to its stage code."""
     return {s.code: s.stage for s in strategies.strategies}

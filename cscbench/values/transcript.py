@@ -1,4 +1,4 @@
-"""What was said: a dialogue as a model played it, and each of its turns beside the reference."""
+"""Transcripts: a dialogue as a model played it, and each of its turns paired with the reference."""
 
 from cscbench.values.asking import SUPPORTER
 from cscbench.values.condition import ParseForm
@@ -7,7 +7,7 @@ from cscbench.values.frozen import Frozen
 
 
 class SpokenTurn(Frozen, frozen=True):
-    """What a model made of one turn. `strategy` is None where none could be read; `role` says whose turn it is."""
+    """A model's version of one turn. `strategy` is None if it could not be parsed; `role` says whose turn it is."""
 
     turn: int
     strategy: str | None
@@ -18,7 +18,7 @@ class SpokenTurn(Frozen, frozen=True):
 
 
 class Transcript(Frozen, frozen=True):
-    """What a play returns: turns of one dialogue, in order. A reference is no part of it."""
+    """What a play returns: turns of one dialogue, in order, without the reference."""
 
     dialogue: str
     language: Language
@@ -26,10 +26,10 @@ class Transcript(Frozen, frozen=True):
 
 
 class ScoredPair(Frozen, frozen=True):
-    """A spoken turn beside its reference: the row that scorers read, and a row of predictions.parquet.
+    """A spoken turn and its reference: the input of scorers, and a row of predictions.parquet.
 
-    `reference` is empty where nobody has said what to say, `reference_strategy` where the reference has no label.
-    `cluster` is empty in files that are older than clusters: see `cluster_of`.
+    `reference` is empty if the turn has no reference, `reference_strategy` if the reference has no label. `cluster` is
+    empty in files written before clusters existed: see `cluster_of`.
     """
 
     dialogue: str
@@ -46,5 +46,5 @@ class ScoredPair(Frozen, frozen=True):
 
 
 def cluster_of(pair: ScoredPair) -> str:
-    """What the turn's evidence counts for: the cluster of its dialogue, by default the dialogue itself."""
+    """Return the cluster that statistics count this turn under: by default, its dialogue."""
     return pair.cluster or pair.dialogue

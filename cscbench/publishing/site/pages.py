@@ -10,7 +10,7 @@ from cscbench.publishing.site.folder import Folder
 from cscbench.publishing.site.texts import HERE
 from cscbench.runs.results import Results
 from cscbench.runs.turns import TurnSummary
-from cscbench.values import Estimate, Group, StrategySet
+from cscbench.values import Estimate, GroupMetrics, StrategySet
 
 PAGES = ("index", "plots", "dialogues", "diff", "method")
 
@@ -87,7 +87,7 @@ class Renderer:
         named = (("strategy", strategies), ("stage", stages), ("topic", {}), ("language", languages))
         return [(name, [self._row(row, words) for row in tables.groups(name)]) for name, words in named]
 
-    def _row(self, row: Group, known: Mapping[str, Bilingual]) -> PageRow:
+    def _row(self, row: GroupMetrics, known: Mapping[str, Bilingual]) -> PageRow:
         values = [row.metrics.get(column.metric) for column in self._board.columns]
         plain = row.name.replace("_", " ")
         return PageRow(

@@ -1,4 +1,4 @@
-"""The tables of a results.json, as far as anything reads them: a JSON value may hold more tables, and more fields."""
+"""The tables of a results.json that cscbench reads. The JSON may contain more tables and more fields."""
 
 from typing import Any
 
@@ -8,46 +8,46 @@ from cscbench.values.frozen import Frozen
 from cscbench.values.metrics import Count, Estimate, Number
 
 
-class Group(Frozen, frozen=True, forbid_unknown_fields=False):
-    """Some turns, and their metrics by name; each kind of group has its `name` under a key of its own."""
+class GroupMetrics(Frozen, frozen=True, forbid_unknown_fields=False):
+    """A group of turns and its metrics by name. Each subclass stores `name` under a different key."""
 
     name: str
     n: Count
     metrics: dict[str, Estimate]
 
 
-class ByLanguage(Group, frozen=True):
+class ByLanguage(GroupMetrics, frozen=True):
     """The turns in a language."""
 
     name: str = msgspec.field(name="language")
 
 
-class ByStrategy(Group, frozen=True):
-    """The turns whose reference has a strategy, by its code."""
+class ByStrategy(GroupMetrics, frozen=True):
+    """The turns whose reference uses a strategy, by its code."""
 
     name: str = msgspec.field(name="strategy")
 
 
-class ByStage(Group, frozen=True):
+class ByStage(GroupMetrics, frozen=True):
     """The turns of a stage, by its code."""
 
     name: str = msgspec.field(name="stage")
 
 
-class ByTopic(Group, frozen=True):
+class ByTopic(GroupMetrics, frozen=True):
     """The turns of dialogues about a topic."""
 
     name: str = msgspec.field(name="topic")
 
 
-class GivenStrategy(Group, frozen=True):
-    """The turns whose predicted strategy was `right`, or `wrong`."""
+class GivenStrategy(GroupMetrics, frozen=True):
+    """The turns whose predicted strategy was `right` or `wrong`."""
 
     name: str = msgspec.field(name="strategy_was")
 
 
 class Confusion(Frozen, frozen=True, forbid_unknown_fields=False):
-    """`counts` of turns, by reference (row) and prediction (column)."""
+    """Counts of turns by reference strategy (row) and predicted strategy (column)."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -55,11 +55,11 @@ class Confusion(Frozen, frozen=True, forbid_unknown_fields=False):
 
     def __post_init__(self) -> None:
         if len(self.counts) != len(self.rows) or any(len(row) != len(self.columns) for row in self.counts):
-            raise ValueError("`counts` needs a list for each of `rows`, with a number for each of `columns`")
+            raise ValueError("`counts` needs one list per entry of `rows`, with one number per entry of `columns`")
 
 
 class JudgeRow(Frozen, frozen=True, forbid_unknown_fields=False):
-    """A judge, by its label: its ratings, and what they may depend on."""
+    """A judge, by its label: its ratings, and possible biases in them."""
 
     judge: str
     n: Count
@@ -71,7 +71,7 @@ class JudgeRow(Frozen, frozen=True, forbid_unknown_fields=False):
 
 
 class JudgePair(Frozen, frozen=True, forbid_unknown_fields=False):
-    """How far two judges agree."""
+    """Agreement of two judges."""
 
     a: str
     b: str
@@ -79,14 +79,14 @@ class JudgePair(Frozen, frozen=True, forbid_unknown_fields=False):
 
 
 class JudgeAgreement(Frozen, frozen=True, forbid_unknown_fields=False):
-    """How far all judges agree, and each two."""
+    """Agreement of all judges, and of each pair."""
 
     alpha: Estimate | None
     kappas: tuple[JudgePair, ...]
 
 
 class Tables(Frozen, frozen=True, forbid_unknown_fields=False):
-    """What there is of the tables; one that is not there is empty."""
+    """The known tables; a missing table is empty."""
 
     by_language: tuple[ByLanguage, ...] = ()
     by_strategy: tuple[ByStrategy, ...] = ()
@@ -97,17 +97,17 @@ class Tables(Frozen, frozen=True, forbid_unknown_fields=False):
     judges: tuple[JudgeRow, ...] = ()
     judge_agreement: JudgeAgreement | None = None
 
-    def groups(self, kind: str) -> tuple[Group, ...]:
-        """The groups by `strategy`, `stage`, `topic` or `language`."""
-        groups: tuple[Group, ...] = getattr(self, f"by_{kind}")
+    def groups(self, key: str) -> tuple[GroupMetrics, ...]:
+        """Return the groups by `key`: `strategy`, `stage`, `topic` or `language`."""
+        groups: tuple[GroupMetrics, ...] = getattr(self, f"by_{key}")
         return groups
 
 
 def read_tables(tables: dict[str, Any]) -> Tables:
-    """The tables of a JSON value.
+    """Read the known tables from a JSON object.
 
     Raises:
-        ValueError: one has a missing field, or a value of another kind; the message names the place.
+        ValueError: a field is missing or has the wrong type; the message gives its path.
     """
     try:
         return msgspec.convert(tables, Tables)
