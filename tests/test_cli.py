@@ -139,10 +139,10 @@ def test_a_dry_run_loads_and_writes_nothing(tmp_path, model):
         assert part in said
 
 
-def test_a_dry_run_without_a_network_says_what_is_not_to_be_had(cscbench):
+def test_a_dry_run_without_a_network_says_what_is_not_to_be_had(cscbench_process):
     # No proxy answers there; nothing is asked of the real Hub.
     dead = {"HF_HUB_OFFLINE": "0", "HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-    done = cscbench("run", "--model", "qwen7b", "--limit", "1", "--dry-run", **dead, timeout=120)
+    done = cscbench_process("run", "--model", "qwen7b", "--limit", "1", "--dry-run", **dead, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "not to be had here: qwen7b: Qwen/Qwen2.5-7B-Instruct" in done.stdout
     assert "weights: Qwen/Qwen2.5-7B-Instruct" in done.stdout

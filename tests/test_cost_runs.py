@@ -70,9 +70,9 @@ def loaded(folder: Path) -> dict:
     return found
 
 
-def test_a_run_killed_twice_adds_up_all_its_sessions(cscbench, counting, tmp_path):
+def test_a_run_killed_twice_adds_up_all_its_sessions(cscbench, cscbench_process, counting, tmp_path):
     for dies in ("5", "4"):
-        assert cscbench(*counting, DIES=dies).returncode == -9
+        assert cscbench_process(*counting, DIES=dies).returncode == -9
     done = cscbench(*counting)
     assert done.returncode == 0, done.stderr
     found = loaded(only(tmp_path / "reports"))
@@ -144,10 +144,10 @@ def test_results_name_the_engine_and_every_reply_carries_its_key(cscbench, count
     assert {line["engine"] for line in lines} == {engine["key"]}
 
 
-def test_replies_carried_over_from_another_engine_are_asked_again(cscbench, counting, tmp_path):
+def test_replies_carried_over_from_another_engine_are_asked_again(cscbench, cscbench_process, counting, tmp_path):
     assert cscbench(*counting, "--out", "half", DTYPE="float16").returncode == 0
     theirs = (only(tmp_path / "half") / "replies.jsonl").read_bytes()
-    assert cscbench(*counting, DIES="4").returncode == -9
+    assert cscbench_process(*counting, DIES="4").returncode == -9
     folder = only(tmp_path / "reports")
     ours = (folder / "replies.jsonl").read_bytes()
     (folder / "replies.jsonl").write_bytes(ours + theirs)

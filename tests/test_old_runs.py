@@ -31,7 +31,7 @@ def test_an_old_run_folder_reads_and_its_sums_give_its_numbers(old):
         assert len(run.replies) == len(run.pairs) == run.results.counts.turns
 
 
-def test_comparing_needs_no_encoder_no_weights_and_no_network(old, cscbench, tmp_path):
+def test_comparing_needs_no_encoder_no_weights_and_no_network(old, cscbench_process, tmp_path):
     """Every row is there with an empty cache, no package with the encoder's weights, and none that reads them."""
     hidden = tmp_path / "hidden"
     hidden.mkdir()
@@ -40,7 +40,7 @@ def test_comparing_needs_no_encoder_no_weights_and_no_network(old, cscbench, tmp
     block += "            raise ModuleNotFoundError(name)\nsys.meta_path.insert(0, No())\n"
     (hidden / "sitecustomize.py").write_text(block, encoding="utf-8")
     env = {"PYTHONPATH": f"{hidden}:{Path(__file__).parents[1]}", "CSCBENCH_CACHE": str(tmp_path / "cache")}
-    done = cscbench("compare", *old, "--format", "json", **env)
+    done = cscbench_process("compare", *old, "--format", "json", **env)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     names = {metric["name"] for metric in found["metrics"]}

@@ -118,7 +118,7 @@ def test_the_samples_scores_cannot_pass_for_csconvs(cscbench):
 
 
 def test_csconv_without_data_or_network_says_what_to_download_and_where_to_put_it(cscbench):
-    done = cscbench("run", "--model", "gold", "--task", "csconv", HF_HUB_OFFLINE="1")
+    done = cscbench("run", "--model", "gold", "--task", "csconv")
     assert (done.returncode, done.stdout) == (2, "")
     assert "https://huggingface.co/datasets/DianJin/DianJin-CSC-Data/resolve/main/data/CSConv.json" in done.stderr
     assert "put it at data/CSConv.json, and add: --data data/CSConv.json" in done.stderr

@@ -102,8 +102,8 @@ class TestWeights:
         refused(done, "nobody/nothing is not in the local Hugging Face cache", *cures)
         assert re.search(r"does not give it \(\w+: .{20,}\)", done.stderr)  # the hub's own reason, in its words
 
-    def test_a_network_that_is_down_is_no_traceback(self, cscbench, card):
-        done = cscbench(*RUN, "--model", card("adapter: hf", "weights: nobody/nothing"), **NO_NETWORK)
+    def test_a_network_that_is_down_is_no_traceback(self, cscbench_process, card):
+        done = cscbench_process(*RUN, "--model", card("adapter: hf", "weights: nobody/nothing"), **NO_NETWORK)
         refused(done, "the Hub does not give it", "hf download nobody/nothing")
 
     def test_what_is_neither_a_hub_id_nor_a_path_is_told_so(self, cscbench, card):

@@ -260,14 +260,14 @@ def test_a_wrong_key_ends_the_run_before_it_began_and_is_not_shown(cscbench, key
     assert_no_key(only_run(), done.stdout, done.stderr)
 
 
-def test_a_server_at_another_address_goes_on_with_the_run(cscbench):
+def test_a_server_at_another_address_goes_on_with_the_run(cscbench, cscbench_process):
     write_data(dialogues=3, turns=3)
     with FaultServer() as first:
         write_card(first.url)
         assert cscbench(*COMMAND, "--max-cost", "0.002").returncode == 4
     with FaultServer() as second:
         write_card(second.url, concurrency=2)
-        done = cscbench(*COMMAND, PYTHONDEVMODE="1")
+        done = cscbench_process(*COMMAND, PYTHONDEVMODE="1")
     assert (done.returncode, "ResourceWarning" in done.stderr) == (0, False), done.stderr  # no connection is left open
     assert len(first.asked()) + len(second.asked()) == 9
     assert len(stored(only_run())) == 9

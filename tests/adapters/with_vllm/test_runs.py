@@ -152,8 +152,8 @@ def test_an_engine_that_dies_ends_the_command_with_the_reason_and_keeps_the_repl
     assert lines() >= 3
 
 
-def test_what_vllm_cannot_start_with_is_said_without_a_traceback(small_card, cscbench):
-    done = cscbench(*RUN, "--model", f"{small_card}+wide")
+def test_what_vllm_cannot_start_with_is_said_without_a_traceback(small_card, cscbench_process):
+    done = cscbench_process(*RUN, "--model", f"{small_card}+wide")
     assert done.returncode == 2
     assert "small+vllm+wide: vLLM cannot start with" in done.stderr
     assert "max_model_len" in done.stderr
