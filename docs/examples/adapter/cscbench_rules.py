@@ -1,4 +1,4 @@
-"""A supporter made of rules: the first rule in the card whose pattern is in the customer's words answers."""
+"""A rule-based supporter: the first rule of the card whose pattern matches the customer's words answers."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A task of our own, `refunds`: our dialogues, with the prompts, labels and scorers of csconv."""
+"""The task `refunds`: its own dialogues, with the prompts, labels and scorers of csconv."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ DIALOGUES = Path(__file__).parent / "refunds.jsonl"
 
 
 def load(data: Path | None) -> TaskData:
-    """The dialogues: those of `--data`, else ours."""
+    """Return the dialogues of `--data`, or those of this package."""
     return task_data(load_csconv(data or DIALOGUES))
 
 
 def task() -> Task:
-    """What the entry point names; all that is not given here is csconv's."""
+    """Return the task for the entry point; fields not set here are those of csconv."""
     return msgspec.structs.replace(
         find_task("csconv"),
         name="refunds",
