@@ -1,6 +1,7 @@
-"""Puts tasks/, model_cards/ and leaderboards/ inside the package, in wheels only.
+"""Include tasks/, model_cards/ and leaderboards/ in the package, in wheels only.
 
-They live at the top of a checkout, where an editable install finds them; cscbench/shipped.py knows both places.
+In a checkout they are at the top level, where an editable install finds them; cscbench/content/shipped.py knows both
+locations.
 """
 
 from typing import Any
@@ -9,10 +10,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ContentHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Maps the content folders to `cscbench/_content/`."""
+    """Map the content folders to `cscbench/_content/`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called by hatchling before it builds; `version` is "standard" or "editable"."""
+        """Set up the build; hatchling calls this with `version` "standard" or "editable"."""
         if version == "standard":
             for folder in ("tasks", "model_cards", "leaderboards"):
                 build_data["force_include"][folder] = f"cscbench/_content/{folder}"

@@ -121,9 +121,9 @@ BROKEN = [
     (HEAD + "a: b: c", 4, "not valid YAML: mapping values are not allowed here"),
     (HEAD + "x: !!python/object/apply:os.system [ls]", 4, "could not determine a constructor"),
     (HEAD + "\tweights: a", 4, "not valid YAML"),
-    (HEAD + "adapter: gold", 4, "the key `adapter` stands here and in line 3: keep one"),
-    (HEAD + "options:\n  a: 1\n  b: 2\n  a: 3", 7, "the key `a` stands here and in line 5"),
-    (HEAD + "options:\n  list:\n    - a: 1\n      a: 2", 7, "the key `a` stands here and in line 6"),
+    (HEAD + "adapter: gold", 4, "duplicate key `adapter` (first in line 3): remove one"),
+    (HEAD + "options:\n  a: 1\n  b: 2\n  a: 3", 7, "duplicate key `a` (first in line 5)"),
+    (HEAD + "options:\n  list:\n    - a: 1\n      a: 2", 7, "duplicate key `a` (first in line 6)"),
     (HEAD + "wieghts: a", 4, "unknown field `wieghts`; did you mean 'weights'"),
     (HEAD + "sampling:\n  top_p: 1\n  temprature: 1", 6, "unknown field `temprature`; did you mean 'temperature'?"),
     (HEAD + "parameters: big", 4, "field `parameters`: Expected `float`, got `str`"),
@@ -134,7 +134,7 @@ BROKEN = [
     (HEAD + "variants: [lora]", 4, "field `variants`: Expected `object`, got `array`"),
     ("adapter: hf", 2, "missing required field `name`"),
     ("name: mine", 2, "missing required field `adapter`"),
-    ("adapter: hf\nname: other", 3, "field `name`: 'other' must be the file's name, 'mine'"),
+    ("adapter: hf\nname: other", 3, "field `name`: 'other' must match the file name, 'mine'"),
     ("- name: mine", 2, "Expected `object`, got `array`"),
     ("", 1, "Expected `object`, got `null`"),
     # a variant's mistake stands in the variant, not where the card itself has that field
@@ -158,8 +158,8 @@ def test_a_broken_card_is_refused_with_file_line_and_cure(front, line, message):
 @pytest.mark.parametrize(
     ("front", "message"),
     [
-        (HEAD + "revision: 2024-13-45", "put the date in quotes"),
-        (HEAD + "options: &a {b: *a}", "a value that contains itself"),
+        (HEAD + "revision: 2024-13-45", "put it in quotes"),
+        (HEAD + "options: &a {b: *a}", "a value contains itself"),
     ],
 )
 def test_yaml_that_only_a_library_would_choke_on_is_refused_too(front, message):
@@ -171,8 +171,8 @@ def test_yaml_that_only_a_library_would_choke_on_is_refused_too(front, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("# Mine\n", "1: a model card begins with `---`"),
-        ("", "1: a model card begins with `---`"),
+        ("# Mine\n", "1: a model card must start with `---`"),
+        ("", "1: a model card must start with `---`"),
         ("---\nname: mine\nadapter: hf\n", "1: the front matter has no closing `---`"),
         (
             "---\nname: mine\nadapter: h\xe9\n---\n".encode("latin-1"),
@@ -199,7 +199,7 @@ def test_a_path_may_not_leave_the_cards_folder(field, value, tmp_path):
     (tmp_path / "model_cards").mkdir()
     (tmp_path / "model_cards" / "link").symlink_to(tmp_path)
     path = card(HEAD + f"{field}: {value}\nvariants:\n  v:\n    {field}: {value}").resolve()
-    wanted = f"field `{field}`: '{value}' leaves the card's folder: give a full path"
+    wanted = f"field `{field}`: '{value}' is outside the card's folder: use an absolute path"
     assert refused() == f"{path}:4: {wanted}"
     assert refused("mine+v") == f"{path}:7: {wanted}"
 

@@ -66,7 +66,7 @@ def test_the_cache_asks_for_a_folder_and_takes_no_other(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_root() == tmp_path / "cscbench"
     monkeypatch.setenv("CSCBENCH_CACHE", "~/cache")
-    assert refused(cache_root).startswith("~/cache: no home folder is known")
+    assert refused(cache_root).startswith("~/cache: cannot expand `~`")
     monkeypatch.setenv("CSCBENCH_CACHE", str(tmp_path))
     assert cache_root() == tmp_path
 
@@ -76,7 +76,7 @@ def test_the_cache_asks_for_a_folder_and_takes_no_other(monkeypatch, tmp_path):
 def test_a_path_that_cannot_be_expanded_is_named(path):
     for call in (expanded, resolve_cli_path):
         said = refused(lambda call=call: call(path))
-        assert said == f"{path}: no home folder is known to put in the place of `~`: write the full path"
+        assert said == f"{path}: cannot expand `~`: no home folder is known: use an absolute path"
 
 
 def test_with_a_home_paths_are_expanded(monkeypatch, tmp_path):
@@ -92,9 +92,9 @@ def test_commands_name_the_path_that_they_cannot_expand():
     rules = Path("gate.yaml")
     rules.write_text("baseline: ~/run\nrules:\n- {metric: bleu_2, margin: 1}\n", encoding="utf-8")
     for args, said in (
-        (["run", "--model", "gold", "--data", "~/x.jsonl"], "~/x.jsonl: no home folder is known"),
-        (["run", "--model", "gold", "--lora", "~/x"], "~/x: no home folder is known"),
-        (["gate", "run", "--rules", str(rules)], "~/run: no home folder is known"),
+        (["run", "--model", "gold", "--data", "~/x.jsonl"], "~/x.jsonl: cannot expand `~`"),
+        (["run", "--model", "gold", "--lora", "~/x"], "~/x: cannot expand `~`"),
+        (["gate", "run", "--rules", str(rules)], "~/run: cannot expand `~`"),
     ):
         done = CliRunner().invoke(cli, args)
         assert (done.exit_code, done.output.splitlines()[-1].startswith("cscbench: ")) == (2, True), done.output

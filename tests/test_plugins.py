@@ -59,7 +59,7 @@ def card(tmp_path):
 @pytest.mark.parametrize(
     ("group", "value", "message"),
     [
-        ("tasks", "theirs:task", "a task named 'csconv_sample'; it is found as 'x'"),
+        ("tasks", "theirs:task", "a task named 'csconv_sample': its name must be 'x'"),
         ("tasks", "theirs:NUMBER", "theirs:NUMBER: no function `task() -> Task`"),
         ("tasks", "theirs:Heard", "returned a Heard, not a cscbench.content.tasks.Task"),
         ("tasks", "theirs:nothing", "plugin cscbench.tasks: x = theirs:nothing cannot be loaded"),

@@ -109,7 +109,7 @@ BROKEN = [
     (GOOD[:STEPS] + "steps: []\n", ":3: field `steps`: joint needs the steps joint"),
     (GOOD[:STEPS], ":1: Object missing required field `steps`"),
     (GOOD.replace("(You speak first.)", "7"), ":2: field `opening`: Expected `str`, got `int`"),
-    (GOOD + '    user: "again"\n', ":7: the key `user` stands here and in line 5"),
+    (GOOD + '    user: "again"\n', ":7: duplicate key `user` .first in line 5."),
     (GOOD.replace("{{ customer }}", "{{ custommer }}"), "does not render: 'custommer' is undefined"),
     (GOOD.replace("{{ strategy.en }}", "{{ strategy.english }}"), "does not render: .*english"),
     (GOOD.replace("{{ customer }}", "{{ customer"), "does not render: "),

@@ -60,7 +60,10 @@ def test_nothing_asked_names_a_strategy(cscbench, bare):
 def test_other_conditions_refuse_data_without_labels_and_say_what_plays_them(cscbench, bare, condition):
     done = cscbench("run", "--model", "gold", *bare, "--condition", condition)
     assert done.returncode == 2
-    assert "a supporter turn needs one, this is missing; data without labels: --condition reply-only" in done.stderr
+    assert (
+        "a supporter turn needs a strategy, got nothing; for data without labels, use --condition reply-only"
+        in done.stderr
+    )
 
 
 def test_labels_that_are_there_are_kept_and_wrong_ones_told(cscbench, bare):

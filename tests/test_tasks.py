@@ -121,7 +121,7 @@ def test_csconv_without_data_or_network_says_what_to_download_and_where_to_put_i
     done = cscbench("run", "--model", "gold", "--task", "csconv")
     assert (done.returncode, done.stdout) == (2, "")
     assert "https://huggingface.co/datasets/DianJin/DianJin-CSC-Data/resolve/main/data/CSConv.json" in done.stderr
-    assert "put it at data/CSConv.json, and add: --data data/CSConv.json" in done.stderr
+    assert "save it as data/CSConv.json, and add: --data data/CSConv.json" in done.stderr
     assert "Traceback" not in done.stderr
     assert not Path("reports").exists()
 
@@ -131,7 +131,7 @@ def test_csconv_without_data_or_network_says_what_to_download_and_where_to_put_i
 )
 def test_an_unknown_task_is_told_the_nearest_names(name, message):
     assert message in refused(name)
-    assert refused(name).endswith("list them: cscbench tasks")
+    assert refused(name).endswith("To list all tasks: cscbench tasks")
 
 
 def test_a_task_of_ones_own_extends_a_shipped_one_and_runs(cscbench):
@@ -183,7 +183,7 @@ def test_prompts_of_ones_own_replace_those_of_the_extended_task():
 
 def test_data_from_the_command_line_stands_for_the_tasks_own():
     task_file(OWN + "extends: csconv\ndata: {}\n")
-    with pytest.raises(UserError, match="mine: the task names no data of its own: give --data PATH"):
+    with pytest.raises(UserError, match="mine: this task has no data: add --data PATH"):
         find_task("mine").load(None)
     assert len(find_task("mine").load(Path("tasks/mine/test.jsonl")).test) == 1
 
@@ -192,13 +192,21 @@ BROKEN = [
     (OWN + "extends: csconv\ndata: {tset: a}", 5, "field `data.tset`: .*did you mean 'test'"),
     (OWN + "extends: csconv\ndata:\n  hub: {repo: a}", 6, "field `data.hub`: .*missing required field `file`"),
     (OWN + "extends: csconv", 1, "missing required field `data`"),
-    (OWN + "extends: csconv\ndata:\n  train: ../other/x.jsonl", 6, "field `data.train`: .* leaves the task's folder"),
-    (OWN + "extends: csconv\ndata: {test: /etc/passwd}", 5, "field `data.test`: .* leaves the task's folder"),
+    (
+        OWN + "extends: csconv\ndata:\n  train: ../other/x.jsonl",
+        6,
+        "field `data.train`: .* is outside the task's folder",
+    ),
+    (OWN + "extends: csconv\ndata: {test: /etc/passwd}", 5, "field `data.test`: .* is outside the task's folder"),
     (OWN + "data: {}\nextends: csconf", 5, "field `extends`: no task 'csconf'; did you mean 'csconv'"),
     (OWN + "extends: mine\ndata: {}", 4, "field `extends`: a task cannot extend itself"),
     (OWN + "extends: csconv\ndata: {}\nscorers: bleu", 6, "field `scorers`: Expected `array`, got `str`"),
-    (OWN + "data: {}\ntitle: Again", 5, "the key `title` stands here and in line 2"),
-    ("title: Mine\nname: other\ndescription: x\ndata: {}", 2, "field `name`: 'other' must be the folder's name"),
+    (OWN + "data: {}\ntitle: Again", 5, "duplicate key `title` .first in line 2."),
+    (
+        "title: Mine\nname: other\ndescription: x\ndata: {}",
+        2,
+        "field `name`: 'other' must match the folder name, 'mine'",
+    ),
     (OWN + "data: [", 4, "not valid YAML"),
 ]
 
@@ -221,8 +229,7 @@ def test_tasks_that_extend_each_other_are_no_endless_walk():
 def test_a_task_needs_prompts_of_its_own_or_anothers():
     path = task_file(OWN + "data: {test: test.jsonl}")
     assert (
-        refused()
-        == f"{path.parent / 'prompts'}: no such folder: a task needs prompts, or `extends` of a task that has them"
+        refused() == f"{path.parent / 'prompts'}: no such folder: add prompts, or set `extends` to a task that has them"
     )
 
 
@@ -262,7 +269,7 @@ def test_a_python_task_in_the_working_directory_is_found_and_identified_by_its_t
         ("x = 1\n", ": no function `task() -> Task`"),
         ("task = 7\n", ": no function `task() -> Task`"),
         ("def task():\n    return 7\n", ": `task()` returned a int"),
-        (PYTHON.replace('name="mine"', 'name="other"'), "a task named 'other'; it is found as 'mine'"),
+        (PYTHON.replace('name="mine"', 'name="other"'), "a task named 'other': its name must be 'mine'"),
         ("x = 1\ny = (\n", ":2: the task does not load: SyntaxError: '(' was never closed"),
         ("import json\n\nimport no_such_package\n", ":3: the task does not load: ModuleNotFoundError: No module named"),
         ("def f():\n    return 1 / 0\n\nf()\n", ":2: the task does not load: ZeroDivisionError"),

@@ -68,7 +68,7 @@ def test_ordinary_jinja_works(template, text):
 LONG = "{% set s = range(99999) | join %}"
 SOME = "{% set s = range(9999) | join %}"
 LIST = "{% set l = range(80000) | list %}"
-TURNS, SHORTER, VALUE = "turns and characters: loop less", "characters: make it shorter", "make it smaller"
+TURNS, SHORTER, VALUE = "iterations and characters: loop less", "characters: make it shorter", "make it smaller"
 
 
 @pytest.mark.parametrize(
@@ -91,41 +91,41 @@ TURNS, SHORTER, VALUE = "turns and characters: loop less", "characters: make it 
         ("{% set x = (customer,) %}" + "{% set x = (x, x) %}" * 60, VALUE),
         ("{% set x = {'a': customer} %}" + "{% set x = {'a': x, 'b': x} %}" * 60, VALUE),
         ("{% set x = 99 %}" + "{% set x = x * x %}" * 60, VALUE),
-        ("{% set x = 'ab' %}" + "{% set x = x | join(x) %}" * 60, "`join` would make too much"),
-        ("{% set x = 'aaaaaaaa' %}" + "{% set x = x.replace('a', x ~ x) %}" * 60, "`replace` would make too much"),
+        ("{% set x = 'ab' %}" + "{% set x = x | join(x) %}" * 60, "`join` would create too much"),
+        ("{% set x = 'aaaaaaaa' %}" + "{% set x = x.replace('a', x ~ x) %}" * 60, "`replace` would create too much"),
         (LONG + "{{ " + "s ~ " * 2000 + "s }}", VALUE),
-        (LONG + "{{ s.join(s) }}", "`join` would make too much"),
-        (LIST + "{{ l | select('in', l) | list }}", "`select` would make too much"),
-        (LIST + "{{ l | sort(attribute='" + "real." * 9000 + "real') }}", "`sort` would make too much"),
+        (LONG + "{{ s.join(s) }}", "`join` would create too much"),
+        (LIST + "{{ l | select('in', l) | list }}", "`select` would create too much"),
+        (LIST + "{{ l | sort(attribute='" + "real." * 9000 + "real') }}", "`sort` would create too much"),
         (LIST + "{{ l }}{{ l }}{{ l }}", SHORTER),
-        ("{{ customer | indent(1000000000) }}", "`indent` would make too much"),
-        ("{{ '' | indent(1000000000, true) }}", "`indent` would make too much"),
-        ("{{ [[[1]]] | tojson(indent=100000000) }}", "`tojson` would make too much"),
-        ("{{ 'x' * 1000000000 }}", "`*` is for numbers"),
-        ("{{ 1000000000 * [1] }}", "`*` is for numbers"),
-        ("{{ '%1000000000d' % 1 }}", "`%` is for numbers"),
-        ("{{ 10**10**8 }}", "`**` in its line 1"),
-        ("{{ '%1000000000d' | format(1) }}", "no filter `format`, in its line 1; known: abs, "),
+        ("{{ customer | indent(1000000000) }}", "`indent` would create too much"),
+        ("{{ '' | indent(1000000000, true) }}", "`indent` would create too much"),
+        ("{{ [[[1]]] | tojson(indent=100000000) }}", "`tojson` would create too much"),
+        ("{{ 'x' * 1000000000 }}", "`*` works on numbers"),
+        ("{{ 1000000000 * [1] }}", "`*` works on numbers"),
+        ("{{ '%1000000000d' % 1 }}", "`%` works on numbers"),
+        ("{{ 10**10**8 }}", "`**` (line 1 of the template)"),
+        ("{{ '%1000000000d' | format(1) }}", "no filter `format` (line 1 of the template); known: abs, "),
         ("{{ customer | center(1000000000) }}", "no filter `center`"),
-        ("{{ range(99999) | map('center', 9999) | join }}", "`map` would make too much"),
+        ("{{ range(99999) | map('center', 9999) | join }}", "`map` would create too much"),
         ("{{ [1, 2] | map('center', 9) | join }}", "no filter `center`; known: abs, "),
         (SOME + "{{ [range(999)] | map('for each') | map('join', s) | list }}", "no filter `for each`"),
-        (SOME + "{% for i in range(999) %}{{ loop | join(s) }}{% endfor %}", "`join` would make too much"),
-        (SOME + "{% for i in range(999) %}{{ s.join(loop) }}{% endfor %}", "`join` would make too much"),
-        (SOME + "{% for x in [1, 2] %}{{ {'a': s, 'b': s}.values() | join(s) }}{% endfor %}", "`join` would make"),
-        (LONG + "{{ s | trim(s) }}", "`trim` would make too much"),
-        (LONG + "{{ s.strip(s) }}", "`strip` would make too much"),
+        (SOME + "{% for i in range(999) %}{{ loop | join(s) }}{% endfor %}", "`join` would create too much"),
+        (SOME + "{% for i in range(999) %}{{ s.join(loop) }}{% endfor %}", "`join` would create too much"),
+        (SOME + "{% for x in [1, 2] %}{{ {'a': s, 'b': s}.values() | join(s) }}{% endfor %}", "`join` would create"),
+        (LONG + "{{ s | trim(s) }}", "`trim` would create too much"),
+        (LONG + "{{ s.strip(s) }}", "`strip` would create too much"),
         ('{{ "\\ud800" }}', "surrogates not allowed"),
-        ("{{ customer.ljust(1000000000) }}", "`ljust()` is not to be had"),
-        ("{{ '{:1000000000}'.format(1) }}", "`format()` is not to be had"),
-        ("{{ (1).to_bytes(1000000000, 'big') }}", "`to_bytes()` is not to be had"),
+        ("{{ customer.ljust(1000000000) }}", "cannot use `ljust()`"),
+        ("{{ '{:1000000000}'.format(1) }}", "cannot use `format()`"),
+        ("{{ (1).to_bytes(1000000000, 'big') }}", "cannot use `to_bytes()`"),
         ("{{ lipsum(1000000) }}", "'lipsum' is undefined"),
-        ("\n{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "`macro` in its line 2"),
-        ("{% for x in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}", "`recursive` in its line 1"),
-        ("{% for x in [1] %}{{ loop([1, 1]) }}{% endfor %}", "is not to be had"),
-        ("{% block a %}{{ self.a() }}{{ self.a() }}{% endblock %}", "`block` in its line 1"),
-        ("{% set x %}{{ customer }}{% endset %}", "`endset` in its line 1"),
-        ("{% include '/dev/zero' %}", "`include` in its line 1"),
+        ("\n{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "`macro` (line 2 of the template)"),
+        ("{% for x in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}", "`recursive` (line 1 of the template)"),
+        ("{% for x in [1] %}{{ loop([1, 1]) }}{% endfor %}", "templates cannot use"),
+        ("{% block a %}{{ self.a() }}{{ self.a() }}{% endblock %}", "`block` (line 1 of the template)"),
+        ("{% set x %}{{ customer }}{% endset %}", "`endset` (line 1 of the template)"),
+        ("{% include '/dev/zero' %}", "`include` (line 1 of the template)"),
         ("x" * (templates.MOST_SOURCE + 1), "it is longer than 100,000 characters"),
         ("{% if 1 %}" * 3000 + "{% endif %}" * 3000, "recursion"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "recursion"),
@@ -149,7 +149,7 @@ def test_loops_over_a_customers_line_are_bounded_when_they_are_rendered(length, 
     if length**3 < 100_000:
         assert told(nested, customer="x" * length) == "."
     else:
-        assert "100,000 turns" in refused(nested, customer="x" * length)
+        assert "100,000 iterations" in refused(nested, customer="x" * length)
 
 
 def test_words_of_a_customer_that_are_too_long_are_refused():
@@ -180,7 +180,7 @@ def test_bounds_hold_in_other_threads_and_each_rendering_has_its_own(monkeypatch
 def test_the_clock_stops_what_counts_do_not(monkeypatch):
     monkeypatch.setattr(templates, "_SECONDS", 0.02)
     slow = LIST + "{% if 'x' in l %}{% endif %}" * 300
-    assert "it computes for more than 0.04 s" in refused(slow)
+    assert "it runs for more than 0.04 s" in refused(slow)
 
 
 def test_a_machine_that_sleeps_in_a_rendering_does_no_harm(monkeypatch):
@@ -205,7 +205,7 @@ steps:
     assistant: "{{ reply }}"
 """
 BOMB = "{{ 'x' * 1000000000 }}"
-SAID = "`*` is for numbers"
+SAID = "`*` works on numbers"
 
 
 def prompt_file(text: str) -> Path:

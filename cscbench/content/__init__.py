@@ -1,1 +1,1 @@
-"""What people write on disk (cards, tasks, prompts, rubrics, data), read and checked."""
+"""Read and check the files that people write: cards, tasks, prompts, rubrics, data."""

@@ -1,8 +1,8 @@
-"""Readers of the CSConv format: a JSON list, JSONL, or the Hub's parquet of
-`{"dialogue": [{"speaker", "strategy", "text"}, ...], "source": ...}`, optionally with `id`, `language`, `topic` and
-`cluster`, which dialogues share that are not independent of each other.
+"""Read the CSConv format: a JSON list, JSONL, or the Hub's parquet file, with records
+`{"dialogue": [{"speaker", "strategy", "text"}, ...], "source": ...}` and optionally `id`, `language`, `topic` and
+`cluster` (the same for dialogues that are not independent of each other).
 
-A record that cannot be read becomes a `Fault`, and the rest go on; nothing is dropped in silence.
+A record that cannot be read is skipped and reported as a `Fault`; nothing is dropped silently.
 """
 
 import hashlib
@@ -37,12 +37,12 @@ _SPEAKERS = {
     "user": Speaker.CUSTOMER,
 }
 _HAN = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]")
-# The Hub's automatic conversion merges CSConv (1,855) and RoleCS (11,232) into one split of this many rows.
+# The Hub's automatic conversion merges CSConv (1,855) and RoleCS (11,232) into one split with this many rows.
 _HUB_MIXED_ROWS = 13_087
 
 
 class Fault(Frozen, frozen=True):
-    """A record that was left out: where it stands (`index` counts records from 0) and why."""
+    """A skipped record: its file, its `index` (from 0), and the reason."""
 
     file: str
     index: int
@@ -51,14 +51,14 @@ class Fault(Frozen, frozen=True):
 
 
 class SourceFile(Frozen, frozen=True):
-    """A data file by name and content; where it lay on a machine identifies nothing."""
+    """A data file, identified by name and content: its path differs between machines."""
 
     name: str
     sha256: str
 
 
 class Loaded(Frozen, frozen=True):
-    """What one file gave: its dialogues in order, what was left out, and what a reader of the scores must know."""
+    """The content of one file: dialogues in order, skipped records, and notes for readers of the scores."""
 
     dialogues: tuple[Dialogue, ...]
     faults: tuple[Fault, ...]
@@ -73,10 +73,10 @@ class _BadRecordError(Exception):
 
 
 def load_csconv(path: Path, strategies: StrategySet = CSC, *, labels: bool = True) -> Loaded:
-    """Every readable dialogue of a CSConv file (.json, .jsonl or .parquet); without `labels` a turn may lack its own.
+    """Read a CSConv file (.json, .jsonl or .parquet). With `labels=False`, turns may lack a strategy.
 
     Raises:
-        UserError: the file is not there, not of these formats, cut short, or holds no readable dialogue at all.
+        UserError: the file is missing, truncated, of another format, or has no readable dialogue.
     """
     content = _read(path)
     source = SourceFile(path.name, hashlib.sha256(content).hexdigest())
@@ -96,12 +96,12 @@ def load_csconv(path: Path, strategies: StrategySet = CSC, *, labels: bool = Tru
         ids[dialogue.id] = index
         dialogues.append(dialogue)
     if not dialogues:
-        first = f"; the first: record {faults[0].index}, {faults[0].field}: {faults[0].reason}" if faults else ""
+        first = f"; first fault: record {faults[0].index}, {faults[0].field}: {faults[0].reason}" if faults else ""
         raise UserError(f"{path}: none of its {count} records is a readable dialogue{first}")
     notes: tuple[str, ...] = ()
     if path.suffix.lower() == ".parquet" and count == _HUB_MIXED_ROWS:
         notes = (
-            f"{path.name} has {count:,} rows: the Hub's converted split, which mixes CSConv (1,855) with RoleCS "
+            f"{path.name} has {count:,} rows: it is the Hub's converted split, which mixes CSConv (1,855) with RoleCS "
             "(11,232, training data). Scores on it are not CSConv scores: use data/CSConv.json",
         )
     return Loaded(tuple(dialogues), tuple(faults), source, notes)
@@ -130,7 +130,7 @@ def _records(path: Path, content: bytes) -> Iterator[tuple[int, Any]]:
                 raise UserError(f"{path}: not a readable parquet file: {error}") from None
             yield from enumerate(table.to_pylist())
         case suffix:
-            raise UserError(f"{path}: unknown data format {suffix!r}: .json, .jsonl and .parquet are read")
+            raise UserError(f"{path}: unknown data format {suffix!r}: use .json, .jsonl or .parquet")
 
 
 def _text(path: Path, content: bytes) -> str:
@@ -143,21 +143,20 @@ def _text(path: Path, content: bytes) -> str:
 def _json_list(path: Path, content: bytes) -> list[Any]:
     text = _text(path, content)
     if not text.strip():
-        raise UserError(f"{path}: the file is empty: fetch it again")
+        raise UserError(f"{path}: the file is empty: download it again")
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        hint = "the file is cut short: fetch it again" if error.pos >= len(text.rstrip()) - 1 else "mend that place"
-        if error.msg.startswith("Unterminated"):
-            hint = "the file is cut short: fetch it again"
+        truncated = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated")
+        hint = "the file is truncated: download it again" if truncated else "correct it there"
         if text.lstrip().startswith("{") and error.msg == "Extra data":
-            hint = "it holds one record a line: name it .jsonl"
+            hint = "the file has one record per line: rename it to .jsonl"
         raise UserError(f"{path}:{error.lineno}: not valid JSON (column {error.colno}): {error.msg}; {hint}") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets thousands deep
+    except (ValueError, RecursionError) as error:  # a number with thousands of digits, or deeply nested brackets
         raise UserError(f"{path}: not readable JSON: {error}") from None
     if not isinstance(data, list):
-        hint = "put the dialogues into a list, or one a line into a .jsonl file"
-        raise UserError(f"{path}: a JSON list of dialogues is expected, this is {_kind(data)}: {hint}")
+        hint = "put the dialogues in a list, or one per line in a .jsonl file"
+        raise UserError(f"{path}: expected a JSON list of dialogues, got {_json_type(data)}: {hint}")
     return data
 
 
@@ -181,16 +180,16 @@ def _dialogue(record: Any, index: int, strategies: StrategySet, labels: bool) ->
     if isinstance(record, _BrokenLine):
         raise _BadRecordError("(record)", record.reason)
     if not isinstance(record, Mapping):
-        raise _BadRecordError("(record)", f"an object is expected, this is {_kind(record)}")
+        raise _BadRecordError("(record)", f"expected an object, got {_json_type(record)}")
     turns_data = record.get("dialogue")
     if not isinstance(turns_data, list):
-        raise _BadRecordError("dialogue", f"a list of turns is expected, this is {_kind(turns_data)}")
+        raise _BadRecordError("dialogue", f"expected a list of turns, got {_json_type(turns_data)}")
     if not turns_data:
         raise _BadRecordError("dialogue", "no turns")
     turns = tuple(_turn(turn, position, strategies, labels) for position, turn in enumerate(turns_data))
-    for position, (one, two) in enumerate(pairwise(turns)):
-        if one.speaker == two.speaker:
-            reason = f"two {one.speaker} turns running ({position} and {position + 1}); speakers must alternate"
+    for position, (turn, following) in enumerate(pairwise(turns)):
+        if turn.speaker == following.speaker:
+            reason = f"two {turn.speaker} turns in a row ({position} and {position + 1}); speakers must alternate"
             raise _BadRecordError(f"dialogue[{position + 1}].speaker", reason)
     if not any(turn.speaker is Speaker.SUPPORTER for turn in turns):
         raise _BadRecordError("dialogue", "no supporter turn")
@@ -207,29 +206,30 @@ def _dialogue(record: Any, index: int, strategies: StrategySet, labels: bool) ->
 def _turn(data: Any, position: int, strategies: StrategySet, labels: bool) -> Turn:
     at = f"dialogue[{position}]"
     if not isinstance(data, Mapping):
-        raise _BadRecordError(at, f"an object is expected, this is {_kind(data)}")
+        raise _BadRecordError(at, f"expected an object, got {_json_type(data)}")
     speaker = _SPEAKERS.get(str(data.get("speaker", "")).strip().lower())
     if speaker is None:
-        raise _BadRecordError(f"{at}.speaker", f"客服 or 客户 (supporter or customer), not {data.get('speaker')!r}")
+        speaker_given = data.get("speaker")
+        raise _BadRecordError(f"{at}.speaker", f"expected 客服 or 客户 (supporter or customer), got {speaker_given!r}")
     text = data.get("text")
     if not isinstance(text, str) or not text.strip():
-        raise _BadRecordError(f"{at}.text", f"some text is expected, this is {_kind(text)}")
+        raise _BadRecordError(f"{at}.text", f"expected text, got {_json_type(text)}")
     label = data.get("strategy")
     if speaker is Speaker.CUSTOMER:
         if label and str(label).strip():
-            raise _BadRecordError(f"{at}.strategy", f"a customer turn has none, this one has {label!r}")
+            raise _BadRecordError(f"{at}.strategy", f"a customer turn has no strategy, but this one has {label!r}")
         return Turn(speaker, _whole(text.strip(), f"{at}.text"))
     if not labels and (label is None or label == ""):
         return Turn(speaker, _whole(text.strip(), f"{at}.text"))
     if not isinstance(label, str) or not label.strip():
-        hint = "; data without labels: --condition reply-only" if label is None else ""
-        raise _BadRecordError(f"{at}.strategy", f"a supporter turn needs one, this is {_kind(label)}{hint}")
+        hint = "; for data without labels, use --condition reply-only" if label is None else ""
+        raise _BadRecordError(f"{at}.strategy", f"a supporter turn needs a strategy, got {_json_type(label)}{hint}")
     try:
         codes = normalise(label, strategies)
     except UnknownStrategyError as error:
         raise _BadRecordError(f"{at}.strategy", str(error)) from None
     if len(codes) != 1:
-        raise _BadRecordError(f"{at}.strategy", f"one strategy a turn is expected, {label!r} joins {len(codes)}")
+        raise _BadRecordError(f"{at}.strategy", f"expected one strategy per turn, but {label!r} joins {len(codes)}")
     return Turn(speaker, _whole(text.strip(), f"{at}.text"), codes[0])
 
 
@@ -242,9 +242,9 @@ def _optional(record: Mapping[str, Any], field: str) -> str:
 
 
 def _whole(text: str, field: str) -> str:
-    r"""The text, unless it holds half a character: JSON can spell one (`\ud83d`), but no file can store it."""
+    r"""Return the text, but reject a lone surrogate: JSON can spell one (`\ud83d`), but UTF-8 cannot encode it."""
     if half := re.search(r"[\ud800-\udfff]", text):
-        raise _BadRecordError(field, f"half a character ({half[0]!r}) stands at position {half.start()}")
+        raise _BadRecordError(field, f"half a character ({half[0]!r}) at position {half.start()}")
     return text
 
 
@@ -260,13 +260,20 @@ def _language(record: Mapping[str, Any], turns: tuple[Turn, ...]) -> Language:
         raise _BadRecordError("language", f"{given!r} is not one of {known}") from None
 
 
-_KINDS = {dict: "an object", list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
+_JSON_TYPES = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+}
 
 
-def _kind(value: Any) -> str:
-    """What a value is, in JSON's words."""
+def _json_type(value: Any) -> str:
+    """Name the JSON type of a value for an error message."""
     if value is None:
-        return "missing"
+        return "nothing"
     if value in ([], {}) or (isinstance(value, str) and not value.strip()):
-        return "empty"
-    return _KINDS.get(type(value), f"a {type(value).__name__}")
+        return "an empty value"
+    return _JSON_TYPES.get(type(value), f"a {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""Optional packages: present, or a message with the pip line that brings them."""
+"""Check for optional packages; the error for a missing one has the pip command that installs it."""
 
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -8,10 +8,10 @@ from cscbench.values import UserError
 
 
 def require_extra(extra: str, modules: Iterable[str], purpose: str) -> None:
-    """Make sure that an extra's modules can be imported, without importing them.
+    """Check that an extra's modules can be imported, without importing them.
 
     Raises:
-        UserError: one is missing; the message has the pip line.
+        UserError: a module is missing; the message has the pip command.
     """
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
@@ -19,11 +19,11 @@ def require_extra(extra: str, modules: Iterable[str], purpose: str) -> None:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Installed version of each distribution, "absent" where there is none; nothing is imported."""
-    found = {}
+    """Return the installed version of each distribution, or "absent", without importing anything."""
+    installed = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            installed[package] = "absent"
+    return installed

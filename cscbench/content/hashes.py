@@ -1,4 +1,4 @@
-"""Hashes of what changes an answer: weights, files, and the identity of a whole run."""
+"""Hashes of everything that changes an answer: weights, files, and the identity of a run."""
 
 import hashlib
 import json
@@ -12,29 +12,29 @@ import msgspec
 from cscbench.content.shipped import cache_root
 from cscbench.values import Dialogue, UserError
 
-# Weights are hashed once and remembered by path, size, times and inode: 140 GB are not read again for every run.
+# Hashes of weights are cached by path, size, times and inode, so that a run does not read 140 GB again.
 _REMEMBER_FROM_BYTES = 16 * 1024 * 1024
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _WEIGHT_FILES = ("*.safetensors", "*.json", "*.gguf", "*.model", "*.txt", "*.jinja", "*.py")
 
 
 def digest(value: Any) -> str:
-    """sha256 of a JSON value in canonical form (sorted keys, no spaces, UTF-8)."""
+    """Return the sha256 of a JSON value in canonical form (sorted keys, no spaces, UTF-8)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plain_dialogues(dialogues: Sequence[Dialogue]) -> list[dict[str, Any]]:
-    """Dialogues as JSON values, for a `digest`. A cluster that is not named is left out, as before there were any."""
+    """Return dialogues as JSON values for `digest`. Empty clusters are omitted, so older hashes stay valid."""
     plain: list[dict[str, Any]] = msgspec.to_builtins(dialogues)
     return [{name: value for name, value in fields.items() if name != "cluster" or value} for fields in plain]
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file's content.
+    """Return the sha256 of a file's content.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file cannot be read.
     """
     try:
         stat = path.stat()
@@ -44,13 +44,13 @@ def file_sha256(path: Path) -> str:
         memo = cache_root() / "sha256" / key
         if memo.is_file() and _SHA256.fullmatch(known := memo.read_bytes()):
             return known.decode()
-        found = _hash(path)
+        sha256 = _hash(path)
         memo.parent.mkdir(parents=True, exist_ok=True)
-        # In its place, with no temporary file: all who write it write the same, and one that a kill tore is no sha256.
-        memo.write_bytes(found.encode())
+        # No temporary file is needed: all writers write the same bytes, and a partial write is not a valid sha256.
+        memo.write_bytes(sha256.encode())
     except OSError as error:
-        raise UserError(f"{path}: cannot be hashed: {error.strerror}") from None
-    return found
+        raise UserError(f"{path}: cannot hash this file: {error.strerror}") from None
+    return sha256
 
 
 def _hash(path: Path) -> str:
@@ -59,17 +59,17 @@ def _hash(path: Path) -> str:
 
 
 def folder_sha256(folder: Path) -> str:
-    """One sha256 over the names and contents of the model files in a folder (weights, configs, tokenizer, own code).
+    """Return one sha256 over the names and contents of a folder's model files (weights, configs, tokenizer, code).
 
     Raises:
-        UserError: there is none, or one cannot be read.
+        UserError: the folder has no model files, or one cannot be read.
     """
     files = sorted({path for pattern in _WEIGHT_FILES for path in folder.glob(pattern) if path.is_file()})
     if not files:
-        raise UserError(f"{folder}: holds no model files ({', '.join(_WEIGHT_FILES)})")
+        raise UserError(f"{folder}: this folder contains no model files ({', '.join(_WEIGHT_FILES)})")
     return digest({path.name: file_sha256(path) for path in files})
 
 
 def hash8(identity: Mapping[str, Any]) -> str:
-    """The eight hex digits that name a run folder."""
+    """Return the eight hex digits that name a run folder."""
     return digest(identity)[:8]

@@ -1,4 +1,4 @@
-"""Locks between processes, threads and hosts: a lock file, by filelock."""
+"""Lock files that exclude other processes, threads and hosts, using filelock."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -12,18 +12,18 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 @contextmanager
 def hold(path: Path, busy: Callable[[], None], remove: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`. The system frees it when the holder ends, by whatever signal.
+    """Hold the lock file `path`. The operating system frees the lock when its holder ends, even if killed.
 
-    Where another process or another thread holds it, `busy` is called once: it raises to give up, or returns to wait. A
-    child that is forked meanwhile does not hold it. The file stays where it is, unless `remove` says to take it away.
+    If another process or thread holds the lock, `busy` is called once: it raises to give up, or returns to wait. A
+    child process forked in the meantime does not hold the lock. The file is kept unless `remove` is set.
 
     Raises:
-        UserError: the file system has no locks.
-        OSError: the file cannot be made.
+        UserError: the file system does not support locks.
+        OSError: the file cannot be created.
     """
     from filelock import FileLock, Timeout
 
-    # A soft lock, the mere existence of a file, would stay behind when its holder is killed.
+    # A soft lock (a file that merely exists) would remain after its holder is killed.
     lock = FileLock(path, thread_local=False, fallback_to_soft=False)
     try:
         try:
@@ -35,12 +35,12 @@ def hold(path: Path, busy: Callable[[], None], remove: bool = False) -> Iterator
         if error.errno not in _NO_LOCKS:
             raise
         raise UserError(
-            f"{path.parent}: its file system has no file locks ({error.strerror}): choose a folder on another disk"
+            f"{path.parent}: the file system does not support locks ({error.strerror}): use a folder on another disk"
         ) from None
     try:
         yield
     finally:
-        # While it is held: who waits for this file sees that it has no name any more, and makes another.
+        # Before the release: a waiter then sees that the file is gone, and creates a new one.
         if remove and lock.is_locked:
             with suppress(OSError):
                 path.unlink()

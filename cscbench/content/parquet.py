@@ -1,4 +1,4 @@
-"""Parquet files read on the caller's thread."""
+"""Read parquet files on the caller's thread."""
 
 from typing import TYPE_CHECKING
 
@@ -7,13 +7,13 @@ if TYPE_CHECKING:
 
 
 def read(content: bytes) -> "pyarrow.Table":
-    """The table of a whole parquet file.
+    """Read a whole parquet file into a table.
 
-    `pyarrow.parquet.read_table` starts threads. A process that ends soon after, as a gate does, then aborts now and
-    then ("terminate called without an active exception"), and its exit code is lost.
+    `pyarrow.parquet.read_table` starts threads. A process that ends soon afterwards, such as a gate, then sometimes
+    aborts ("terminate called without an active exception") and loses its exit code.
 
     Raises:
-        OSError, pyarrow.ArrowException: this is no parquet file, or it is damaged.
+        OSError, pyarrow.ArrowException: the content is not a parquet file, or it is damaged.
     """
     import pyarrow
     import pyarrow.parquet

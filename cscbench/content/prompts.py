@@ -1,9 +1,9 @@
 """Prompts: files in a task's folder, and how a dialogue's turns become chat messages.
 
-A prompt file, `prompts/<set>/<language>/<condition>.yaml`, has `system`, `opening` (stands for the customer's line when
+A prompt file, `prompts/<set>/<language>/<condition>.yaml`, has `system`, `opening` (replaces the customer's line when
 the supporter speaks first) and `steps`: for each request of a turn, the `user` message that asks and the `assistant`
-message that the answer is. Earlier turns are shown in just these shapes, so the next turn's messages extend the last
-turn's, and prefix caches hit.
+message that answers. Earlier turns are shown in the same form, so that each turn's messages extend those of the turn
+before, and prefix caches hit.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-# What a template knows, by name.
+# The variables of a template, by name.
 Words = Mapping[str, object]
 
 
 class PromptStep(Frozen, frozen=True):
-    """One request of a turn: `user` knows the words of `turn_words`, `assistant` knows `reply` and `strategy`."""
+    """One request of a turn. `user` can use the words of `turn_words`; `assistant` can use `reply` and `strategy`."""
 
     step: Step
     user: str
@@ -55,7 +55,7 @@ class Prompt(Frozen, frozen=True):
 
 
 class NamedPrompt(Frozen, frozen=True):
-    """A prompt with the name and hash that signatures carry; its templates were tried when it was read."""
+    """A prompt with the name and hash that signatures include; its templates were test-rendered when it was read."""
 
     name: str
     sha256: str
@@ -72,33 +72,34 @@ def _compiled(template: str) -> "Template":
 
 
 def render(template: str, words: Mapping[str, object], where: str) -> str:
-    """A template with its words filled in, plain text, without blanks around it.
+    """Render a template with its words to plain text, stripped of surrounding whitespace.
 
     Raises:
-        UserError: it does not render with these words, or takes too much; `where` names the template.
+        UserError: the template fails to render with these words, or exceeds a limit; `where` names the template.
     """
     try:
         text = _compiled(template).render(words).strip()
-        text.encode()  # half a character, which a template can spell, cannot be asked or stored
+        text.encode()  # a template can spell half a character, which cannot be sent or stored
         return text
-    except Exception as error:  # templates compute: besides jinja's errors there are those of what they compute
+    except Exception as error:  # templates run code, which can raise more than jinja's errors
         raise UserError(f"{where}: a template does not render: {error}") from None
 
 
 def _render(prompt: NamedPrompt, field: str, template: str, words: Words) -> str:
-    """A template of a prompt with its words, and those that all of its templates know."""
+    """Render a prompt's template with its words and with those common to all templates."""
     strategies = prompt.strategies
-    known = {"customer": "", "reply": "", "strategies": strategies.strategies, "stages": strategies.stages}
-    return render(template, {**known, **words}, f"{prompt.name}: field `{field}`")
+    common = {"customer": "", "reply": "", "strategies": strategies.strategies, "stages": strategies.stages}
+    return render(template, {**common, **words}, f"{prompt.name}: field `{field}`")
 
 
 def read_prompt(
     root: Path, prompt_set: str, language: Language, condition: Condition, strategies: StrategySet
 ) -> NamedPrompt:
-    """The prompt file of a set, language and condition, below a task's `prompts` folder.
+    """Read the prompt file of a set, language and condition from a task's `prompts` folder.
 
     Raises:
-        UserError: no such set or file, broken YAML, the wrong steps, or a template that does not render.
+        UserError: the set or file does not exist, the YAML is invalid, the steps are wrong, or a template fails to
+            render.
     """
     if prompt_set not in (known := [p.name for p in sorted(root.iterdir()) if p.is_dir()]):
         raise UserError(f"{root}: no prompt set {prompt_set!r}{yaml_file.did_you_mean(prompt_set, known)}")
@@ -106,10 +107,10 @@ def read_prompt(
     path = root / prompt_set / language / f"{file}.yaml"
     text = yaml_file.read_text(path, "prompt")
     data, lines = yaml_file.parse(path, text)
-    prompt = yaml_file.convert(path, data, lines, Prompt)
+    prompt = yaml_file.to_struct(path, data, lines, Prompt)
     if tuple(step.step for step in prompt.steps) != condition.steps:
-        wanted = ", ".join(condition.steps)
-        raise UserError(f"{path}:{lines[('steps',)]}: field `steps`: {condition} needs the steps {wanted}")
+        expected = ", ".join(condition.steps)
+        raise UserError(f"{path}:{lines[('steps',)]}: field `steps`: {condition} needs the steps {expected}")
     name = f"{root.parent.name}/{prompt_set}/{language}/{file}"
     named = NamedPrompt(name, hashlib.sha256(text.encode()).hexdigest(), prompt, strategies, condition)
     _try(path, lines, named, language)
@@ -117,7 +118,7 @@ def read_prompt(
 
 
 def _try(path: Path, lines: yaml_file.Lines, prompt: NamedPrompt, language: Language) -> None:
-    """Render each template, after a customer's line and at an opening; an error names its line in the file."""
+    """Test-render each template, after a customer's line and at an opening; an error gives its line in the file."""
 
     def at(*keys: str) -> NamedPrompt:
         return msgspec.structs.replace(prompt, name=f"{path}:{lines[keys]}")
@@ -126,23 +127,23 @@ def _try(path: Path, lines: yaml_file.Lines, prompt: NamedPrompt, language: Lang
     customer, supporter = Turn(Speaker.CUSTOMER, "text"), Turn(Speaker.SUPPORTER, "text", code)
     dialogue = Dialogue("sample", (supporter, customer, supporter), language)
     system_message(at("system"))
-    words = [turn_words(at("opening"), dialogue, turn) for turn in (0, 2)]
+    samples = [turn_words(at("opening"), dialogue, turn) for turn in (0, 2)]
     for step in range(len(prompt.prompt.steps)):
-        for known in words:
-            ask_message(at("steps", str(step), "user"), step, known)
+        for words in samples:
+            ask_message(at("steps", str(step), "user"), step, words)
         answer_message(at("steps", str(step), "assistant"), step, code, "text")
 
 
 def customer_line(dialogue: Dialogue, turn: int) -> str:
-    """What the customer said just before a turn; empty where the supporter speaks first."""
+    """Return the customer's line just before a turn; empty if the supporter speaks first."""
     before = dialogue.turns[turn - 1] if turn else None
     return before.text if before is not None and before.speaker is Speaker.CUSTOMER else ""
 
 
 def turn_words(prompt: NamedPrompt, dialogue: Dialogue, turn: int) -> Words:
-    """What the templates that ask for a turn know: `customer`, and `strategy` where the condition gives it.
+    """Return the words for the templates that ask for a turn: `customer`, and `strategy` if the condition gives it.
 
-    A new word for templates is added here, and nowhere else.
+    To add a word for templates, change only this function.
     """
     opening = _render(prompt, "opening", prompt.prompt.opening, {})
     words: dict[str, object] = {"customer": customer_line(dialogue, turn) or opening}
@@ -152,23 +153,24 @@ def turn_words(prompt: NamedPrompt, dialogue: Dialogue, turn: int) -> Words:
 
 
 def system_message(prompt: NamedPrompt) -> Message:
-    """What stands at the head of every request of a dialogue."""
+    """Return the first message of every request of a dialogue."""
     return Message(ChatRole.SYSTEM, _render(prompt, "system", prompt.prompt.system, {}))
 
 
 def ask_message(prompt: NamedPrompt, step: int, words: Words) -> Message:
-    """The message that asks for step number `step` of a turn."""
+    """Return the message that asks for step number `step` of a turn."""
     text = _render(prompt, f"steps.{step}.user", prompt.prompt.steps[step].user, words)
     return Message(ChatRole.USER, text)
 
 
 def answer_message(prompt: NamedPrompt, step: int, strategy: str, reply: str) -> Message:
-    """A turn's answer to step number `step`, in the shape in which the history shows it; `strategy` may be empty."""
+    """Return a turn's answer to step number `step`, in the form that the history shows; `strategy` may be empty."""
     words: Words = {"reply": reply} | ({"strategy": by_code(strategy, prompt.strategies)} if strategy else {})
     text = _render(prompt, f"steps.{step}.assistant", prompt.prompt.steps[step].assistant, words)
     return Message(ChatRole.ASSISTANT, text)
 
 
 def strategy_choices(prompt: NamedPrompt, step: int) -> tuple[str, ...]:
-    """What a right answer to step number `step`, one that asks for a strategy alone, can be: one text a strategy."""
-    return tuple(answer_message(prompt, step, one.code, "").content for one in prompt.strategies.strategies)
+    """Return the possible answers to step number `step`, which asks only for a strategy: one text per strategy."""
+    strategies = prompt.strategies.strategies
+    return tuple(answer_message(prompt, step, strategy.code, "").content for strategy in strategies)

@@ -1,8 +1,8 @@
-"""Rubrics: files `rubrics/<set>/<language>.yaml` in a task's folder, and a judge's messages made from them.
+"""Rubrics: files `rubrics/<set>/<language>.yaml` in a task's folder, and the judge's messages built from them.
 
-A rubric has `dimensions` (a code, and what to ask), the `system` message, a template for each level, `retry` for an
-answer that cannot be read, and `score`, which asks for the overall stars alone. `customer` and `supporter` are what a
-judge sees as names: never a model's.
+A rubric has `dimensions` (each a code and a question), the `system` message, a template for each level, `retry` for an
+answer that cannot be parsed, and `score`, which asks for the overall stars only. `customer` and `supporter` are the
+speaker names that a judge sees, never a model's name.
 """
 
 import hashlib
@@ -15,27 +15,27 @@ from typing import Any
 
 import msgspec
 
-from cscbench.content import yaml_file as yamlfile
+from cscbench.content import yaml_file
 from cscbench.content.prompts import render
 from cscbench.values import HIGHEST, LOWEST, ChatRole, Frozen, Item, Language, Message, TranscriptLine, UserError
 
 
 class AnswerForm(StrEnum):
-    """The form of a judge's answer: a JSON object with every dimension, or a text that ends in `[RESULT] 4`."""
+    """The format of a judge's answer: a JSON object with all dimensions, or text that ends in `[RESULT] 4`."""
 
     JSON = "json"
     RESULT = "result"
 
 
 class Dimension(Frozen, frozen=True):
-    """One aspect that is rated: `code` names its metric, `asks` says what it is."""
+    """One rated aspect: `code` names its metric, `asks` describes it to the judge."""
 
     code: str
     asks: str
 
 
 class RubricFile(Frozen, frozen=True):
-    """A rubric as it is written."""
+    """A rubric file as written."""
 
     answer: AnswerForm
     dimensions: tuple[Dimension, ...]
@@ -50,7 +50,7 @@ class RubricFile(Frozen, frozen=True):
 
 
 class Rubric(Frozen, frozen=True):
-    """A rubric with the name and hash that signatures carry; its templates were tried when it was read."""
+    """A rubric with the name and hash that signatures include; its templates were test-rendered when it was read."""
 
     name: str
     sha256: str
@@ -58,7 +58,7 @@ class Rubric(Frozen, frozen=True):
 
 
 class Stars(Frozen, frozen=True):
-    """What was read from one answer."""
+    """The ratings parsed from one answer."""
 
     overall: int
     dimensions: tuple[int, ...]
@@ -66,47 +66,50 @@ class Stars(Frozen, frozen=True):
 
 
 def read_rubric(root: Path, rubric_set: str, language: Language) -> Rubric:
-    """The rubric of a set and language, below a task's `rubrics` folder.
+    """Read the rubric of a set and language from a task's `rubrics` folder.
 
     Raises:
-        UserError: no such set or file, broken YAML, or a template that does not render.
+        UserError: the set or file does not exist, the YAML is invalid, or a template fails to render.
     """
     known = [path.name for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
     if rubric_set not in known:
-        raise UserError(f"{root}: no rubric set {rubric_set!r}{yamlfile.did_you_mean(rubric_set, known)}")
+        raise UserError(f"{root}: no rubric set {rubric_set!r}{yaml_file.did_you_mean(rubric_set, known)}")
     path = root / rubric_set / f"{language}.yaml"
-    text = yamlfile.read_text(path, "rubric")
-    data, lines = yamlfile.parse(path, text)
-    file = yamlfile.convert(path, data, lines, RubricFile)
+    text = yaml_file.read_text(path, "rubric")
+    data, lines = yaml_file.parse(path, text)
+    file = yaml_file.to_struct(path, data, lines, RubricFile)
     if file.answer is AnswerForm.RESULT and file.dimensions:
-        raise UserError(f"{path}:{lines['dimensions',]}: field `dimensions`: an answer [RESULT] has one score only")
+        line = lines["dimensions",]
+        raise UserError(
+            f"{path}:{line}: field `dimensions`: a [RESULT] answer has only one score: use `dimensions: []`"
+        )
     rubric = Rubric(f"{root.parent.name}/{rubric_set}/{language}", hashlib.sha256(text.encode()).hexdigest(), file)
     _try(path, lines, rubric)
     return rubric
 
 
-def _try(path: Path, lines: yamlfile.Lines, rubric: Rubric) -> None:
-    """Render each template; an error names its line in the file."""
+def _try(path: Path, lines: yaml_file.Lines, rubric: Rubric) -> None:
+    """Test-render each template; an error gives its line in the file."""
 
     def at(field: str) -> Rubric:
         return msgspec.structs.replace(rubric, name=f"{path}:{lines[field,]}")
 
-    said = (TranscriptLine(rubric.file.customer, "text"),)
+    conversation = (TranscriptLine(rubric.file.customer, "text"),)
     _system(at("system"))
-    ask(at("turn"), Item("d", 0, Language.EN, said, "text"))
-    ask(at("dialogue"), Item("d", 0, Language.EN, said, None))
+    ask(at("turn"), Item("d", 0, Language.EN, conversation, "text"))
+    ask(at("dialogue"), Item("d", 0, Language.EN, conversation, None))
     retry(at("retry"))
 
 
 def ask(rubric: Rubric, item: Item) -> tuple[Message, ...]:
-    """The messages that ask for an item's stars.
+    """Return the messages that ask a judge to rate an item.
 
     Raises:
-        UserError: a template does not render with this item's words, or takes too much.
+        UserError: a template fails to render with this item's words, or exceeds a limit.
     """
     field, template = ("dialogue", rubric.file.dialogue) if item.reply is None else ("turn", rubric.file.turn)
-    lines = [TranscriptLine(line.speaker, _inert(line.text)) for line in item.lines]
-    words = {"lines": lines, "reply": _inert(item.reply or ""), "dimensions": rubric.file.dimensions}
+    lines = [TranscriptLine(line.speaker, _prompt_safe(line.text)) for line in item.lines]
+    words = {"lines": lines, "reply": _prompt_safe(item.reply or ""), "dimensions": rubric.file.dimensions}
     return _system(rubric), Message(ChatRole.USER, _render(rubric, field, template, words))
 
 
@@ -119,46 +122,46 @@ def _render(rubric: Rubric, field: str, template: str, words: Mapping[str, objec
     return render(template, words, f"{rubric.name}: field `{field}`")
 
 
-def _inert(text: str) -> str:
-    """One line, that cannot close the marks around it."""
+def _prompt_safe(text: str) -> str:
+    """Put the text on one line and remove the tags that delimit it in a prompt."""
     return re.sub(r"</?(conversation|reply)>", "", " ".join(text.split()), flags=re.IGNORECASE)
 
 
 def retry(rubric: Rubric) -> Message:
-    """What is said to an answer that cannot be read."""
+    """Return the message that follows an answer that cannot be parsed."""
     words = {"dimensions": rubric.file.dimensions}
     return Message(ChatRole.USER, _render(rubric, "retry", rubric.file.retry, words))
 
 
 def read_stars(rubric: Rubric, text: str) -> Stars | None:
-    """The stars in an answer; None where they cannot be read, one is missing, or one is no whole star from 1 to 5."""
+    """Parse the stars in an answer; None if any are missing or not whole numbers from 1 to 5."""
     if rubric.file.answer is AnswerForm.RESULT:
         return _read_result(text)
     decoder = json.JSONDecoder()
     for start in re.finditer(r"\{", text):
         try:
-            found, _ = decoder.raw_decode(text, start.start())
+            answer, _ = decoder.raw_decode(text, start.start())
         except ValueError:
             continue
-        if isinstance(found, dict) and "stars" in found:
-            return _read_object(found, rubric)
+        if isinstance(answer, dict) and "stars" in answer:
+            return _read_object(answer, rubric)
     return None
 
 
-def _read_object(found: dict[str, Any], rubric: Rubric) -> Stars | None:
-    stars = found["stars"]
+def _read_object(answer: dict[str, Any], rubric: Rubric) -> Stars | None:
+    stars = answer["stars"]
     if not isinstance(stars, dict):
         return None
     overall = _star(stars.get("overall"))
     dimensions = [_star(stars.get(dimension.code)) for dimension in rubric.file.dimensions]
-    known = tuple(star for star in dimensions if star is not None)
-    if overall is None or len(known) < len(dimensions):
+    valid = tuple(star for star in dimensions if star is not None)
+    if overall is None or len(valid) < len(dimensions):
         return None
-    return Stars(overall, known, str(found.get("reason", "")).strip())
+    return Stars(overall, valid, str(answer.get("reason", "")).strip())
 
 
 def _star(value: object) -> int | None:
-    """A whole star, also as a text."""
+    """Parse a whole star from a number or a string."""
     if isinstance(value, str) and re.fullmatch(r"\s*[1-5]\s*", value):
         return int(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and LOWEST <= value <= HIGHEST:
@@ -167,6 +170,8 @@ def _star(value: object) -> int | None:
 
 
 def _read_result(text: str) -> Stars | None:
-    found = re.search(r"\[RESULT\]\s*\(?\s*([1-5])(?![\d.])", text, re.IGNORECASE)
-    reason = re.sub(r"^\s*feedback:\s*", "", text[: found.start()], flags=re.IGNORECASE) if found else ""
-    return Stars(int(found[1]), (), reason.strip()) if found else None
+    match = re.search(r"\[RESULT\]\s*\(?\s*([1-5])(?![\d.])", text, re.IGNORECASE)
+    if match is None:
+        return None
+    reason = re.sub(r"^\s*feedback:\s*", "", text[: match.start()], flags=re.IGNORECASE)
+    return Stars(int(match[1]), (), reason.strip())

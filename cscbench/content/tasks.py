@@ -1,6 +1,6 @@
 """Tasks: values with functions as fields, read from `tasks/<name>/task.yaml`, `tasks/<name>/task.py` or an entry point.
 
-A `task.py`, or the object that an entry point `cscbench.tasks` names, offers `def task() -> Task`.
+A `task.py` defines `def task() -> Task`; an entry point in the group `cscbench.tasks` names such a function.
 """
 
 import hashlib
@@ -13,8 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from cscbench.content import plugins
-from cscbench.content import yaml_file as yamlfile
+from cscbench.content import plugins, yaml_file
 from cscbench.content.csconv import Fault, Loaded, SourceFile, load_csconv
 from cscbench.content.extras import require_extra
 from cscbench.content.prompts import NamedPrompt, read_prompt
@@ -24,7 +23,7 @@ from cscbench.values import CSC, Condition, Dialogue, Frozen, Language, Strategy
 
 
 class TaskData(Frozen, frozen=True):
-    """The dialogues of a task: `test` is scored, `train` is for baselines and fine-tuning and may be empty."""
+    """The dialogues of a task: `test` is scored; `train`, for baselines and fine-tuning, may be empty."""
 
     test: tuple[Dialogue, ...]
     train: tuple[Dialogue, ...] = ()
@@ -34,12 +33,12 @@ class TaskData(Frozen, frozen=True):
 
 
 class Task(Frozen, frozen=True):
-    """All that a run needs to know of a task.
+    """Everything that a run needs to know about a task.
 
-    `load` takes the `--data` path or None; `load_unlabelled` does the same where turns need no labels (None: `load`
-    serves there too); `prompt` takes a prompt set's name, a language and a condition. `files` maps
-    the name of each file that shapes the task to its sha256: a run's identity. `rubric`, where replies can be judged,
-    takes a rubric set's name and a language; `anchors` is a file of rated conversations, to try judges on.
+    `load` takes the `--data` path or None; `load_unlabelled` is used when turns need no labels (None: use `load`).
+    `prompt` takes the name of a prompt set, a language and a condition. `files` maps the name of each file that defines
+    the task to its sha256, as part of a run's identity. `rubric`, for tasks whose replies can be judged, takes the name
+    of a rubric set and a language; `anchors` is a file of rated conversations for calibrating judges.
     """
 
     name: str
@@ -56,10 +55,10 @@ class Task(Frozen, frozen=True):
     load_unlabelled: Callable[[Path | None], TaskData] | None = None
 
     def dialogues(self, data: Path | None, condition: Condition) -> TaskData:
-        """The task's dialogues, or those of a `--data` path, for a condition.
+        """Load the task's dialogues, or those of a `--data` path, for a condition.
 
         Raises:
-            UserError: a file is not there, or holds no readable dialogue.
+            UserError: a file is missing, or has no readable dialogue.
         """
         if condition.needs_labels or self.load_unlabelled is None:
             return self.load(data)
@@ -67,7 +66,7 @@ class Task(Frozen, frozen=True):
 
 
 class HubFile(Frozen, frozen=True):
-    """A data file on the Hugging Face Hub, by its name and never by its split."""
+    """A data file on the Hugging Face Hub, identified by file name, never by split."""
 
     repo: str
     file: str
@@ -75,7 +74,7 @@ class HubFile(Frozen, frozen=True):
 
 
 class DataFiles(Frozen, frozen=True):
-    """Where a task's dialogues are: files in its folder, or one on the Hub."""
+    """Locations of a task's dialogues: files in its folder, or one on the Hub."""
 
     test: str = ""
     train: str = ""
@@ -83,7 +82,7 @@ class DataFiles(Frozen, frozen=True):
 
 
 class TaskFile(Frozen, frozen=True):
-    """`task.yaml` as written. `extends` names a task whose other fields and prompts this one shares."""
+    """`task.yaml` as written. `extends` names a task that provides missing fields and prompts."""
 
     name: str
     title: str
@@ -95,68 +94,70 @@ class TaskFile(Frozen, frozen=True):
 
 
 def task_folders() -> dict[str, Path]:
-    """Every task folder by name; the working directory's hide shipped ones of the same name."""
-    found: dict[str, Path] = {}
+    """Return every task folder by name; folders in the working directory hide shipped ones of the same name."""
+    tasks: dict[str, Path] = {}
     for folder in folders("tasks"):
         for path in sorted(folder.iterdir()):
             if (path / "task.yaml").is_file() or (path / "task.py").is_file():
-                found.setdefault(path.name, path)
-    return found
+                tasks.setdefault(path.name, path)
+    return tasks
 
 
 def task_names() -> list[str]:
-    """Every task that can be named, in order."""
+    """Return the names of all tasks, sorted."""
     return sorted({*task_folders(), *plugins.names("tasks")})
 
 
 def find_task(name: str, extended_by: tuple[str, ...] = ()) -> Task:
-    """The task of this name. `extended_by` names the tasks whose `extends` led here, to end a circle of them.
+    """Find a task by name. `extended_by` names the tasks whose `extends` led here, to detect a cycle.
 
     Raises:
-        UserError: there is none (with the nearest names), or it is broken.
+        UserError: no task has this name (with the nearest names), or the task is invalid.
     """
-    found, points = task_folders(), plugins.names("tasks")
-    if name in found:
-        folder = found[name]
+    folder, points = task_folders().get(name), plugins.names("tasks")
+    if folder is not None:
         return _from_yaml(folder, extended_by) if (folder / "task.yaml").is_file() else _from_python(folder / "task.py")
     if name in points:
-        return _called(plugins.load(points[name]), points[name].value, name)
-    raise UserError(f"no task {name!r}{yamlfile.did_you_mean(name, task_names())}\nlist them: cscbench tasks")
+        return _make_task(plugins.load(points[name]), points[name].value, name)
+    raise UserError(f"no task {name!r}{yaml_file.did_you_mean(name, task_names())}\nTo list all tasks: cscbench tasks")
 
 
 def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
     path = folder / "task.yaml"
-    text = yamlfile.read_text(path, "task")
-    data, lines = yamlfile.parse(path, text)
-    spec = yamlfile.convert(path, data, lines, TaskFile)
+    text = yaml_file.read_text(path, "task")
+    data, lines = yaml_file.parse(path, text)
+    spec = yaml_file.to_struct(path, data, lines, TaskFile)
     if spec.name != folder.name:
-        raise UserError(f"{path}:{lines[('name',)]}: field `name`: {spec.name!r} must be the folder's name")
+        raise UserError(
+            f"{path}:{lines[('name',)]}: field `name`: {spec.name!r} must match the folder name, {folder.name!r}"
+        )
     if spec.extends in (chain := (*extended_by, spec.name)):
-        circle = " extends ".join((*chain, spec.extends))
-        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: a task cannot extend itself: {circle}")
+        cycle = " extends ".join((*chain, spec.extends))
+        raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: a task cannot extend itself: {cycle}")
     for field in ("test", "train"):
         value = getattr(spec.data, field)
         if value and inside(folder, value) is None:
             raise UserError(
-                f"{path}:{lines[('data', field)]}: field `data.{field}`: {value!r} leaves the task's folder"
+                f"{path}:{lines[('data', field)]}: field `data.{field}`: {value!r} is outside the task's folder: move "
+                "the file into it"
             )
     if spec.extends and spec.extends not in (known := task_names()):
-        hint = yamlfile.did_you_mean(spec.extends, known)
+        hint = yaml_file.did_you_mean(spec.extends, known)
         raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: no task {spec.extends!r}{hint}")
     base = find_task(spec.extends, chain) if spec.extends else None
     prompts = folder / "prompts"
     if base is None and not prompts.is_dir():
-        raise UserError(f"{prompts}: no such folder: a task needs prompts, or `extends` of a task that has them")
+        raise UserError(f"{prompts}: no such folder: add prompts, or set `extends` to a task that has them")
     strategies = base.strategies if base else CSC
     rubrics, anchors = folder / "rubrics", folder / "anchors.csv"
-    own_prompt = partial(read_prompt, prompts, strategies=strategies)
+    prompt = base.prompt if base and not prompts.is_dir() else partial(read_prompt, prompts, strategies=strategies)
     return Task(
         name=spec.name,
         title=spec.title,
         description=spec.description.strip(),
         load=partial(_load, spec, folder, strategies),
         load_unlabelled=partial(_load, spec, folder, strategies, labels=False),
-        prompt=base.prompt if base and not prompts.is_dir() else own_prompt,
+        prompt=prompt,
         scorers=spec.scorers or (base.scorers if base else ()),
         encoder=spec.encoder or (base.encoder if base else ""),
         strategies=strategies,
@@ -169,34 +170,34 @@ def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
 def _from_python(path: Path) -> Task:
     spec = importlib.util.spec_from_file_location(f"cscbench_task_{path.parent.name}", path)
     if spec is None or spec.loader is None:
-        raise UserError(f"{path}: not an importable Python file")
+        raise UserError(f"{path}: Python cannot import this file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # dataclasses look up their module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the person's file raises: one broken task must not hide the others
+    except Exception as error:  # user code can raise anything; a broken task must not hide the others
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = error.lineno if isinstance(error, SyntaxError) else (lines or [1])[-1]
         raise UserError(f"{path}:{line}: the task does not load: {type(error).__name__}: {error}") from error
-    task = _called(getattr(module, "task", None), str(path), path.parent.name)
-    # What the file says is part of what the task is: a run under an older text of it is another run.
-    own = {f"{task.name}/task.py": hashlib.sha256(path.read_bytes()).hexdigest()}
-    return msgspec.structs.replace(task, files={**task.files, **own})
+    task = _make_task(getattr(module, "task", None), str(path), path.parent.name)
+    # The file's content is part of the task's identity: after an edit, a run is a different run.
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return msgspec.structs.replace(task, files={**task.files, f"{task.name}/task.py": sha256})
 
 
-def _called(factory: object, where: str, name: str) -> Task:
+def _make_task(factory: object, where: str, name: str) -> Task:
     if not callable(factory):
-        raise UserError(f"{where}: no function `task() -> Task`")
+        raise UserError(f"{where}: no function `task() -> Task`: define it")
     task = factory()
     if not isinstance(task, Task):
         raise UserError(f"{where}: `task()` returned a {type(task).__name__}, not a cscbench.content.tasks.Task")
     if task.name != name:
-        raise UserError(f"{where}: `task()` returned a task named {task.name!r}; it is found as {name!r}: name it so")
+        raise UserError(f"{where}: `task()` returned a task named {task.name!r}: its name must be {name!r}")
     return task
 
 
 def task_data(test: Loaded, train: Loaded | None = None) -> TaskData:
-    """The data of a task from what its files gave, with their faults, notes and hashes."""
+    """Combine the loaded files of a task, with their faults, notes and hashes."""
     parts = (test,) if train is None else (test, train)
     return TaskData(
         test=test.dialogues,
@@ -215,13 +216,13 @@ def _load(spec: TaskFile, folder: Path, strategies: StrategySet, data: Path | No
     elif spec.data.hub is not None:
         test = load_csconv(_download(spec.name, spec.data.hub), strategies, labels=labels)
     else:
-        raise UserError(f"{spec.name}: the task names no data of its own: give --data PATH")
+        raise UserError(f"{spec.name}: this task has no data: add --data PATH")
     train = load_csconv(folder / spec.data.train, strategies, labels=labels) if spec.data.train else None
     return task_data(test, train)
 
 
 def _download(name: str, hub: HubFile) -> Path:
-    require_extra("scores", ["huggingface_hub"], f"fetching {hub.file} (or give --data PATH)")
+    require_extra("scores", ["huggingface_hub"], f"downloading {hub.file} (unless you add --data PATH)")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -229,8 +230,8 @@ def _download(name: str, hub: HubFile) -> Path:
         return Path(hf_hub_download(hub.repo, hub.file, repo_type="dataset", revision=hub.revision or None))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
-            f"{name}: {hub.file} of the Hugging Face dataset {hub.repo} is not in the local cache and cannot be "
-            f"fetched ({type(error).__name__}).\n"
+            f"{name}: {hub.file} from the Hugging Face dataset {hub.repo} is not in the local cache and cannot be "
+            f"downloaded ({type(error).__name__}).\n"
             f"Download https://huggingface.co/datasets/{hub.repo}/resolve/{hub.revision or 'main'}/{hub.file}\n"
-            f"put it at {hub.file}, and add: --data {hub.file}"
+            f"save it as {hub.file}, and add: --data {hub.file}"
         ) from None

@@ -1,13 +1,13 @@
-"""Jinja that cannot run away: templates of prompts and rubrics, in bounded time, memory and length.
+"""Jinja templates for prompts and rubrics, with bounded time, memory and output length.
 
-A template computes: a loop or a repetition in one can take hours or all memory, and may do so with one customer's line
-only. So bounds hold whenever one is rendered, in any thread, without signals or other processes: the template itself
-counts. Only what can be bounded is let in: the statements, operators, filters and methods listed below. The syntax tree
-is then changed before it is compiled: each turn of a loop, and each operation that makes or compares values, goes
-through the context of the rendering. That looks at the clock, adds up what was made, refuses a value that is too large
-(a list is as large as all that it holds: lists of lists double quickly), and refuses an operation that multiplies, such
-as `replace`, by its operands, before it is done. A template without loops and operations, as most are, pays nearly
-nothing.
+Templates run code: a loop or a repetition can take hours or all memory, possibly only for one customer's line. The
+limits therefore apply to every rendering, in any thread, without signals or other processes: the template counts for
+itself. Only the statements, operators, filters and methods listed below are allowed, because they can be bounded. The
+syntax tree is rewritten before it is compiled, so that every loop iteration, and every operation that creates or
+compares values, passes through the rendering context. The context checks the clock, adds up the sizes of new values,
+rejects a value that is too large (a list counts with everything in it: lists of lists double quickly), and rejects an
+operation that multiplies sizes, such as `replace`, before running it. Most templates have no loops or operations, and
+pay almost nothing.
 """
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
@@ -21,17 +21,17 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-# So long on the clock, and then as long again of the thread's own time: a machine that sleeps or is busy does no harm.
+# Wall-clock limit; after it, the thread gets as much CPU time again, in case the machine slept or was busy.
 _SECONDS = 1.0
-# Characters of a rendered text, and of any value in it; an item of a list counts as so many more.
+# Characters of the rendered text and of any value in it; each list item adds `_PER_ITEM`.
 MOST_CHARACTERS, _PER_ITEM = 1_000_000, 10
-# Characters of all values that a rendering makes, and turns of loops.
+# Characters of all values that a rendering creates, plus loop iterations.
 MOST_WORK = 2_000_000
-# Characters of a template: to compile so many takes a second at worst.
+# Characters of a template: compiling this many takes a second at worst.
 MOST_SOURCE = 100_000
 # Bits of a number.
 MOST_BITS = 10_000
-# The product of two operands of `_MULTIPLY`: of texts (20 milliseconds), and where one is a list (a second).
+# Product of the sizes of two operands of `_MULTIPLY`: for strings (20 milliseconds), and if one is a list (a second).
 _MOST_PRODUCT, _MOST_LIST_PRODUCT = 20_000_000, 1_000_000
 
 
@@ -43,7 +43,7 @@ _NODES = _words(
     "Template Output TemplateData If For Assign With Name Const List Tuple Dict Pair Getattr Getitem Slice CondExpr "
     "Compare Operand And Or Not Neg Pos Add Sub Mul Div FloorDiv Mod Concat Filter Test Call Keyword"
 )
-# Not among them: what takes quadratic time (such as wordwrap), and what writes to a width or form (such as center).
+# Excluded: filters that take quadratic time (such as wordwrap) or pad to a width or format (such as center).
 _FILTERS = _words(
     "abs capitalize count d default e escape first float indent int items join last length list lower map max min "
     "reject rejectattr replace reverse safe select selectattr sort string title tojson trim truncate unique upper "
@@ -58,70 +58,70 @@ _MULTIPLY = _words(
 )
 _NAMES = {"Pow": "**", "CallBlock": "call", "FilterBlock": "filter", "AssignBlock": "endset", "NSRef": "namespace"}
 _HOLDS = (str, list, tuple, dict)
-# What does not say how much it holds; `loop` is one, too.
+# Types without a known size; `loop` is also one of them.
 _LAZY = (Iterator, KeysView, ValuesView, ItemsView)
-# No template can spell these filters.
+# Internal filters, with names that no template can spell.
 _EACH, _KEPT, _CONCAT = "for each", "kept value", "~"
 
 
 class TooMuchError(TemplateRuntimeError):
-    """A template that takes too long, makes too much, or uses what is not let in."""
+    """A template that takes too long, creates too much, or uses a feature that is not allowed."""
 
 
 class _Context(Context):
-    """Counts what one rendering does."""
+    """Counts the work of one rendering."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._left, self._end, self._second_start = MOST_WORK, monotonic() + _SECONDS, 0.0
 
     def spend(self, amount: int = 1) -> None:
-        """Count something that was made, and look at the clock."""
+        """Count some work, and check the clock."""
         self._left -= amount
         if self._left < 0:
-            raise TooMuchError(f"its loops and values come to more than {MOST_WORK:,} turns and characters: loop less")
+            raise TooMuchError(f"its loops and values exceed {MOST_WORK:,} iterations and characters: loop less")
         if monotonic() > self._end:
-            self._look_again()
+            self._check_cpu_time()
 
-    def _look_again(self) -> None:
+    def _check_cpu_time(self) -> None:
         self._second_start = self._second_start or thread_time()
         left = _SECONDS - (thread_time() - self._second_start)
         if left < 0:
-            raise TooMuchError(f"it computes for more than {2 * _SECONDS:g} s: loop less")
+            raise TooMuchError(f"it runs for more than {2 * _SECONDS:g} s: loop less")
         self._end = monotonic() + left
 
     def each(self, values: Iterable[Any]) -> Iterator[Any]:
-        """The values of a loop, counted as they are taken."""
+        """Yield the values of a loop and count them."""
         for value in values:
             self.spend()
             yield value
 
     def kept(self, value: Any) -> Any:
-        """A value that was made, if it is not too large; what is made lazily is made now, and counted."""
+        """Return a new value if it is not too large; a lazy one is evaluated now, and counted."""
         if isinstance(value, _LAZY):
             value = list(self.each(value))
         size = 1 if isinstance(value, range) else _size(value)
         if size > MOST_CHARACTERS or (isinstance(value, int) and value.bit_length() > MOST_BITS):
-            most = f"{MOST_CHARACTERS:,} characters, or thousands of digits"
-            raise TooMuchError(f"it makes a value of more than {most}: make it smaller")
+            limit = f"{MOST_CHARACTERS:,} characters, or thousands of digits"
+            raise TooMuchError(f"it creates a value of more than {limit}: make it smaller")
         self.spend(size)
         return value
 
     def concat(self, parts: list[Any]) -> str:
-        """The parts of a `~`, put together if they are not too large."""
+        """Concatenate the parts of a `~` if they are not too large."""
         return "".join(map(str, self.kept(parts)))
 
     def allow(self, name: str, operands: Sequence[Any]) -> None:
-        """Refuse a filter or method that multiplies, before it makes what is too large."""
+        """Reject a filter or method that multiplies sizes, before it creates a value that is too large."""
         numbers = [abs(operand) for operand in operands if isinstance(operand, int)]
         *_, second, first = sorted([1, 1, *numbers, *map(_size, operands)])
         plain = all(isinstance(operand, str | int) for operand in operands)
         if first * second > (_MOST_PRODUCT if plain else _MOST_LIST_PRODUCT):
-            raise TooMuchError(f"`{name}` would make too much of what it is given: give it less")
+            raise TooMuchError(f"`{name}` would create too much from its arguments: pass it less")
 
 
 def _size(value: object) -> int:
-    """About how many characters a value has, what it holds counted wherever it occurs; no further than is allowed."""
+    """Estimate the characters of a value with its contents, counting repeats each time; stop at the limit."""
     if isinstance(value, str):
         return len(value)
     total, waiting = 0, [value]
@@ -136,20 +136,20 @@ def _size(value: object) -> int:
 
 
 def _joined(pieces: Iterable[str]) -> str:
-    """What a template puts out."""
+    """Join the output of a template."""
     texts: list[str] = []
-    total, coming = 0, iter(pieces)
-    while some := list(islice(coming, 16)):
-        total += sum(map(len, some))
+    total, remaining = 0, iter(pieces)
+    while batch := list(islice(remaining, 16)):
+        total += sum(map(len, batch))
         if total > MOST_CHARACTERS:
             raise TooMuchError(f"it is longer than {MOST_CHARACTERS:,} characters: make it shorter")
-        texts += some
+        texts += batch
     return "".join(texts)
 
 
 def _counting(name: str, function: Any) -> Callable[..., Any]:
-    """A filter or test that counts."""
-    wants = getattr(getattr(function, "jinja_pass_arg", None), "name", "")
+    """Wrap a filter or test so that it counts."""
+    first_argument = getattr(getattr(function, "jinja_pass_arg", None), "name", "")
     multiplies = name in _MULTIPLY
 
     @pass_context
@@ -158,7 +158,7 @@ def _counting(name: str, function: Any) -> Callable[..., Any]:
             args = tuple(context.kept(arg) if isinstance(arg, _LAZY) else arg for arg in args)
             context.allow(name, [*args, *kwargs.values()])
         passed = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
-        return context.kept(function(*([passed[wants]] if wants else []), *args, **kwargs))
+        return context.kept(function(*([passed[first_argument]] if first_argument else []), *args, **kwargs))
 
     return counting
 
@@ -171,7 +171,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     concat = staticmethod(_joined)
 
     def __init__(self) -> None:
-        # Prompts are plain text for a model, never HTML: escaping would change what the model reads.
+        # Prompts are plain text, not HTML: escaping would change what the model reads.
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
         self.filters = {name: _counting(name, self.filters[name]) for name in _FILTERS}
         self.filters |= {_EACH: pass_context(_Context.each), _KEPT: pass_context(_Context.kept)}
@@ -180,24 +180,24 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.globals = {"range": self.globals["range"]}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """`left` and `right` under an operator; texts and lists can be added, and nothing else done with them."""
+        """Apply an operator; strings and lists support only `+`."""
         if operator != "+" and (isinstance(left, _HOLDS) or isinstance(right, _HOLDS)):
-            raise TooMuchError(f"`{operator}` is for numbers, not for texts and lists: write it out, or use a filter")
+            raise TooMuchError(f"`{operator}` works on numbers, not on strings and lists: write it out or use a filter")
         return context.kept(super().call_binop(context, operator, left, right))
 
     def call_filter(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """A filter that another one was given by its name."""
+        """Call a filter that another filter received by name."""
         if name not in _FILTERS:
             raise TooMuchError(f"no filter `{name}`; known: {', '.join(sorted(_FILTERS))}")
         return super().call_filter(name, *args, **kwargs)
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """`range`, a method of a text or mapping, or one of `loop`."""
+        """Call `range`, a method of a string or mapping, or a method of `loop`."""
         name, owner = getattr(obj, "__name__", type(obj).__name__), getattr(obj, "__self__", None)
         method = isinstance(owner, str | dict) and name in _METHODS
-        known = method or isinstance(owner, LoopContext) or obj is self.globals["range"]
-        if not known and not isinstance(obj, StrictUndefined):  # which says itself what it is
-            raise TooMuchError(f"`{name}()` is not to be had in a template: see docs/tasks.md")
+        allowed = method or isinstance(owner, LoopContext) or obj is self.globals["range"]
+        if not allowed and not isinstance(obj, StrictUndefined):  # an undefined name raises its own error
+            raise TooMuchError(f"templates cannot use `{name}()`: see docs/tasks.md")
         if method and name in _MULTIPLY:
             args = tuple(context.kept(arg) if isinstance(arg, _LAZY) else arg for arg in args)
             context.allow(name, [owner, *args])
@@ -205,17 +205,19 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 class _Counted(NodeTransformer):
-    """Lets in what is listed, and makes it count."""
+    """Rejects nodes that are not listed, and makes the others count."""
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
-        """A node of the tree, or what stands in its place; its parts are done first."""
-        kind = type(node).__name__
-        if kind not in _NODES or (isinstance(node, nodes.For) and node.recursive):
-            said = "recursive" if isinstance(node, nodes.For) else _NAMES.get(kind, kind.lower())
-            raise TooMuchError(f"`{said}` in its line {node.lineno} is not to be had: see docs/tasks.md")
+        """Return a node or its replacement; its children are visited first."""
+        node_type = type(node).__name__
+        if node_type not in _NODES or (isinstance(node, nodes.For) and node.recursive):
+            feature = "recursive" if isinstance(node, nodes.For) else _NAMES.get(node_type, node_type.lower())
+            raise TooMuchError(
+                f"templates cannot use `{feature}` (line {node.lineno} of the template): see docs/tasks.md"
+            )
         if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
             raise TooMuchError(
-                f"no filter `{node.name}`, in its line {node.lineno}; known: {', '.join(sorted(_FILTERS))}"
+                f"no filter `{node.name}` (line {node.lineno} of the template); known: {', '.join(sorted(_FILTERS))}"
             )
         node = self.generic_visit(node)
         if isinstance(node, nodes.For):
@@ -240,11 +242,11 @@ _ENVIRONMENT = _Environment()
 
 
 def compiled(text: str) -> Template:
-    """A template, ready to be rendered.
+    """Compile a template.
 
     Raises:
-        TooMuchError: it is too long, or uses what is not let in; rendering raises it, too.
-        TemplateSyntaxError: it is no template.
+        TooMuchError: the template is too long, or uses a feature that is not allowed; rendering can also raise this.
+        TemplateSyntaxError: the text is not a valid template.
     """
     if len(text) > MOST_SOURCE:
         raise TooMuchError(f"it is longer than {MOST_SOURCE:,} characters: make it shorter")

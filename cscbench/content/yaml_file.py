@@ -1,4 +1,4 @@
-"""YAML from people into checked values, with errors that name file, line, field and fix."""
+"""Convert YAML that people write to checked values, with errors that name file, line, field and fix."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cscbench.values import UserError
 
 T = TypeVar("T", bound=msgspec.Struct)
 Lines = dict[tuple[str, ...], int]
-# The longest file that ships, with prose, has 10,000 characters; reading a million takes a second.
+# The longest shipped file has 10,000 characters with its prose; reading a million takes a second.
 MOST_TEXT = 1_000_000
 
 
@@ -29,16 +29,16 @@ def _positions(node: yaml.Node, path: tuple[str, ...], lines: Lines, offset: int
 
 
 def _unique_keys(node: yaml.Node, path: Path, offset: int) -> None:
-    """YAML lets a later key win in silence; a person who wrote a key twice wants to know."""
+    """Reject duplicate keys: YAML silently lets the later one win."""
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1 + offset
             if not isinstance(key, yaml.ScalarNode):
-                raise UserError(f"{path}:{line}: not usable YAML: a key is a list or a mapping: write a text")
+                raise UserError(f"{path}:{line}: not usable YAML: a key is a list or a mapping: use a string")
             if key.value in seen:
                 first = seen[key.value]
-                raise UserError(f"{path}:{line}: the key `{key.value}` stands here and in line {first}: keep one")
+                raise UserError(f"{path}:{line}: duplicate key `{key.value}` (first in line {first}): remove one")
             seen[key.value] = line
             _unique_keys(value, path, offset)
     elif isinstance(node, yaml.SequenceNode):
@@ -47,12 +47,12 @@ def _unique_keys(node: yaml.Node, path: Path, offset: int) -> None:
 
 
 def parse(path: Path, text: str, offset: int = 0) -> tuple[Any, Lines]:
-    """The data of a YAML text, and the line of every node by its path of keys.
+    """Parse YAML; also return the line of every node by its path of keys.
 
-    `offset` counts the lines of the file before `text`.
+    `offset` is the number of lines in the file before `text`.
 
     Raises:
-        UserError: the text is not YAML, has a key twice, or is larger or deeper than `yaml_loader` allows.
+        UserError: the text is not YAML, has a duplicate key, or is larger or deeper than `yaml_loader` allows.
     """
     _check_length(path, text, "file")
     lines: Lines = {}
@@ -61,7 +61,7 @@ def parse(path: Path, text: str, offset: int = 0) -> tuple[Any, Lines]:
         loader = BoundedLoader(text)
         node = loader.get_single_node()
         if node is not None:
-            # Before data are made: merge keys (`<<`) are resolved in place then.
+            # Before constructing data, which resolves merge keys (`<<`) in place.
             _unique_keys(node, path, offset)
             _positions(node, (), lines, offset)
             data = loader.construct_document(node)
@@ -75,23 +75,23 @@ def parse(path: Path, text: str, offset: int = 0) -> tuple[Any, Lines]:
 
 
 def nearest(name: str, known: Sequence[str], most: int = 3) -> list[str]:
-    """The known names that look most like `name`, best first."""
+    """Return the known names most similar to `name`, best first."""
     from rapidfuzz import fuzz, process
 
-    found = process.extract(name, list(known), scorer=fuzz.WRatio, limit=most, score_cutoff=55)
-    return [match for match, _, _ in found]
+    matches = process.extract(name, list(known), scorer=fuzz.WRatio, limit=most, score_cutoff=55)
+    return [match for match, _, _ in matches]
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """`; did you mean ...?`, or the list of what is known, for the end of an error."""
+    """Return `; did you mean ...?` or `; known: ...`, to append to an error."""
     close = nearest(name, known)
     if close:
         return f"; did you mean {' or '.join(repr(c) for c in close)}?"
     return f"; known: {', '.join(sorted(known)) or 'none'}"
 
 
-def _where(message: str) -> tuple[tuple[str, ...], str]:
-    """msgspec says `problem - at `$.a[0].b``: the path as keys, and the problem."""
+def _path_and_problem(message: str) -> tuple[tuple[str, ...], str]:
+    """Split msgspec's message `problem - at `$.a[0].b`` into the path's keys and the problem."""
     problem, _, at = message.partition(" - at ")
     keys = re.findall(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]", at)
     return tuple(name or index for name, index in keys), problem
@@ -104,7 +104,7 @@ def _line_of(keys: tuple[str, ...], lines: Lines) -> int:
 
 
 def _fields_at(into: type[msgspec.Struct], keys: Sequence[str]) -> tuple[str, ...]:
-    """Names of the fields of the struct that stands at `keys` in an `into`; none where no struct stands there."""
+    """Return the field names of the struct at `keys` in an `into`, or nothing if no struct is there."""
     at: Any = into
     for key in keys:
         if not key.isdigit() and key != "...":
@@ -117,22 +117,22 @@ def _fields_at(into: type[msgspec.Struct], keys: Sequence[str]) -> tuple[str, ..
 
 
 def unknown_field_hint(message: str, into: type[msgspec.Struct]) -> str:
-    """The nearest names, where msgspec's message about an `into` is about an unknown field; else nothing."""
-    keys, problem = _where(message)
+    """Return the nearest names if msgspec's message about an `into` reports an unknown field, or else nothing."""
+    keys, problem = _path_and_problem(message)
     unknown = re.search(r"unknown field `([^`]+)`", problem)
     return did_you_mean(unknown[1], _fields_at(into, keys)) if unknown else ""
 
 
-def convert(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[str, ...] = ()) -> T:
-    """`data` as a value of type `into`; `under` is where in the file `data` stands.
+def to_struct(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[str, ...] = ()) -> T:
+    """Convert `data` to the type `into`; `under` is the path of `data` in the file.
 
     Raises:
-        UserError: a missing, unknown or wrongly typed field, with its file, line and nearest name.
+        UserError: a field is missing, unknown or of the wrong type; the message has file, line and nearest name.
     """
     try:
         return msgspec.convert(data, into, strict=True)
     except msgspec.ValidationError as error:
-        keys, problem = _where(str(error))
+        keys, problem = _path_and_problem(str(error))
         keys, hint = (*under, *keys), unknown_field_hint(str(error), into)
         unknown = re.search(r"unknown field `([^`]+)`", problem)
         if unknown:
@@ -143,14 +143,14 @@ def convert(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[str
 
 
 def read_text(path: Path, what: str, most: int = MOST_TEXT) -> str:
-    """The text of a file a person named, of at most so many characters.
+    """Read a text file of at most `most` characters; `what` describes it in errors.
 
     Raises:
-        UserError: it is not there, not readable, not UTF-8, or too long.
+        UserError: the file is missing, not readable, not UTF-8, or too long.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:  # Windows editors begin a file with a byte order mark
-            text = file.read(most + 1)  # no more than that: /dev/zero has no end
+        with path.open(encoding="utf-8-sig") as file:  # Windows editors start files with a byte order mark
+            text = file.read(most + 1)  # bounded: /dev/zero never ends
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}") from None
     except UnicodeDecodeError as error:

@@ -1,9 +1,9 @@
-"""YAML into plain data in bounded time and memory.
+"""Load YAML as plain data in bounded time and memory.
 
-An alias costs nothing to read, but whoever walks the data meets all that it stands for: nine lines of nine aliases
-each are a thousand million values ("billion laughs"). So each node is measured when it is composed, with every alias
-counted as what it stands for. A measure is a sum over parts that are measured already, so this is linear. What is too
-large is refused at its line, before anything walks it.
+An alias is cheap to read, but code that walks the data visits everything that it expands to: nine lines of nine aliases
+each are a billion values ("billion laughs"). The loader therefore measures each node when it composes it, and counts
+every alias as what it expands to. A node's measure is the sum over its parts, which are already measured, so this takes
+linear time. A node that is too large is rejected at its line, before any code walks it.
 """
 
 import math
@@ -13,29 +13,29 @@ from typing import Any, NamedTuple
 
 import yaml
 
-# Far above what ships: at most 1,200 values, 5 levels and no alias. Composing takes 20 microseconds a value.
+# Far above the shipped files: at most 1,200 values, 5 levels and no aliases. Composing takes 20 microseconds per value.
 MOST_NODES = 10_000
 MOST_DEPTH = 40
 MOST_ALIASES = 1_000
 MOST_DIGITS = 40
-# A text in double quotes can spell one, as "\\ud800".
+# Half a character; a string in double quotes can spell it, as "\\ud800".
 _HALF = re.compile(r"[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 
 
 class _Measure(NamedTuple):
-    """How many nodes a node stands for, itself among them, and how many levels."""
+    """The number of nodes that a node expands to, including itself, and the number of levels."""
 
     size: int
     height: int
 
 
 class RefusedError(yaml.MarkedYAMLError):
-    """YAML that is valid, and too much."""
+    """Valid YAML that exceeds a limit."""
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """A SafeLoader that refuses what is too large, too deep or contains itself, and numbers that no field can hold."""
+    """A SafeLoader that rejects data that is too large, too deep or contains itself, and numbers out of range."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -44,13 +44,13 @@ class BoundedLoader(yaml.SafeLoader):
         self._aliases = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """A node below `parent`, measured; called for each node of the text, and for each alias."""
+        """Compose and measure a node below `parent`; called for each node of the text and each alias."""
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         is_alias = self.check_event(yaml.AliasEvent)
         self._aliases += is_alias
         self._level += 1
         if self._level > MOST_DEPTH:
-            raise _refused(f"more than {MOST_DEPTH} levels: write it flatter", mark)
+            raise _refused(f"more than {MOST_DEPTH} levels: reduce the nesting", mark)
         node = super().compose_node(parent, index)
         if node is not None:
             self._check(self._measure(node, is_alias, mark), mark)
@@ -62,8 +62,8 @@ class BoundedLoader(yaml.SafeLoader):
     def _measure(self, node: yaml.Node, is_alias: bool, mark: Any) -> _Measure:
         known = self._measures.get(id(node))
         if known is None:
-            if is_alias:  # of a node that is not finished: the alias stands in it
-                raise _refused("a value that contains itself (`&name`, `*name`): write it out", mark)
+            if is_alias:  # the alias is inside its own node, which is not finished yet
+                raise _refused("a value contains itself (`&name`, `*name`): write it out", mark)
             parts = [self._measures[id(part)] for part in _parts(node)]
             known = _Measure(1 + sum(part.size for part in parts), 1 + max((part.height for part in parts), default=0))
             self._measures[id(node)] = known
@@ -73,9 +73,9 @@ class BoundedLoader(yaml.SafeLoader):
         if self._aliases > MOST_ALIASES:
             raise _refused(f"more than {MOST_ALIASES:,} aliases: write the values out, or use fewer", mark)
         if self._level + measure.height > MOST_DEPTH + 1:
-            raise _refused(f"more than {MOST_DEPTH} levels, with what aliases stand for: write it flatter", mark)
+            raise _refused(f"more than {MOST_DEPTH} levels, including expanded aliases: reduce the nesting", mark)
         if max(measure.size, len(self._measures)) > MOST_NODES:
-            raise _refused(f"more than {MOST_NODES:,} values, with what aliases stand for: make it shorter", mark)
+            raise _refused(f"more than {MOST_NODES:,} values, including expanded aliases: shorten it", mark)
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:
@@ -91,34 +91,40 @@ def _refused(problem: str, mark: Any) -> RefusedError:
 Construct = Callable[[Any, yaml.ScalarNode], Any]
 
 
-def _number(construct: Construct, kind: str) -> Construct:
-    """A constructor of numbers that refuses those which break whoever computes with them or writes them as JSON."""
+def _bounded_number(construct: Construct, requirement: str) -> Construct:
+    """Wrap a constructor of numbers to reject values that break arithmetic or JSON."""
 
     def constructed(loader: BoundedLoader, node: yaml.ScalarNode) -> Any:
         value = math.inf if len(node.value) > MOST_DIGITS else construct(loader, node)
         if not math.isfinite(value) or (isinstance(value, int) and abs(value) >= 2**63):
-            raise _refused(f"{node.value[:MOST_DIGITS]} is no usable {kind}", node.start_mark)
+            raise _refused(f"{node.value[:MOST_DIGITS]} is not a usable {requirement}", node.start_mark)
         return value
 
     return constructed
 
 
-def _plain(construct: Construct, what: str) -> Construct:
-    """A constructor whose errors name the line; yaml's are of any kind, and come from the middle of its parsing."""
+def _with_line(construct: Construct, problem: str) -> Construct:
+    """Wrap a constructor so that its errors give the line; yaml's own errors are of many types and lack it."""
 
     def constructed(loader: BoundedLoader, node: yaml.ScalarNode) -> Any:
         try:
             return construct(loader, node)
         except (ValueError, LookupError, AttributeError, TypeError):
-            raise _refused(f"{node.value[:MOST_DIGITS]!r} is {what}", node.start_mark) from None
+            raise _refused(f"{node.value[:MOST_DIGITS]!r} is {problem}", node.start_mark) from None
 
     return constructed
 
 
 for _name, _constructor in {
-    "int": _plain(_number(yaml.SafeLoader.construct_yaml_int, "whole number: it has 64 bits at most"), "no number"),
-    "float": _plain(_number(yaml.SafeLoader.construct_yaml_float, "number: it must be finite"), "no number"),
-    "bool": _plain(yaml.SafeLoader.construct_yaml_bool, "neither true nor false"),
-    "timestamp": _plain(yaml.SafeLoader.construct_yaml_timestamp, "no date: put the date in quotes if it is a text"),
+    "int": _with_line(
+        _bounded_number(yaml.SafeLoader.construct_yaml_int, "integer: it must fit in 64 bits"), "not a number"
+    ),
+    "float": _with_line(
+        _bounded_number(yaml.SafeLoader.construct_yaml_float, "number: it must be finite"), "not a number"
+    ),
+    "bool": _with_line(yaml.SafeLoader.construct_yaml_bool, "neither true nor false"),
+    "timestamp": _with_line(
+        yaml.SafeLoader.construct_yaml_timestamp, "not a date: if it is a string, put it in quotes"
+    ),
 }.items():
     BoundedLoader.add_constructor(_TAG + _name, _constructor)

@@ -103,7 +103,7 @@ class TestBroken:
         OUT.parent.mkdir()
         OUT.write_text("")
         done = train("--data", "data.jsonl")
-        assert "data.jsonl, record 3, dialogue: a list of turns is expected, this is a text" in done.stderr
+        assert "data.jsonl, record 3, dialogue: expected a list of turns, got a string" in done.stderr
         assert (done.returncode, "adapters/x: cannot write: File exists" in done.stderr) == (2, True)
 
     def test_a_file_without_a_dialogue_is_refused(self, train):

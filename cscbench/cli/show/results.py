@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from cscbench.asking.plays import play_gold
-from cscbench.content.cards import FoundCard
+from cscbench.content.cards import ParsedCard
 from cscbench.content.csconv import Fault
 from cscbench.content.tasks import Task
 from cscbench.runs.cost_rows import amount, cost_rows, memory, speed
@@ -126,7 +126,7 @@ def show_faults(faults: Sequence[Fault], listed_in: str = "run.json") -> None:
     print("\n".join(lines), file=sys.stderr)  # noqa: T201 - a message for the person
 
 
-def show_cards(cards: Sequence[FoundCard], broken: Sequence[str]) -> None:
+def show_cards(cards: Sequence[ParsedCard], broken: Sequence[str]) -> None:
     """Every model card, and what is wrong with those that cannot be read."""
     rows = []
     for found in cards:

@@ -46,7 +46,7 @@ def read_rules(path: Path) -> Rules:
         UserError: no such file, broken YAML, or a rule that says nothing, too much, or what cannot be.
     """
     data, lines = yamlfile.parse(path, yamlfile.read_text(path, "rules file"))
-    written = yamlfile.convert(path, data, lines, _RulesFile)
+    written = yamlfile.to_struct(path, data, lines, _RulesFile)
     if not written.rules:
         raise UserError(f"{path}: `rules` is empty: name one, as `- {{metric: bleu_4, margin: 1}}`")
     rules = []

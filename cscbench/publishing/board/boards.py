@@ -52,7 +52,7 @@ def read_board(folder: Path) -> Board:
         raise UserError(f"{path}:1: a board is a mapping with title, about, task, tracks and columns")
     if "name" in data:
         raise UserError(f"{path}:{lines[('name',)]}: `name` is the folder's: leave it out")
-    board = yamlfile.convert(path, {"name": folder.name, **data}, lines, Board)
+    board = yamlfile.to_struct(path, {"name": folder.name, **data}, lines, Board)
     _check(path, board)
     return board
 

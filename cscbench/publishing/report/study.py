@@ -99,7 +99,7 @@ def ladder(path: Path) -> Study:
         UserError: the file is wrong, or a run in it.
     """
     data, lines = yamlfile.parse(path, yamlfile.read_text(path, "ladder"))
-    written = yamlfile.convert(path, data, lines, LadderFile)
+    written = yamlfile.to_struct(path, data, lines, LadderFile)
     if len(written.steps) < 2:
         raise UserError(f"{path}: field `steps`: a ladder has two steps or more")
     members = [_member(step.name, path.parent / step.run) for step in written.steps]
@@ -114,7 +114,7 @@ def sizes(path: Path) -> Study:
         UserError: the file is wrong, or a run in it.
     """
     data, lines = yamlfile.parse(path, yamlfile.read_text(path, "file of sizes"))
-    written = yamlfile.convert(path, data, lines, SizesFile)
+    written = yamlfile.to_struct(path, data, lines, SizesFile)
     if len(written.sizes) < 2:
         raise UserError(f"{path}: field `sizes`: two sizes or more are compared")
     members: list[Member] = []
