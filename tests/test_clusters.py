@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cscbench.comparing.compare import Outcome, compare
+from cscbench.comparing.compare import Verdict, compare
 from cscbench.comparing.gate.evidence import check_run
 from cscbench.comparing.gate.rules import read_rules
 from cscbench.comparing.pairing import pair_runs
@@ -21,7 +21,7 @@ SAMPLE = Path(__file__).parents[1] / "tasks/csconv_sample/data/test.jsonl"
 
 
 def data(path: Path, size: int, clusters: int = 0, copies: int = 1) -> str:
-    """The sample's first dialogues, each so often under ids of its own; in so many clusters, or in none."""
+    """The sample's first dialogues, copied under new ids; in this many clusters, or in none."""
     rows = [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()][:size]
     made = []
     for number, row in enumerate(rows):
@@ -46,15 +46,15 @@ def repeated(tmp_path):
 
 
 def test_repeats_of_one_case_are_no_more_evidence_than_the_case(repeated):
-    once, copies, clusters = ({metric.name: metric for metric in one.results.metrics} for one in repeated)
+    once, copies, clusters = ({metric.name: metric for metric in member.results.metrics} for member in repeated)
     for name in ("strategy_accuracy", "rouge_l", "bleu_2"):
         assert copies[name].value == pytest.approx(once[name].value) == pytest.approx(clusters[name].value)
-        wide, narrow = (found[name].high - found[name].low for found in (clusters, copies))
+        wide, narrow = (metrics[name].high - metrics[name].low for metrics in (clusters, copies))
         assert wide == pytest.approx(once[name].high - once[name].low)
         assert narrow < 0.7 * wide  # what copies that count as dialogues would pretend
     assert "by:cluster" in clusters["bleu_2"].signature
     assert "by:dialogue" in copies["bleu_2"].signature
-    assert [one.results.data.clusters for one in repeated] == [0, 0, 6]
+    assert [member.results.data.clusters for member in repeated] == [0, 0, 6]
 
 
 def test_a_cluster_is_stored_with_each_turn_and_changes_the_run(repeated):
@@ -66,12 +66,12 @@ def test_a_cluster_is_stored_with_each_turn_and_changes_the_run(repeated):
 
 def test_tests_count_clusters(tmp_path):
     """Twelve dialogues in five clusters are too few to tell, where twelve by themselves are not."""
-    for clusters, verdict in ((0, Outcome.WORSE), (5, Outcome.TOO_FEW)):
+    for clusters, verdict in ((0, Verdict.WORSE), (5, Verdict.TOO_FEW)):
         file = data(tmp_path / f"{clusters}.jsonl", 12, clusters)
         both = [played(tmp_path / str(clusters), file, model) for model in ("gold", "majority")]
         comparison = compare(both, Resampling())
         table = next(table for table in comparison.metrics if table.name == "strategy_accuracy")
-        assert [row.verdict for row in table.rows] == [Outcome.BASELINE, verdict]
+        assert [row.verdict for row in table.rows] == [Verdict.BASELINE, verdict]
         assert ("by:cluster" in comparison.resampling) == ("by:cluster" in comparison.tests) == bool(clusters)
         (sums,) = (sums for sums in both[1].metric_sums("strategy") if sums.spec.name == "strategy_accuracy")
         assert sums.clusters == (clusters or 12)
@@ -81,8 +81,8 @@ def test_the_smallest_number_of_a_gate_counts_clusters(tmp_path):
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules:\n- {metric: parse_rate, floor: 90, min_n: 10}\n", encoding="utf-8")
     for clusters, outcome in ((0, "passed"), (5, "cannot tell")):
-        one = played(tmp_path / str(clusters), data(tmp_path / f"{clusters}.jsonl", 12, clusters), "gold")
-        (judged,) = check_run(one.folder, read_rules(rules), None, Resampling()).judged
+        run = played(tmp_path / str(clusters), data(tmp_path / f"{clusters}.jsonl", 12, clusters), "gold")
+        (judged,) = check_run(run.folder, read_rules(rules), None, Resampling()).judged
         assert judged.outcome.value == outcome
 
 
@@ -97,11 +97,11 @@ def test_a_run_of_before_there_were_clusters_takes_those_of_the_other(tmp_path):
 
 
 def test_sums_of_clusters_are_sums_of_their_dialogues(tmp_path):
-    one = load(played(tmp_path, data(tmp_path / "d.jsonl", 9, 4), "retrieval").folder)
-    for sums in one.metric_sums("rouge"):
-        rows = dict(zip(one.statistics.turns, one.statistics.columns["rouge.f1"], strict=True))
+    run = load(played(tmp_path, data(tmp_path / "d.jsonl", 9, 4), "retrieval").folder)
+    for sums in run.metric_sums("rouge"):
+        rows = dict(zip(run.statistics.turns, run.statistics.columns["rouge.f1"], strict=True))
         by_hand = {}
-        for turn, pair in one.pairs.items():
+        for turn, pair in run.pairs.items():
             by_hand[pair.cluster] = by_hand.get(pair.cluster, 0) + rows[turn]
         assert sums.cluster_sums[:, 0] == pytest.approx(np.array(list(by_hand.values())))
 

@@ -1,1 +1,1 @@
-"""Finished runs against each other and against rules."""
+"""Compare finished runs with each other and check them against rules."""

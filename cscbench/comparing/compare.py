@@ -1,6 +1,6 @@
-"""Runs over the same turns against a baseline: differences with paired intervals, tests, and a verdict in words.
+"""Compare runs with a baseline over the same turns: paired intervals, tests, and a plain-language verdict.
 
-One straight line: `pairing` says what runs have in common, `scoring.metric_sums` tests sums by cluster.
+`pairing` finds the turns that runs have in common; `scoring.metric_sums` tests sums by cluster.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from cscbench.values import Estimate, Frozen, UserError
 SCHEMA = "cscbench/compare/1"
 
 
-class Outcome(StrEnum):
-    """What a comparison with the baseline shows, at 5 % after Holm's correction."""
+class Verdict(StrEnum):
+    """Verdict of a comparison with the baseline, at the 5% level after Holm's correction."""
 
     BASELINE = "baseline"
     BETTER = "better"
     WORSE = "worse"
     NOT_SHOWN = "no difference shown"
     TOO_FEW = "too few dialogues to tell"
-    OTHERWISE = "measured otherwise"
+    MEASURED_DIFFERENTLY = "measured otherwise"
 
 
 class ComparisonRow(Frozen, frozen=True):
-    """A run's value of a metric with its interval, and against the baseline `paired` (baseline A, this run B).
+    """A run's value of a metric with its interval, and `paired`: the comparison with the baseline (A; this run is B).
 
-    `p` is corrected over the runs that are compared with the baseline on this metric. `detectable` is the smallest true
-    difference that these dialogues would show 80 times in 100. Runs of one `group` (1 is best) are tied: none of them
-    differs from the group's first, corrected over all pairs of runs.
+    `p` is corrected for the number of runs compared with the baseline on this metric. `detectable` is the smallest true
+    difference that these dialogues would detect with 80% power. Runs in the same `group` (1 is best) are tied: none
+    differs from the first of the group, corrected for all pairs of runs.
     """
 
     run: str
@@ -42,12 +42,12 @@ class ComparisonRow(Frozen, frozen=True):
     paired: Paired | None
     p: float | None
     detectable: float | None
-    verdict: Outcome
+    verdict: Verdict
     group: int | None
 
 
 class MetricTable(Frozen, frozen=True):
-    """One metric of all runs that have it, best first."""
+    """One metric for all runs that have it, best first."""
 
     name: str
     higher_is_better: bool
@@ -56,7 +56,7 @@ class MetricTable(Frozen, frozen=True):
 
 
 class ComparedRun(Frozen, frozen=True):
-    """A run of the comparison: the name of its folder, its hash and model."""
+    """A run in the comparison: its folder name, hash and model."""
 
     name: str
     hash: str
@@ -64,7 +64,7 @@ class ComparedRun(Frozen, frozen=True):
 
 
 class Comparison(Frozen, frozen=True):
-    """All of it; `turns` and `dialogues` were answered by every run."""
+    """A complete comparison; every run answered the counted `turns` and `dialogues`."""
 
     schema: str
     cscbench: str
@@ -79,10 +79,10 @@ class Comparison(Frozen, frozen=True):
 
 
 def compare(runs: Sequence[FinishedRun], resampling: Resampling) -> Comparison:
-    """Compare runs with the first of them, over what all of them answered.
+    """Compare runs with the first one, over the turns that all of them answered.
 
     Raises:
-        UserError: fewer than two runs, one that is not scored, damaged or listed twice, or nothing in common.
+        UserError: fewer than two runs; a run is unscored, damaged or listed twice; or they have nothing in common.
     """
     _check(runs)
     pairing, resampling = pair_runs(runs), resampling_over(runs, resampling)
@@ -103,7 +103,7 @@ def compare(runs: Sequence[FinishedRun], resampling: Resampling) -> Comparison:
 
 
 def _columns(runs: Sequence[FinishedRun], pairing: Pairing) -> tuple[list[list[MetricSums]], list[str]]:
-    """Each metric's sums by run, scorers in the runs' order; and for each scorer of a run that is left out, why."""
+    """Return each metric's sums by run, in the order of the runs' scorers, and why any scorer of a run is left out."""
     columns: dict[str, list[MetricSums]] = {}
     left_out = []
     for scorer in dict.fromkeys(scorer for run in runs for scorer in run.scorers):
@@ -111,7 +111,7 @@ def _columns(runs: Sequence[FinishedRun], pairing: Pairing) -> tuple[list[list[M
             try:
                 metrics = run.metric_sums(scorer, turns, pairing.clusters)
             except UserError as error:
-                left_out.append(f"{scorer} of {run.name} is left out: {error}")
+                left_out.append(f"{scorer} of {run.name} is omitted: {error}")
                 continue
             for sums in metrics:
                 columns.setdefault(sums.spec.name, []).append(sums)
@@ -134,16 +134,18 @@ def _notes(runs: Sequence[FinishedRun], pairing: Pairing) -> list[str]:
     notes = []
     for run, turns in zip(runs, pairing.turns, strict=True):
         if run.state is RunState.PARTIAL:
-            notes.append(f"{run.name} is partial: turns that it failed on are left out for all")
+            notes.append(f"{run.name} is partial: the turns it failed on are excluded for all runs")
         if left := len(run.pairs) - len(turns):
-            notes.append(f"{run.name}: {left} of its turns are not answered by all, or have another reference")
+            notes.append(
+                f"{run.name}: {left} of its turns were not answered by all runs, or have a different reference"
+            )
     if len({(run.record.protocol.context, run.record.protocol.condition) for run in runs}) > 1:
-        notes.append("the runs have different contexts or conditions: a difference may be the protocol's")
+        notes.append("the runs have different contexts or conditions: a difference may come from the protocol")
     return notes
 
 
 def _table(column: Sequence[MetricSums], baseline: str, resampling: Resampling) -> MetricTable | None:
-    """The rows of one metric; None where no run has a value."""
+    """Return the rows of one metric, or None if no run has a value."""
     estimates = {sums.run: estimate for sums in column if (estimate := sums.estimate(resampling)) is not None}
     known = [sums for sums in column if sums.run in estimates]
     if not known:
@@ -185,14 +187,14 @@ def _row(
     )
 
 
-def _verdict(sums: MetricSums, base: MetricSums | None, paired: Paired | None, p: float | None) -> Outcome:
+def _verdict(sums: MetricSums, base: MetricSums | None, paired: Paired | None, p: float | None) -> Verdict:
     if sums is base:
-        return Outcome.BASELINE
+        return Verdict.BASELINE
     if paired is None:
-        return Outcome.OTHERWISE
-    # Of five dialogues or fewer no swap is rarer than 1 in 16: nothing could be shown.
+        return Verdict.MEASURED_DIFFERENTLY
+    # With five dialogues or fewer, p cannot fall below 1 in 16: no difference could be significant.
     if p is None or smallest_p(sums.clusters) >= SIGNIFICANCE:
-        return Outcome.TOO_FEW
+        return Verdict.TOO_FEW
     if p >= SIGNIFICANCE:
-        return Outcome.NOT_SHOWN
-    return Outcome.BETTER if (paired.difference > 0) == sums.spec.higher_is_better else Outcome.WORSE
+        return Verdict.NOT_SHOWN
+    return Verdict.BETTER if (paired.difference > 0) == sums.spec.higher_is_better else Verdict.WORSE

@@ -1,4 +1,4 @@
-"""What texts are counted in: a tokenizer by any of its names, the model's own, or characters with the reason."""
+"""The unit of text: a tokenizer by any of its names, the model's own, or characters with the reason."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def cached(tmp_path, monkeypatch, smollm2):
 
 def test_characters_are_unicode_characters():
     unit = characters()
-    assert (unit.name, [len(one) for one in unit.split(TEXTS)]) == ("characters", [33, 11, 0])
+    assert (unit.name, [len(pieces) for pieces in unit.split(TEXTS)]) == ("characters", [33, 11, 0])
 
 
 def test_a_tokenizer_splits_as_transformers_does_without_special_tokens(smollm2, gold):
@@ -86,7 +86,7 @@ def test_a_hub_id_is_taken_from_the_local_cache(gold, cached):
 def test_where_no_tokenizer_is_at_hand_characters_are_taken_and_the_reason_is_said(gold, of):
     unit = text_unit("", gold, of("my-model", "0" * 64))
     assert unit.name == "characters"
-    for words in ("gold names no weights", "does not say in which folder its weights, my-model, lay", "--tokenizer"):
+    for words in ("gold names no weights", "does not record the folder of its weights (my-model)", "--tokenizer"):
         assert words in unit.note
     asked = text_unit("none", gold, gold)
     assert (asked.name, asked.note) == ("characters", "")
@@ -95,11 +95,11 @@ def test_where_no_tokenizer_is_at_hand_characters_are_taken_and_the_reason_is_sa
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("./nowhere", "no tokenizer.json there"),
+        ("./nowhere", "no tokenizer.json found"),
         ("smollm-135m", "smollm2-135m"),
         ("gold", "gold names no weights"),
         ("org/absent", "hf download org/absent"),
-        ("a/b/c", "no hub id"),
+        ("a/b/c", "nor a Hub id"),
     ],
 )
 def test_a_tokenizer_that_is_not_there_is_refused_with_the_reason(gold, given, said):
@@ -109,5 +109,5 @@ def test_a_tokenizer_that_is_not_there_is_refused_with_the_reason(gold, given, s
 
 def test_a_file_that_is_no_tokenizer_is_named(gold, tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": 3}', encoding="utf-8")
-    with pytest.raises(UserError, match=r"tokenizer\.json: no tokenizer can be read"):
+    with pytest.raises(UserError, match=r"tokenizer\.json is not a tokenizer"):
         text_unit(str(tmp_path), gold, gold)

@@ -1,4 +1,4 @@
-"""`cscbench compare` as it is typed, on real runs: its numbers, its formats, what it refuses."""
+"""The `cscbench compare` command on real runs: its numbers, its formats, its errors."""
 
 import csv
 import io
@@ -36,63 +36,63 @@ def compared(cscbench, *args: object) -> dict:
     return json.loads(done.stdout)
 
 
-def rows(found: dict, metric: str) -> dict[str, dict]:
+def rows(comparison: dict, metric: str) -> dict[str, dict]:
     """The rows of a metric by the model in their run's name."""
-    (table,) = [one for one in found["metrics"] if one["name"] == metric]
+    (table,) = [table for table in comparison["metrics"] if table["name"] == metric]
     return {row["run"].split("--")[2]: row for row in table["rows"]}
 
 
 def test_values_are_those_of_the_runs_and_the_best_come_first(cscbench, runs):
-    found = compared(cscbench, runs["majority"], runs["retrieval"], runs["gold"])
-    for metric in found["metrics"]:
+    comparison = compared(cscbench, runs["majority"], runs["retrieval"], runs["gold"])
+    for metric in comparison["metrics"]:
         values = [row["value"] for row in metric["rows"]]
         assert values == sorted(values, reverse=True)
-        for model, row in rows(found, metric["name"]).items():
-            own = {one.name: one for one in results.read(runs[model]).metrics}[metric["name"]]
-            assert row["value"] == pytest.approx(own.value)
-            assert row["interval"] == pytest.approx([own.low, own.high])
-    assert found["baseline"] == runs["majority"].name
-    assert found["dialogues"] == 12
+        for model, row in rows(comparison, metric["name"]).items():
+            reported = {entry.name: entry for entry in results.read(runs[model]).metrics}[metric["name"]]
+            assert row["value"] == pytest.approx(reported.value)
+            assert row["interval"] == pytest.approx([reported.low, reported.high])
+    assert comparison["baseline"] == runs["majority"].name
+    assert comparison["dialogues"] == 12
 
 
 def test_a_difference_is_that_of_scikit_learn_and_its_words_are_right(cscbench, runs):
-    found = compared(cscbench, runs["majority"], runs["retrieval"], runs["gold"])
+    comparison = compared(cscbench, runs["majority"], runs["retrieval"], runs["gold"])
     pairs = {name: results.read_pairs(runs[name]) for name in ("majority", "retrieval")}
     values = {}
-    for name, own in pairs.items():
-        truth, said = [pair.reference_strategy for pair in own], [pair.strategy for pair in own]
+    for name, turns in pairs.items():
+        truth, said = [pair.reference_strategy for pair in turns], [pair.strategy for pair in turns]
         values[name] = 100 * f1_score(truth, said, average="macro", labels=sorted(set(truth)), zero_division=0)
-    row = rows(found, "strategy_macro_f1")["retrieval"]
+    row = rows(comparison, "strategy_macro_f1")["retrieval"]
     assert row["paired"]["difference"] == pytest.approx(values["retrieval"] - values["majority"])
     low, high = row["paired"]["interval"]
     assert low < row["paired"]["difference"] < high
     assert row["verdict"] == "better"
     assert row["p"] < 0.05
     assert row["detectable"] > 1
-    assert rows(found, "strategy_accuracy")["gold"]["verdict"] == "better"
-    assert rows(found, "strategy_accuracy")["gold"]["paired"]["wins"] == 1
-    assert rows(found, "parse_rate")["gold"]["verdict"] == "no difference shown"
-    groups = {model: row["group"] for model, row in rows(found, "bleu_4").items()}
+    assert rows(comparison, "strategy_accuracy")["gold"]["verdict"] == "better"
+    assert rows(comparison, "strategy_accuracy")["gold"]["paired"]["wins"] == 1
+    assert rows(comparison, "parse_rate")["gold"]["verdict"] == "no difference shown"
+    groups = {model: row["group"] for model, row in rows(comparison, "bleu_4").items()}
     assert groups["gold"] < groups["retrieval"] <= groups["majority"]
 
 
 def test_the_baseline_can_be_any_of_them(cscbench, runs):
-    found = compared(cscbench, runs["majority"], runs["retrieval"], "--baseline", runs["gold"])
-    assert found["baseline"] == runs["gold"].name
-    assert {row["verdict"] for row in rows(found, "bleu_2").values()} == {"baseline", "worse"}
+    comparison = compared(cscbench, runs["majority"], runs["retrieval"], "--baseline", runs["gold"])
+    assert comparison["baseline"] == runs["gold"].name
+    assert {row["verdict"] for row in rows(comparison, "bleu_2").values()} == {"baseline", "worse"}
 
 
 def test_only_turns_that_all_answered_count(cscbench, runs):
-    found = compared(cscbench, runs["gold"], runs["eight"])
-    assert found["dialogues"] == 8
-    assert any("not answered by all" in note for note in found["notes"])
-    own = {one.name: one.value for one in results.read(runs["eight"]).metrics}
-    assert rows(found, "bleu_4")["retrieval"]["value"] == pytest.approx(own["bleu_4"])
+    comparison = compared(cscbench, runs["gold"], runs["eight"])
+    assert comparison["dialogues"] == 8
+    assert any("not answered by all runs" in note for note in comparison["notes"])
+    reported = {metric.name: metric.value for metric in results.read(runs["eight"]).metrics}
+    assert rows(comparison, "bleu_4")["retrieval"]["value"] == pytest.approx(reported["bleu_4"])
 
 
 def test_one_dialogue_gives_differences_and_no_verdict(cscbench, runs):
-    found = compared(cscbench, runs["one"], runs["other-one"])
-    row = rows(found, "bleu_2")["retrieval"]
+    comparison = compared(cscbench, runs["one"], runs["other-one"])
+    row = rows(comparison, "bleu_2")["retrieval"]
     assert (row["interval"], row["p"], row["group"]) == (None, None, None)
     assert row["verdict"] == "too few dialogues to tell"
     assert np.isfinite(row["paired"]["difference"])
@@ -104,7 +104,7 @@ def test_the_same_words_twice_and_bca_moves_the_bounds(cscbench, runs):
     assert first == again
     bca = compared(cscbench, *given, "--interval", "bca")
     assert "bca" in bca["resampling"]
-    plain, moved = (rows(one, "bleu_4")["retrieval"]["paired"]["interval"] for one in (first, bca))
+    plain, moved = (rows(result, "bleu_4")["retrieval"]["paired"]["interval"] for result in (first, bca))
     assert plain != moved
     assert moved == pytest.approx(plain, rel=0.5)
 
@@ -122,11 +122,11 @@ def test_the_table_says_it_in_words(cscbench, runs):
 def test_csv_has_numbers_and_markdown_and_latex_have_the_rows(cscbench, runs):
     given = ("compare", runs["majority"], runs["retrieval"])
     read = list(csv.DictReader(io.StringIO(cscbench(*given, "--format", "csv").stdout)))
-    found = compared(cscbench, *given[1:])
-    assert len(read) == sum(len(metric["rows"]) for metric in found["metrics"])
-    (own,) = [row for row in read if row["metric"] == "bleu_4" and "retrieval" in row["run"]]
-    paired = rows(found, "bleu_4")["retrieval"]["paired"]
-    assert [float(own["difference_low"]), float(own["difference_high"])] == paired["interval"]
+    comparison = compared(cscbench, *given[1:])
+    assert len(read) == sum(len(metric["rows"]) for metric in comparison["metrics"])
+    (line,) = [row for row in read if row["metric"] == "bleu_4" and "retrieval" in row["run"]]
+    paired = rows(comparison, "bleu_4")["retrieval"]["paired"]
+    assert [float(line["difference_low"]), float(line["difference_high"])] == paired["interval"]
     table = cscbench(*given, "--format", "md").stdout.splitlines()
     assert {line.count(" | ") for line in table if not line.startswith("|---")} == {len(formats.HEAD) - 1}
     tex = cscbench(*given, "--format", "latex").stdout

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cscbench.comparing.compare import Outcome
+from cscbench.comparing.compare import Verdict
 from cscbench.publishing import formats
 from cscbench.scoring.bootstrap import LEVEL, IntervalMethod, Resampling
 from cscbench.scoring.paired import PERMUTATIONS, POWER, SIGNIFICANCE, minimum_detectable_effect
@@ -16,8 +16,8 @@ PAGE = (Path(__file__).parents[2] / "docs/statistics.md").read_text(encoding="ut
 def test_columns_and_verdicts_are_the_ones_there_are():
     named = set(re.findall(r"`([^`\n]+)`", PAGE))
     assert set(formats.HEAD[4:]) - {"95 %"} <= named
-    assert {one.value for one in Outcome} - {"baseline"} <= named
-    assert {one.value for one in IntervalMethod} <= named
+    assert {outcome.value for outcome in Verdict} - {"baseline"} <= named
+    assert {method.value for method in IntervalMethod} <= named
 
 
 def test_its_numbers_are_the_code_s():

@@ -1,4 +1,4 @@
-"""One rule forms tie groups: `compare` and a leaderboard say the same of the same runs."""
+"""One rule forms tie groups: `compare` and a leaderboard agree on the same runs."""
 
 import itertools
 from pathlib import Path
@@ -36,7 +36,7 @@ def golds(tmp_path_factory):
 
 
 def spoiled(gold, place: Path, name: str, share: float, seed: int):
-    """A copy of a run in which a share of the replies is wrong in strategy and words, scored anew."""
+    """A copy of a run in which a share of the replies is wrong in strategy and words, rescored."""
     import json
     import shutil
 
@@ -79,17 +79,19 @@ def assert_they_agree(golds, tmp_path_factory, limit, shares, seed) -> None:
     """All columns of a board over runs spoiled in these shares."""
     place = tmp_path_factory.mktemp("runs")
     runs = [spoiled(golds[limit], place, f"run-{number}", share, seed + number) for number, share in enumerate(shares)]
-    ours = {table.name: {row.run: row.group for row in table.rows} for table in compare(runs, Resampling()).metrics}
-    placed = [BoardEntry(RunEntry(ENTRY_SCHEMA, one.name, "", "", "", one.results), one.folder) for one in runs]
-    for order in (placed, placed[::-1]):
+    compared = {table.name: {row.run: row.group for row in table.rows} for table in compare(runs, Resampling()).metrics}
+    entries = [
+        BoardEntry(RunEntry(ENTRY_SCHEMA, member.name, "", "", "", member.results), member.folder) for member in runs
+    ]
+    for order in (entries, entries[::-1]):
         track = rank(read_board(BOARD), order, Resampling())[0]
         (block,) = [block for block in track.blocks if not block.reported]
-        theirs = {
+        on_board = {
             column.metric: {row.entry: row.cells[at].tie_group for row in block.rows if row.cells[at] is not None}
             for at, column in enumerate(track.columns)
         }
-        assert {name: groups for name, groups in theirs.items() if groups} == {
-            name: groups for name, groups in ours.items() if theirs.get(name)
+        assert {name: groups for name, groups in on_board.items() if groups} == {
+            name: groups for name, groups in compared.items() if on_board.get(name)
         }
 
 
@@ -122,7 +124,7 @@ def test_runs_that_were_measured_otherwise_have_no_groups():
     [(2, 5, False), (2, 6, True), (3, 6, False), (3, 7, True), (32, 1855, True), (33, 1855, False)],
 )
 def test_so_many_runs_over_so_few_dialogues_cannot_differ(runs, clusters, can):
-    """2 / 2**n is the smallest p of n clusters, and Holm's correction takes it times the number of pairs."""
+    """2 / 2**n is the smallest p of n clusters, and Holm's correction multiplies it by the number of pairs."""
     assert can_differ(runs, clusters) is can
     far = [sums(f"r{number}", np.full(clusters, 10.0 if number else 0.0)) for number in range(min(runs, 3))]
     if runs <= 3:

@@ -1,4 +1,4 @@
-"""The CI examples: every step of them that is a command runs as CI would run it, on a model that is at hand."""
+"""The CI examples: each of their commands runs as in CI, with a local model."""
 
 import os
 import re
@@ -65,14 +65,14 @@ def bash(script: str, env: Mapping[str, str] = {}) -> "subprocess.CompletedProce
 
 def expand(text: str, values: Mapping[str, str]) -> str:
     """GitHub's `${{ name }}`."""
-    return re.sub(r"\$\{\{\s*([\w.]+)\s*\}\}", lambda found: values[found[1]], text)
+    return re.sub(r"\$\{\{\s*([\w.]+)\s*\}\}", lambda match: values[match[1]], text)
 
 
 def run_action(given: Mapping[str, str], place: Path) -> "subprocess.CompletedProcess[str]":
     """Every step of the composite action; the first that fails is the last."""
     action: dict[str, Any] = yaml.safe_load((DOCS / "ci" / "action.yml").read_text(encoding="utf-8"))
     assert set(given) <= set(action["inputs"])
-    values = {f"inputs.{name}": given.get(name, own.get("default", "")) for name, own in action["inputs"].items()}
+    values = {f"inputs.{name}": given.get(name, spec.get("default", "")) for name, spec in action["inputs"].items()}
     output = place / "outputs"
     for step in action["runs"]["steps"]:
         env = {name: expand(value, values) for name, value in step.get("env", {}).items()}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from cscbench.comparing.gate.decide import caught, decide, dialogues_needed
+from cscbench.comparing.gate.decide import decide, detectable_loss, dialogues_needed
 from cscbench.comparing.gate.verdict import Evidence, ExitCode, GateVerdict, Outcome, Rule, RuleKind, RuleResult
 
 
@@ -54,11 +54,11 @@ BOUND = st.floats(-20, 20)
 
 
 @given(BOUND, BOUND, st.floats(0, 10), st.floats(0, 5))
-def test_a_better_run_never_has_a_worse_outcome(one, other, margin, more):
+def test_a_better_run_never_has_a_worse_outcome(bound, other_bound, margin, gain):
     order = [Outcome.REGRESSED, Outcome.CANNOT_TELL, Outcome.PASSED]
-    low, high = sorted((one, other))
+    low, high = sorted((bound, other_bound))
     before = decide(rule(limit=margin), evidence(low, high))
-    after = decide(rule(limit=margin), evidence(low + more, high + more))
+    after = decide(rule(limit=margin), evidence(low + gain, high + gain))
     assert order.index(after) >= order.index(before)
 
 
@@ -67,7 +67,7 @@ def test_the_loss_that_is_caught_is_caught_80_times_in_100(error, margin, confid
     """By Student's distribution: an observed difference below `cut` regresses."""
     asked = rule(limit=margin, confidence=confidence)
     known = Evidence(50, 50, -1, 1, error, 50, True, True)
-    loss = caught(asked, known)
+    loss = detectable_loss(asked, known)
     reach = error * t(49).ppf(confidence / 100)
 
     def regresses(difference: float) -> bool:

@@ -1,4 +1,4 @@
-"""`cscbench gate` as it is typed, on real runs: its exit codes, and what it leaves for CI."""
+"""The `cscbench gate` command on real runs: its exit codes and its files for CI."""
 
 import shutil
 from pathlib import Path
@@ -72,16 +72,16 @@ def test_each_exit_code(cscbench, runs, rules, tmp_path):
     assert code(runs["few"], *against) == 4
 
 
-def test_a_line_a_rule_says_what_was_measured_and_what_would_be_caught(cscbench, runs, rules):
+def test_a_line_a_rule_says_what_was_measured_and_what_it_can_detect(cscbench, runs, rules):
     done = cscbench("gate", runs["degraded"], "--rules", rules, "--baseline", runs["gold"])
     first, second, last = done.stdout.splitlines()
     pairs = results.read_pairs(runs["degraded"])
     right = 100 * sum(pair.strategy == pair.reference_strategy for pair in pairs) / len(pairs)
     assert first.startswith("regressed   strategy_accuracy  ")
-    assert f"{right:.2f}, baseline 100.00, difference {right - 100:+.2f} (at 95 % from -" in first
-    assert "may lose 1; " in first
-    assert "would be caught 80 times in 100" in second
-    assert "(at 90 % from " in second
+    assert f"{right:.2f}, baseline 100.00, difference {right - 100:+.2f} (95 % bounds: -" in first
+    assert "may lose at most 1; " in first
+    assert " with 80 % power" in second
+    assert "(90 % bounds: " in second
     assert last.startswith("gate: regressed: ")
     assert "Traceback" not in done.stderr
 
@@ -91,7 +91,7 @@ def test_floors_and_ceilings_are_of_the_run_alone(cscbench, runs, rules):
         rules.write_text(f"rules:\n{text}", encoding="utf-8")
         return [line.split()[0] for line in cscbench("gate", runs["majority"], "--rules", rules).stdout.splitlines()]
 
-    value = next(one for one in results.read(runs["majority"]).metrics if one.name == "strategy_accuracy")
+    value = next(metric for metric in results.read(runs["majority"]).metrics if metric.name == "strategy_accuracy")
     line = "- {{metric: strategy_accuracy, {}: {:.3f}}}\n".format
     assert outcomes(line("floor", value.low - 1))[0] == "passed"
     assert outcomes(line("floor", value.value))[0] == "cannot"
@@ -109,7 +109,7 @@ def test_a_results_file_alone_is_a_baseline_with_wider_bounds(cscbench, runs, ru
     assert "unpaired" not in near.stdout
     other = cscbench("gate", runs["few"], "--rules", rules, "--baseline", alone)
     assert other.returncode == 2
-    assert "has another limit: 0, and the run 8" in other.stderr
+    assert "has a different limit: 0; the run has 8" in other.stderr
 
 
 def test_ci_gets_junit_and_a_summary_that_render(cscbench, runs, rules, tmp_path):
@@ -161,10 +161,12 @@ def test_run_and_gate_in_one_command(cscbench, runs, rules):
     assert code("--model", "gold", "--baseline", runs["majority"]) == 0
     assert code("--model", "majority", "--baseline", runs["gold"]) == 1
     assert code("--model", "gold", "--limit", "5", "--baseline", runs["gold"]) == 4
-    rules.write_text(f"baseline: {runs['gold'].name}\n{RULES}", encoding="utf-8")  # beside the rules, where it is not
+    rules.write_text(
+        f"baseline: {runs['gold'].name}\n{RULES}", encoding="utf-8"
+    )  # relative to the rules file, where no such run exists
     done = cscbench("run", "--model", "gold", "--gate", rules, "--encoder", "none", "--out", "elsewhere")
     assert done.returncode == 2
-    assert not Path("elsewhere").exists()  # told before anything ran
+    assert not Path("elsewhere").exists()  # rejected before anything ran
     (rules.parent / runs["gold"].name).symlink_to(runs["gold"])
     assert code("--model", "majority") == 1
     assert cscbench("run", "--model", "gold", "--baseline", runs["gold"]).returncode == 2
@@ -174,11 +176,11 @@ def test_run_and_gate_in_one_command(cscbench, runs, rules):
     ("text", "said"),
     [
         ("rules: []", "`rules` is empty"),
-        ("rules: [{metric: bleu_4}]", "gate.yaml:1: the rule for 'bleu_4': give one of `margin`"),
-        ("rules:\n- {metric: bleu_4, margin: 1, floor: 2}", "gate.yaml:2: the rule for 'bleu_4': give one of"),
-        ("rules: [{metric: bleu_4, margin: -1}]", "`margin` is how many points may be lost"),
-        ("rules: [{metric: bleu_4, floor: 1, confidence: 0.95}]", "in per cent, between 50 and 100"),
-        ("rules: [{metric: bleu_4, floor: 1, min_n: 1}]", "`min_n` counts dialogues, 2 or more"),
+        ("rules: [{metric: bleu_4}]", "gate.yaml:1: the rule for 'bleu_4': set exactly one of `margin`"),
+        ("rules:\n- {metric: bleu_4, margin: 1, floor: 2}", "gate.yaml:2: the rule for 'bleu_4': set exactly one of"),
+        ("rules: [{metric: bleu_4, margin: -1}]", "`margin` is the largest acceptable loss"),
+        ("rules: [{metric: bleu_4, floor: 1, confidence: 0.95}]", "a percentage between 50 and 100"),
+        ("rules: [{metric: bleu_4, floor: 1, min_n: 1}]", "`min_n` is a number of dialogues and must be at least 2"),
         ("rules: [{metric: bleu_4, flor: 1}]", "did you mean 'floor'?"),
         ("rules: [{metric: bleu4, floor: 1}]", "has no metric 'bleu4'; did you mean 'bleu_4'"),
         ("rules: {metric: 准确率", "not valid YAML"),

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from pages import page
 
 from cscbench.cli import cli
-from cscbench.comparing.compare import Outcome, compare
+from cscbench.comparing.compare import Verdict, compare
 from cscbench.publishing.report import ReportFormat, html, latex, markdown, report, single, study, words, write
 from cscbench.publishing.report.blocks import (
     Bullets,
@@ -85,10 +85,10 @@ def test_a_comparison_says_who_is_better_by_how_much_and_how_sure(folders):
     }
     compared = {table.name: table for table in compare([load(run) for run in both], HOW).metrics}
     for name, table in compared.items():
-        row = next(row for row in table.rows if row.verdict is not Outcome.BASELINE)
+        row = next(row for row in table.rows if row.verdict is not Verdict.BASELINE)
         own = next(text for text in bullets if text.lower().startswith(f"{words.metric_name(name).lower()}: "))
-        if row.verdict in {Outcome.BETTER, Outcome.WORSE}:
-            better = "retrieval" if row.verdict is Outcome.BETTER else "majority"
+        if row.verdict in {Verdict.BETTER, Verdict.WORSE}:
+            better = "retrieval" if row.verdict is Verdict.BETTER else "majority"
             low, high = sorted(abs(end) for end in row.paired.interval)
             assert f"{better} is better by {abs(row.paired.difference):.1f} points" in own
             assert f"(95 % interval {low:.1f} to {high:.1f})" in own
@@ -111,21 +111,21 @@ def finding(verdict, difference=-2.0, p=0.2, interval=(-5.0, 1.0), higher=True) 
     ("found", "said"),
     [
         (
-            finding(Outcome.NOT_SHOWN),
+            finding(Verdict.NOT_SHOWN),
             "BLEU-2: no difference is shown (new 8.0, old 10.0). These dialogues would show a true difference only "
             "from about 3.0 points up.",
         ),
         (
-            finding(Outcome.WORSE, -4.0, 0.01, (-6.0, -1.0)),
+            finding(Verdict.WORSE, -4.0, 0.01, (-6.0, -1.0)),
             "BLEU-2: old is better by 4.0 points (95 % interval 1.0 to 6.0): new 6.0, old 10.0.",
         ),
         (
-            finding(Outcome.BETTER, -4.0, 0.01, (-6.0, -1.0), higher=False),
+            finding(Verdict.BETTER, -4.0, 0.01, (-6.0, -1.0), higher=False),
             "BLEU-2: new is better by 4.0 points (95 % interval 1.0 to 6.0): new 6.0, old 10.0, where lower is better.",
         ),
-        (finding(Outcome.TOO_FEW), "BLEU-2: new 8.0, old 10.0; too few dialogues to tell."),
+        (finding(Verdict.TOO_FEW), "BLEU-2: new 8.0, old 10.0; too few dialogues to tell."),
         (
-            finding(Outcome.OTHERWISE),
+            finding(Verdict.MEASURED_DIFFERENTLY),
             "BLEU-2: the two were measured in different ways, so their values cannot be compared.",
         ),
     ],
@@ -404,7 +404,7 @@ def test_a_run_of_five_dialogues_or_fewer_shows_nothing(folders):
     """Swapping five dialogues in all ways, the rarest outcome has p 0.06."""
     found = findings(study.of_runs([folders["retrieval"], folders["short"]]), HOW)
     verdicts = {one.verdict for one in found[0].metrics}
-    assert verdicts <= {Outcome.TOO_FEW, Outcome.OTHERWISE}
+    assert verdicts <= {Verdict.TOO_FEW, Verdict.MEASURED_DIFFERENTLY}
 
 
 def test_the_page_names_every_option_and_no_other(cscbench):

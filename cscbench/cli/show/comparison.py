@@ -1,7 +1,7 @@
 """What `cscbench compare` prints: one aligned table, and what a reader must know beside it."""
 
 from cscbench.cli.show.results import table
-from cscbench.comparing.compare import Comparison, Outcome
+from cscbench.comparing.compare import Comparison, Verdict
 from cscbench.publishing.formats import HEAD, NUMBERS, rows
 
 _METRIC, _RUN, _BOOTSTRAP = 0, 1, HEAD.index("p bootstrap")
@@ -25,7 +25,7 @@ def show_comparison(found: Comparison) -> None:
 
 def _words(found: Comparison) -> list[str]:
     """What a reader may not conclude."""
-    unseen = any(row.verdict is Outcome.NOT_SHOWN for metric in found.metrics for row in metric.rows)
+    unseen = any(row.verdict is Verdict.NOT_SHOWN for metric in found.metrics for row in metric.rows)
     if not unseen:
         return []
     return ["`no difference shown` is not `equal`: true differences below MDE go unseen more than 20 times in 100"]

@@ -1,1 +1,1 @@
-"""Two runs of the same turns: where their texts part, and what that does to each metric."""
+"""Compare the replies of two runs: where they first diverge, and how that changes each metric."""

@@ -1,15 +1,15 @@
-"""Two runs of the same turns: where their texts first part, how often, and what that does to each metric.
+"""Compare two runs of the same turns: where the replies first diverge, how often, and how that changes each metric.
 
-`agree` is one call; its parts serve alone: `common_turns` finds what both have, `texts` compares replies, `scores`
-compares metrics, `facts` lists what else differs.
+`agree` does all of it; its parts can be used alone: `common_turns` finds what both runs have, `texts` compares replies,
+`scores` compares metrics, `facts` lists other differences.
 """
 
 from cscbench import __version__
 from cscbench.asking.store import prompt_key
-from cscbench.comparing.agree.common_turns import Common, common
+from cscbench.comparing.agree.common_turns import Common, common_turns
 from cscbench.comparing.agree.facts import Fact, facts
 from cscbench.comparing.agree.scores import Difference, Strategies, differences, strategies
-from cscbench.comparing.agree.texts import Parting, TextGroup, compare, divergences, groups
+from cscbench.comparing.agree.texts import Divergence, TextGroup, compare, divergences, groups
 from cscbench.comparing.agree.units import TextUnit
 from cscbench.runs.finished import FinishedRun, RunState, resampling_over
 from cscbench.scoring.bootstrap import Resampling
@@ -19,7 +19,7 @@ SCHEMA = "cscbench/agree/1"
 
 
 class RunSide(Frozen, frozen=True):
-    """One of the runs: the name of its folder, its model, how far it has come, and its requests with a reply."""
+    """One of the runs: its folder name, hash, model, state, and number of requests with a reply."""
 
     name: str
     hash: str
@@ -29,10 +29,10 @@ class RunSide(Frozen, frozen=True):
 
 
 class Scope(Frozen, frozen=True):
-    """What was compared: turns and dialogues that both answered, and what was left out of it.
+    """What was compared (turns and dialogues that both runs answered) and what was left out.
 
-    `failed` requests have no reply in one of the runs; `other_words` counts turns of the same name whose references
-    differ; `only_a` and `only_b` requests were asked in one run alone.
+    `failed` requests have no reply in one of the runs; `other_words` counts turns at the same position whose references
+    differ; `only_a` and `only_b` count the requests of one run only.
     """
 
     dialogues: int
@@ -45,9 +45,9 @@ class Scope(Frozen, frozen=True):
 
 
 class Agreement(Frozen, frozen=True):
-    """How far two runs agree. `unit` says what texts were counted in, `first` how many units `identical_first` means.
+    """How far two runs agree. `unit` is the unit of text; `first` is the number of units `identical_first` compares.
 
-    Differences are B less A; `resampling` says how their intervals were made. `notes` say what was left out and why.
+    Differences are B minus A; `resampling` describes their intervals. `notes` say what was left out and why.
     """
 
     schema: str
@@ -59,7 +59,7 @@ class Agreement(Frozen, frozen=True):
     unit: str
     first: int
     groups: tuple[TextGroup, ...]
-    divergences: tuple[Parting, ...]
+    divergences: tuple[Divergence, ...]
     resampling: str
     differences: tuple[Difference, ...]
     strategies: Strategies | None
@@ -67,12 +67,12 @@ class Agreement(Frozen, frozen=True):
 
 
 def agree(a: FinishedRun, b: FinishedRun, unit: TextUnit, first: int = 16, examples: int = 3) -> Agreement:
-    """Compare two runs over what both have: the same inputs give the same value, whatever the engines show.
+    """Compare two runs over the turns and requests that both have; the result depends on nothing else.
 
     Raises:
-        UserError: they have no turn in common, or a file of one is damaged.
+        UserError: the runs have no turn in common, or a file is damaged.
     """
-    both = common(a.read_all(), b.read_all())
+    both = common_turns(a.read_all(), b.read_all())
     compared = compare(a, b, both, unit)
     resampling = resampling_over((a, b), Resampling())
     metrics, left_out = differences(a, b, both, resampling)
@@ -111,15 +111,15 @@ def _notes(a: FinishedRun, b: FinishedRun, both: Common) -> list[str]:
     notes = []
     for name, run in (("A", a), ("B", b)):
         if run.state is RunState.UNFINISHED:
-            notes.append(f"{name} is not finished: only the replies that it has are compared")
+            notes.append(f"{name} is not finished: only its replies so far are compared")
         elif run.state is RunState.PARTIAL:
-            notes.append(f"{name} is partial: turns that it failed on are left out")
+            notes.append(f"{name} is partial: the turns it failed on are excluded")
     conditions = (a.record.protocol.condition, b.record.protocol.condition)
     if not both.requests and conditions[0] != conditions[1]:
-        notes.append(f"conditions {conditions[0]} and {conditions[1]} ask otherwise: no texts are compared")
-    if any(prompt_key(a.replies[one].key) != prompt_key(b.replies[one].key) for one in both.requests):
+        notes.append(f"conditions {conditions[0]} and {conditions[1]} send different requests: no texts are compared")
+    if any(prompt_key(a.replies[request].key) != prompt_key(b.replies[request].key) for request in both.requests):
         notes.append(
-            "prompts differ where the history holds a model's own earlier replies (generated context) or the prompt "
-            "files do: `same prompt` counts only requests whose messages are equal"
+            "some prompts differ (in generated context the history holds the model's earlier replies; prompt files may "
+            "differ): `same prompt` counts only requests whose messages are equal"
         )
     return notes

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 
-from cscbench.comparing.pairing import reference_of, why_apart
+from cscbench.comparing.pairing import describe_difference, reference_of
 from cscbench.runs.finished import FinishedRun, RunState, TurnKey
 from cscbench.values import Frozen, Language, UserError
 
 
 class Common(Frozen, frozen=True):
-    """What both runs have, in the first one's order.
+    """What both runs have, in the order of the first one.
 
-    `turns` are answered in both, `requests` have a good reply in both; `failed` counts requests with a failure in
-    either. `languages` are of dialogues, as far as one of the runs is scored. `other_words` counts turns of the same
-    place in a dialogue of the same name whose references differ: they are left out.
+    Both runs answered `turns` and have a reply to `requests`; `failed` counts requests that failed in either.
+    `languages` maps dialogues to languages, as far as a run is scored. `other_words` counts turns at the same position
+    of a dialogue of the same name whose references differ: they are excluded.
     """
 
     turns: tuple[TurnKey, ...]
@@ -22,28 +22,29 @@ class Common(Frozen, frozen=True):
     other_words: int
 
 
-def place(request: str) -> TurnKey:
-    """Dialogue and turn of a request id (`cscbench.asking.plays` makes it: dialogue/turn/step)."""
+def turn_of_request(request: str) -> TurnKey:
+    """Return dialogue and turn of a request id, which has the form dialogue/turn/step (see `cscbench.asking.plays`)."""
     dialogue, turn, _ = request.rsplit("/", 2)
     return dialogue, int(turn)
 
 
-def common(a: FinishedRun, b: FinishedRun) -> Common:
-    """The turns and requests of both.
+def common_turns(a: FinishedRun, b: FinishedRun) -> Common:
+    """Return the turns and requests of both runs.
 
     Raises:
-        UserError: there are none, or it cannot be told.
+        UserError: there are none, or an unscored run makes it impossible to tell.
     """
     if RunState.UNFINISHED in (a.state, b.state):
-        return _of_replies(a, b)
+        return _common_requests(a, b)
     both = [turn for turn in a.pairs if turn in b.pairs]
     same = [turn for turn in both if reference_of(a.pairs[turn]) == reference_of(b.pairs[turn])]
     if not same:
         raise UserError(
-            f"{_names(a, b)} have no turn in common: {why_apart(a, b)}. Run both models on the same task and data"
+            f"{_names(a, b)} have no turn in common: {describe_difference(a, b)}. "
+            "Run both models on the same task and data"
         )
-    places = set(same)
-    asked = [request for request in a.replies if request in b.replies and place(request) in places]
+    shared = set(same)
+    asked = [request for request in a.replies if request in b.replies and turn_of_request(request) in shared]
     return Common(
         turns=tuple(turn for turn in same if not a.pairs[turn].error and not b.pairs[turn].error),
         requests=tuple(request for request in asked if _answered(a, b, request)),
@@ -53,16 +54,16 @@ def common(a: FinishedRun, b: FinishedRun) -> Common:
     )
 
 
-def _of_replies(a: FinishedRun, b: FinishedRun) -> Common:
-    """Without the predictions of both, only their data files can say that turns of one name are the same turns."""
+def _common_requests(a: FinishedRun, b: FinishedRun) -> Common:
+    """Return the common requests of runs that are not both scored; equal data files show that their turns coincide."""
     if a.record.identity.get("data") != b.record.identity.get("data"):
         raise UserError(
-            f"{_names(a, b)} have other data, and whether their turns coincide is known only when both are scored: "
-            "the same `cscbench run` finishes each"
+            f"{_names(a, b)} use different data; their turns can be matched only if both runs are scored. "
+            "Repeat their `cscbench run` commands to finish them"
         )
     asked = [request for request in a.replies if request in b.replies]
     if not asked:
-        raise UserError(f"{_names(a, b)} have no request in common: {why_apart(a, b)}")
+        raise UserError(f"{_names(a, b)} have no request in common: {describe_difference(a, b)}")
     scored = [pair for run in (a, b) for pair in run.pairs.values()]
     return Common(
         turns=(),

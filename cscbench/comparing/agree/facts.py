@@ -1,4 +1,4 @@
-"""What two runs have in common and in what they differ, beside their replies."""
+"""List what two runs have in common and how they differ, apart from their replies."""
 
 import json
 from enum import StrEnum
@@ -7,12 +7,12 @@ from typing import Any
 from cscbench.runs.finished import FinishedRun
 from cscbench.values import Frozen
 
-# What an adapter finds out about the model itself; its other facts are about the engine.
+# Facts an adapter reports about the model; its other facts describe the engine.
 _MODEL_FACTS = ("dtype", "chat_template")
 
 
 class Part(StrEnum):
-    """What a fact is about: what was asked and how, the model that answered, what ran it, how it was scored."""
+    """What a fact describes: the task and prompts, the model, the engine that ran it, or the scoring."""
 
     QUESTION = "question"
     MODEL = "model"
@@ -21,9 +21,9 @@ class Part(StrEnum):
 
 
 class Fact(Frozen, frozen=True):
-    """One thing that may make replies or scores differ, as each run has it; null where it is not known.
+    """A setting that can make replies or scores differ, with each run's value; null if unknown.
 
-    `same` is null where it is known of neither.
+    `same` is null if neither value is known.
     """
 
     part: Part
@@ -34,8 +34,8 @@ class Fact(Frozen, frozen=True):
 
 
 def facts(a: FinishedRun, b: FinishedRun) -> tuple[Fact, ...]:
-    """Everything that run.json and results.json know of two runs, by part."""
-    found = []
+    """Return the facts that run.json and results.json record about two runs, by part."""
+    rows = []
     for part, read in (
         (Part.QUESTION, _question),
         (Part.MODEL, _model),
@@ -44,9 +44,10 @@ def facts(a: FinishedRun, b: FinishedRun) -> tuple[Fact, ...]:
     ):
         left, right = read(a), read(b)
         for name in dict.fromkeys([*left, *right]):
-            one, other = left.get(name), right.get(name)
-            found.append(Fact(part, name, one, other, None if one is None and other is None else one == other))
-    return tuple(found)
+            in_a, in_b = left.get(name), right.get(name)
+            known = in_a is not None or in_b is not None
+            rows.append(Fact(part, name, in_a, in_b, in_a == in_b if known else None))
+    return tuple(rows)
 
 
 def _question(run: FinishedRun) -> dict[str, str | None]:

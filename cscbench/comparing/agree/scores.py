@@ -1,4 +1,4 @@
-"""What parting does to each metric: differences over the turns of both, with paired intervals by cluster."""
+"""Compare each metric of two runs over their common turns, with paired intervals by cluster."""
 
 from cscbench.comparing.agree.common_turns import Common
 from cscbench.runs.finished import FinishedRun, RunState
@@ -11,10 +11,10 @@ _UNPARSED = "unparsed"
 
 
 class Difference(Frozen, frozen=True):
-    """A metric of both runs over their common turns, and B less A with its 95 % interval over dialogues.
+    """A metric of both runs over their common turns, and B minus A with its 95% interval over dialogues.
 
-    The interval is paired: each resample draws the same dialogues for both; null where one dialogue alone can give
-    none. `same_signature`: both were measured alike.
+    The interval is paired: each resample draws the same dialogues for both. It is null if there is only one dialogue.
+    `same_signature` is true if both were measured the same way.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Difference(Frozen, frozen=True):
 
 
 class Strategies(Frozen, frozen=True):
-    """On how many turns both chose the same strategy, an unreadable one being one more; and Cohen's kappa."""
+    """The number of turns on which both chose the same strategy, and Cohen's kappa; "unparsed" counts as a strategy."""
 
     turns: int
     same: int
@@ -38,10 +38,11 @@ class Strategies(Frozen, frozen=True):
 def differences(
     a: FinishedRun, b: FinishedRun, both: Common, resampling: Resampling
 ) -> tuple[tuple[Difference, ...], tuple[str, ...]]:
-    """Every metric that both runs have, and for each scorer that is left out, why."""
+    """Return the differences of all metrics that both runs have, and why any scorer is left out."""
     if not both.turns:
-        return (), ("metrics: both runs must be scored, and have answered one turn in common",)
-    shown, left_out = [], []
+        return (), ("metrics: both runs must be scored and share at least one answered turn",)
+    rows: list[Difference | None] = []
+    left_out = []
     for scorer in dict.fromkeys((*a.scorers, *b.scorers)):
         try:
             left, right = (run.metric_sums(scorer, both.turns, a.clusters) for run in (a, b))
@@ -49,12 +50,12 @@ def differences(
             left_out.append(f"{scorer}: {error}")
             continue
         of_b = {sums.spec.name: sums for sums in right}
-        shown += [_difference(sums, of_b[sums.spec.name], resampling) for sums in left if sums.spec.name in of_b]
-    return tuple(row for row in shown if row is not None), tuple(left_out)
+        rows += [_difference(sums, of_b[sums.spec.name], resampling) for sums in left if sums.spec.name in of_b]
+    return tuple(row for row in rows if row is not None), tuple(left_out)
 
 
 def _difference(a: MetricSums, b: MetricSums, resampling: Resampling) -> Difference | None:
-    """None where either has no value."""
+    """Return the difference, or None if either run has no value."""
     estimate = difference(a, b, resampling)
     if estimate is None:
         return None
@@ -71,10 +72,10 @@ def _difference(a: MetricSums, b: MetricSums, resampling: Resampling) -> Differe
 
 
 def strategies(a: FinishedRun, b: FinishedRun, both: Common) -> Strategies | None:
-    """How far the chosen strategies agree; None where one run chose none, or no turn can be compared."""
+    """Return how far the chosen strategies agree; None if a run chose none or no turn can be compared."""
     chosen = all(run.record.protocol.condition.predicts_strategy for run in (a, b))
     if not chosen or RunState.UNFINISHED in (a.state, b.state) or not both.turns:
         return None
     left, right = ([run.pairs[turn].strategy or _UNPARSED for turn in both.turns] for run in (a, b))
-    same = sum(mine == theirs for mine, theirs in zip(left, right, strict=True))
+    same = sum(chosen_a == chosen_b for chosen_a, chosen_b in zip(left, right, strict=True))
     return Strategies(len(both.turns), same, cohen_kappa(left, right))

@@ -1,15 +1,15 @@
-"""Where the texts of two runs part, and how often."""
+"""Find where the replies of two runs diverge, and how often."""
 
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 from cscbench.asking.store import prompt_key
-from cscbench.comparing.agree.common_turns import Common, place
+from cscbench.comparing.agree.common_turns import Common, turn_of_request
 from cscbench.comparing.agree.units import TextUnit
 from cscbench.runs.finished import FinishedRun
 from cscbench.values import Frozen
 
-# Lower ends of the histogram's bins, in units that are alike before the first that differs.
+# Lower ends of the histogram's bins, in units of the common prefix.
 _BINS = (0, 1, 2, 4, 8, 16, 32, 64, 128)
 _SHOWN_BEFORE, _SHOWN_AFTER = 16, 40
 _END = object()
@@ -18,7 +18,7 @@ ALL, SAME_PROMPT = "all", "same prompt"
 
 
 class Bin(Frozen, frozen=True):
-    """How many replies part after `low` to `high` units that are alike (`high` null: or more)."""
+    """The number of replies whose common prefix has `low` to `high` units (`high` null: no upper end)."""
 
     low: int
     high: int | None
@@ -26,10 +26,9 @@ class Bin(Frozen, frozen=True):
 
 
 class TextGroup(Frozen, frozen=True):
-    """The requests of one kind. `identical_first`: alike in the first N units, or wholly where they are shorter.
+    """Counts over a group of requests. `identical_first` replies are equal in their first N units, or entirely.
 
-    `quartiles` (25, 50, 75 %) are of the units that are alike before the first that differs, over the replies that
-    part; null where none does.
+    `quartiles` (25, 50, 75%) are of the common prefix in units, over the replies that diverge; null if none does.
     """
 
     name: str
@@ -40,8 +39,8 @@ class TextGroup(Frozen, frozen=True):
     histogram: tuple[Bin, ...]
 
 
-class Parting(Frozen, frozen=True):
-    """A reply that parts after `common_prefix` units: the last characters that both share, and how each goes on."""
+class Divergence(Frozen, frozen=True):
+    """A reply that diverges after `common_prefix` units: the last shared characters, and how each text continues."""
 
     request: str
     same_prompt: bool
@@ -52,7 +51,7 @@ class Parting(Frozen, frozen=True):
 
 
 class TextPair(Frozen, frozen=True):
-    """Both texts of one request; `common_prefix` is the number of units before they part, None where they do not."""
+    """Both replies to one request; `common_prefix` is the number of equal leading units, None if they are identical."""
 
     request: str
     same_prompt: bool
@@ -62,50 +61,55 @@ class TextPair(Frozen, frozen=True):
 
 
 def first_difference(left: Sequence[object], right: Sequence[object]) -> int | None:
-    """How many items two sequences begin with alike; None where they are equal.
+    """Return the length of the common prefix of two sequences, or None if they are equal.
 
     >>> first_difference("abc", "abd"), first_difference("ab", "abd"), first_difference("ab", "ab")
     (2, 2, None)
     """
     pairs = zip_longest(left, right, fillvalue=_END)
-    return next((number for number, (one, other) in enumerate(pairs) if one != other), None)
+    return next((at for at, (in_left, in_right) in enumerate(pairs) if in_left != in_right), None)
 
 
 def compare(a: FinishedRun, b: FinishedRun, both: Common, unit: TextUnit) -> tuple[TextPair, ...]:
-    """Every request that both answered, in the first run's order of dialogues and turns."""
+    """Compare every request that both runs answered, in the first run's order of dialogues and turns."""
     order = {dialogue: number for number, dialogue in enumerate(a.record.dialogues)}
-    requests = sorted(both.requests, key=lambda request: (order[place(request)[0]], place(request)[1]))
+
+    def position(request: str) -> tuple[int, int]:
+        dialogue, turn = turn_of_request(request)
+        return order[dialogue], turn
+
+    requests = sorted(both.requests, key=position)
     texts = [[run.replies[request].reply.text for request in requests] for run in (a, b)]
-    split = [unit.split(own) for own in texts]
-    found = []
+    split = [unit.split(replies) for replies in texts]
+    pairs = []
     for number, request in enumerate(requests):
         left, right = texts[0][number], texts[1][number]
         common_prefix = first_difference(split[0][number], split[1][number])
-        if common_prefix is None and left != right:  # a tokenizer may know several texts by the same tokens
+        if common_prefix is None and left != right:  # a tokenizer may encode different texts to the same tokens
             common_prefix = len(split[0][number])
         keys = (prompt_key(run.replies[request].key) for run in (a, b))
-        found.append(TextPair(request, len(set(keys)) == 1, left, right, common_prefix))
-    return tuple(found)
+        pairs.append(TextPair(request, len(set(keys)) == 1, left, right, common_prefix))
+    return tuple(pairs)
 
 
-def group(name: str, compared: Sequence[TextPair], first: int) -> TextGroup:
-    """The counts of some requests."""
+def text_group(name: str, compared: Sequence[TextPair], first: int) -> TextGroup:
+    """Count the replies of a group of requests that are identical, and where the others diverge."""
     import numpy as np
 
-    parted = [one.common_prefix for one in compared if one.common_prefix is not None]
-    quartiles = tuple(float(value) for value in np.percentile(parted, [25, 50, 75])) if parted else None
+    prefixes = [pair.common_prefix for pair in compared if pair.common_prefix is not None]
+    quartiles = tuple(float(value) for value in np.percentile(prefixes, [25, 50, 75])) if prefixes else None
     ends = (*(low - 1 for low in _BINS[1:]), None)
     return TextGroup(
         name=name,
         requests=len(compared),
-        identical=len(compared) - len(parted),
-        identical_first=sum(1 for one in compared if one.common_prefix is None or one.common_prefix >= first),
+        identical=len(compared) - len(prefixes),
+        identical_first=sum(1 for pair in compared if pair.common_prefix is None or pair.common_prefix >= first),
         quartiles=(quartiles[0], quartiles[1], quartiles[2]) if quartiles else None,
         histogram=tuple(
             Bin(
                 low,
                 high,
-                sum(1 for common_prefix in parted if low <= common_prefix and (high is None or common_prefix <= high)),
+                sum(1 for prefix in prefixes if low <= prefix and (high is None or prefix <= high)),
             )
             for low, high in zip(_BINS, ends, strict=True)
         ),
@@ -113,35 +117,35 @@ def group(name: str, compared: Sequence[TextPair], first: int) -> TextGroup:
 
 
 def groups(compared: Sequence[TextPair], both: Common, first: int) -> tuple[TextGroup, ...]:
-    """All requests; those of equal prompts; and by language and by step where there are several."""
+    """Return the groups: all requests, those with equal prompts, and each language and step if there are several."""
 
-    def by(kind: Callable[[TextPair], str]) -> list[TextGroup]:
-        names = sorted({kind(one) for one in compared} - {""})
-        of = {name: [one for one in compared if kind(one) == name] for name in names}
-        return [group(name, of[name], first) for name in names] if len(names) > 1 else []
+    def by(key: Callable[[TextPair], str]) -> list[TextGroup]:
+        names = sorted({key(pair) for pair in compared} - {""})
+        members = {name: [pair for pair in compared if key(pair) == name] for name in names}
+        return [text_group(name, members[name], first) for name in names] if len(names) > 1 else []
 
     return (
-        group(ALL, compared, first),
-        group(SAME_PROMPT, [one for one in compared if one.same_prompt], first),
-        *by(lambda one: str(both.languages.get(place(one.request)[0], ""))),
-        *by(lambda one: one.request.rpartition("/")[2]),
+        text_group(ALL, compared, first),
+        text_group(SAME_PROMPT, [pair for pair in compared if pair.same_prompt], first),
+        *by(lambda pair: str(both.languages.get(turn_of_request(pair.request)[0], ""))),
+        *by(lambda pair: pair.request.rpartition("/")[2]),
     )
 
 
-def divergences(compared: Sequence[TextPair], count: int) -> tuple[Parting, ...]:
-    """The first few replies that part, those to equal prompts before the others."""
-    parted = [one for one in compared if one.common_prefix is not None]
-    shown = sorted(parted, key=lambda one: not one.same_prompt)[:count]
-    return tuple(_parting(one) for one in shown)
+def divergences(compared: Sequence[TextPair], count: int) -> tuple[Divergence, ...]:
+    """Return the first replies that diverge, those to equal prompts before the others."""
+    divergent = [pair for pair in compared if pair.common_prefix is not None]
+    shown = sorted(divergent, key=lambda pair: not pair.same_prompt)[:count]
+    return tuple(_divergence(pair) for pair in shown)
 
 
-def _parting(one: TextPair) -> Parting:
-    shared = first_difference(one.a, one.b) or 0
-    return Parting(
-        request=one.request,
-        same_prompt=one.same_prompt,
-        common_prefix=one.common_prefix or 0,
-        shared=one.a[max(0, shared - _SHOWN_BEFORE) : shared],
-        a=one.a[shared : shared + _SHOWN_AFTER],
-        b=one.b[shared : shared + _SHOWN_AFTER],
+def _divergence(pair: TextPair) -> Divergence:
+    shared = first_difference(pair.a, pair.b) or 0
+    return Divergence(
+        request=pair.request,
+        same_prompt=pair.same_prompt,
+        common_prefix=pair.common_prefix or 0,
+        shared=pair.a[max(0, shared - _SHOWN_BEFORE) : shared],
+        a=pair.a[shared : shared + _SHOWN_AFTER],
+        b=pair.b[shared : shared + _SHOWN_AFTER],
     )

@@ -1,1 +1,1 @@
-"""Whether a run is good enough: rules on confidence bounds."""
+"""Decide whether a run is good enough, by rules on confidence bounds."""

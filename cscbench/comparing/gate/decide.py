@@ -1,4 +1,4 @@
-"""From evidence to an outcome."""
+"""Decide the outcome of a rule from its evidence."""
 
 import math
 
@@ -8,11 +8,11 @@ from cscbench.scoring.paired import POWER
 
 
 def decide(rule: Rule, evidence: Evidence) -> Outcome:
-    """Non-inferiority on the confidence bound, and a regression only where one is shown.
+    """Test non-inferiority on the confidence bound; report a regression only if the data show one.
 
-    Passed: the worse bound is within the limit. Regressed: it is not, and the better bound shows a loss (`margin`), or
-    is beyond the limit (`floor`, `ceiling`). Else the data are too few to tell. So where nothing changed, a `margin`
-    rule regresses at most (100 - confidence) times in 100.
+    Passed: the worse bound is within the limit. Regressed: it is not, and the better bound shows a loss (`margin`) or
+    is beyond the limit (`floor`, `ceiling`). Otherwise there is too little data to tell. If nothing changed, a `margin`
+    rule therefore reports a regression at most (100 - confidence) times in 100.
     """
     if evidence.low is None or evidence.high is None or evidence.dialogues < rule.min_n:
         return Outcome.CANNOT_TELL
@@ -25,11 +25,12 @@ def decide(rule: Rule, evidence: Evidence) -> Outcome:
     return Outcome.REGRESSED if high < (0 if rule.kind is RuleKind.MARGIN else target) else Outcome.CANNOT_TELL
 
 
-def caught(rule: Rule, evidence: Evidence) -> float | None:
-    """The true loss that a `margin` rule over these dialogues would call a regression 80 times in 100, in points.
+def detectable_loss(rule: Rule, evidence: Evidence) -> float | None:
+    """Return the true loss, in points, that a `margin` rule over these dialogues would detect with 80% power.
 
-    A regression needs an observed loss above t errors (it is shown) and above the margin less t errors (it is not
-    within); Student's quantile of 80 % on top. None for other rules, or where there is no error.
+    A regression requires an observed loss above t standard errors (the loss is shown) and above the margin minus t
+    standard errors (the loss is not within the margin); Student's 80% quantile is added. None for other rules, or
+    without a standard error.
     """
     if rule.kind is not RuleKind.MARGIN or evidence.error is None:
         return None
@@ -38,7 +39,7 @@ def caught(rule: Rule, evidence: Evidence) -> float | None:
 
 
 def dialogues_needed(rule: Rule, evidence: Evidence) -> int | None:
-    """How many dialogues would pass the rule if its value stays as it is; None where no number would."""
+    """Return how many dialogues would pass the rule at the present value, or None if no number would."""
     if evidence.low is None or evidence.high is None:
         return None
     value = evidence.value if evidence.baseline is None else evidence.value - evidence.baseline
@@ -48,5 +49,5 @@ def dialogues_needed(rule: Rule, evidence: Evidence) -> int | None:
     reach = value - evidence.low if sign > 0 else evidence.high - value
     if room <= 0:
         return None
-    needed = evidence.dialogues * (reach / room) * (reach / room)  # not **, which overflows where room is tiny
+    needed = evidence.dialogues * (reach / room) * (reach / room)  # not **, which overflows if room is tiny
     return max(rule.min_n, math.ceil(needed)) if math.isfinite(needed) else None

@@ -1,6 +1,6 @@
-"""Whether a run is good enough: rules against a baseline or a fixed value, judged on confidence bounds.
+"""The values of a gate: rules relative to a baseline or a fixed value, evidence, outcomes, and exit codes.
 
-One straight line: `rules` reads gate.yaml, `evidence` measures what a rule is about, `decide` judges, `report` tells.
+`rules` reads gate.yaml, `evidence` measures, `decide` decides each rule, `publishing.gate_report` prints the verdict.
 """
 
 from enum import IntEnum, StrEnum
@@ -11,7 +11,7 @@ SCHEMA = "cscbench/gate/1"
 
 
 class RuleKind(StrEnum):
-    """What a rule is about: the difference from a baseline, or the run's own value."""
+    """What a rule limits: the difference from a baseline, or the run's own value."""
 
     MARGIN = "margin"
     FLOOR = "floor"
@@ -19,9 +19,10 @@ class RuleKind(StrEnum):
 
 
 class Rule(Frozen, frozen=True):
-    """One line of a gate. `limit` is the rule's margin, floor or ceiling, in the metric's points.
+    """One rule of a gate. `limit` is its margin, floor or ceiling, in points of the metric.
 
-    `confidence` is of each one-sided bound, in per cent; below `min_n` dialogues nothing is judged.
+    `confidence` is the level of each one-sided bound, in percent; with fewer than `min_n` dialogues the outcome is
+    "cannot tell".
     """
 
     metric: str
@@ -32,10 +33,10 @@ class Rule(Frozen, frozen=True):
 
 
 class Evidence(Frozen, frozen=True):
-    """What is known of a rule's quantity: the run's value, or (`baseline` not null) its difference from the baseline.
+    """The measurement a rule is decided on: the run's value, or its difference from `baseline` if that is not null.
 
-    `low` and `high` are one-sided bounds of it at the rule's confidence, `error` its standard error; null where one
-    dialogue alone can give none. `paired`: both runs' dialogues were at hand.
+    `low` and `high` are one-sided bounds at the rule's confidence, `error` is the standard error; all are null if there
+    is only one dialogue. `paired` is true if the dialogues of both runs were available.
     """
 
     value: float
@@ -49,7 +50,7 @@ class Evidence(Frozen, frozen=True):
 
 
 class Outcome(StrEnum):
-    """What a rule came to."""
+    """The outcome of a rule."""
 
     PASSED = "passed"
     REGRESSED = "regressed"
@@ -57,7 +58,7 @@ class Outcome(StrEnum):
 
 
 class ExitCode(IntEnum):
-    """What `cscbench gate` ends with; 2 is a mistake in what was given."""
+    """Exit codes of `cscbench gate`; 2 means invalid input."""
 
     PASSED = 0
     REGRESSED = 1
@@ -75,9 +76,9 @@ class RuleResult(Frozen, frozen=True):
 
 
 class GateVerdict(Frozen, frozen=True):
-    """A whole gate: the run, the baseline (empty where no rule asks for one), each rule, and what a reader must know.
+    """The verdict of a gate: the run, the baseline (empty if no rule needs one), the rules' results, and notes.
 
-    `broken` says why the run cannot be trusted (not finished, replies failed, a damaged file), or is empty.
+    `broken` says why the run cannot be trusted (unfinished, failed replies, a damaged file); it is empty otherwise.
     """
 
     run: str
@@ -88,8 +89,8 @@ class GateVerdict(Frozen, frozen=True):
 
     @property
     def code(self) -> ExitCode:
-        """A broken run first, then a regression, then too little data."""
-        outcomes = {one.outcome for one in self.judged}
+        """Return the exit code: a broken run comes first, then a regression, then too little data."""
+        outcomes = {result.outcome for result in self.judged}
         if self.broken:
             return ExitCode.BROKEN
         if Outcome.REGRESSED in outcomes:

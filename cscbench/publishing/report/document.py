@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cscbench.comparing.compare import Outcome
+from cscbench.comparing.compare import Verdict
 from cscbench.publishing.formats import p_value
 from cscbench.publishing.report import single, words
 from cscbench.publishing.report.blocks import (
@@ -31,7 +31,7 @@ _HOW = (
     "intervals overlap.",
     "p is the share of random swaps between the two runs that give a difference as large, corrected (Holm) for the "
     f"number of pairs in this report. Below {SIGNIFICANCE} a difference is called shown.",
-    f'"{Outcome.NOT_SHOWN.value}" is not "equal": a true difference smaller than the table\'s "would be shown" goes '
+    f'"{Verdict.NOT_SHOWN.value}" is not "equal": a true difference smaller than the table\'s "would be shown" goes '
     "unseen more than 20 times in 100.",
     "BLEU, ROUGE-L and BERTScore measure likeness to one reference. A good reply in other words scores low.",
 )

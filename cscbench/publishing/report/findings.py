@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from cscbench.comparing.compare import Comparison, ComparisonRow, Outcome, compare
+from cscbench.comparing.compare import Comparison, ComparisonRow, Verdict, compare
 from cscbench.comparing.pairing import Pairing, pair_runs
 from cscbench.publishing.report.study import Study, StudyPair
 from cscbench.runs.finished import FinishedRun, TurnKey
@@ -33,7 +33,7 @@ class Finding(Frozen, frozen=True):
     paired: Paired | None
     p: float | None
     detectable: float | None
-    verdict: Outcome
+    verdict: Verdict
 
 
 class GroupFinding(Frozen, frozen=True):
@@ -73,7 +73,7 @@ def findings(study: Study, resampling: Resampling) -> tuple[PairFindings, ...]:
             for table in comparison.metrics
             if len(table.rows) == 2
         )
-        known = [one.metric for one in metrics if one.verdict is not Outcome.OTHERWISE]
+        known = [one.metric for one in metrics if one.verdict is not Verdict.MEASURED_DIFFERENTLY]
         primary = next((name for name in PRIMARY if name in known), "")
         runs = (study.members[pairing.old].run, study.members[pairing.new].run)
         found.append(
@@ -115,9 +115,9 @@ def _finding(
     old, new = sorted(rows, key=lambda row: row.run != baseline)
     p = corrected.get(name)
     verdict = new.verdict
-    if verdict in {Outcome.BETTER, Outcome.WORSE, Outcome.NOT_SHOWN} and new.paired and p is not None:
+    if verdict in {Verdict.BETTER, Verdict.WORSE, Verdict.NOT_SHOWN} and new.paired and p is not None:
         up = (new.paired.difference > 0) == higher
-        verdict = Outcome.NOT_SHOWN if p >= SIGNIFICANCE else Outcome.BETTER if up else Outcome.WORSE
+        verdict = Verdict.NOT_SHOWN if p >= SIGNIFICANCE else Verdict.BETTER if up else Verdict.WORSE
     return Finding(name, higher, old.value, new.value, new.paired, p, new.detectable, verdict)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cscbench.comparing.compare import Outcome
+from cscbench.comparing.compare import Verdict
 from cscbench.publishing.report.findings import Finding, PairFindings
 from cscbench.scoring.bootstrap import Interval
 from cscbench.values import StrategySet
@@ -76,12 +76,12 @@ def chance(p: float) -> str:
 def sentence(found: Finding, old: str, new: str) -> str:
     """What one metric says of a pair: who is better, and by how much."""
     name, metric = metric_name(found.metric), found.metric
-    if found.verdict is Outcome.OTHERWISE or found.paired is None:
+    if found.verdict is Verdict.MEASURED_DIFFERENTLY or found.paired is None:
         return f"{_first(name)}: the two were measured in different ways, so their values cannot be compared."
     values = f"{new} {number(found.new, metric)}, {old} {number(found.old, metric)}"
-    if found.verdict is Outcome.TOO_FEW or found.p is None:
+    if found.verdict is Verdict.TOO_FEW or found.p is None:
         return f"{_first(name)}: {values}; too few dialogues to tell."
-    if found.verdict is Outcome.NOT_SHOWN:
+    if found.verdict is Verdict.NOT_SHOWN:
         least = (
             ""
             if found.detectable is None
@@ -91,7 +91,7 @@ def sentence(found: Finding, old: str, new: str) -> str:
             )
         )
         return f"{_first(name)}: no difference is shown ({values}).{least}"
-    better = new if found.verdict is Outcome.BETTER else old
+    better = new if found.verdict is Verdict.BETTER else old
     difference = number(abs(found.paired.difference), metric)
     interval = found.paired.interval
     if interval is not None and found.paired.difference < 0:
@@ -103,16 +103,16 @@ def sentence(found: Finding, old: str, new: str) -> str:
 
 def luck(found: Finding) -> str:
     """How sure a shown difference is; nothing for others."""
-    if found.p is None or found.verdict not in {Outcome.BETTER, Outcome.WORSE}:
+    if found.p is None or found.verdict not in {Verdict.BETTER, Verdict.WORSE}:
         return ""
     return f" If the two were equally good, luck would make so large a difference {chance(found.p)}."
 
 
 def headline(found: PairFindings, old: str, new: str) -> str:
     """The pair in one sentence."""
-    of = {verdict: [one for one in found.metrics if one.verdict is verdict] for verdict in Outcome}
-    better, worse = of[Outcome.BETTER], of[Outcome.WORSE]
-    tested = [*of[Outcome.BETTER], *of[Outcome.WORSE], *of[Outcome.NOT_SHOWN]]
+    of = {verdict: [one for one in found.metrics if one.verdict is verdict] for verdict in Verdict}
+    better, worse = of[Verdict.BETTER], of[Verdict.WORSE]
+    tested = [*of[Verdict.BETTER], *of[Verdict.WORSE], *of[Verdict.NOT_SHOWN]]
     if not tested:
         return f"These dialogues are too few, or too differently measured, to tell {new} and {old} apart."
     total = count(len(tested), "metric")
