@@ -80,7 +80,7 @@ CARDS = {
         (["run", "--model", "smollm2-135m+lorra"], ["lorra", "'lora'", "smollm2-135m.md"]),
         (["run", "--model", "smollm2-135m+lora"], ["--lora PATH"]),
         (["run", "--model", "smollm2-135m", "--lora", "no/such"], ["no/such", "adapter_config.json"]),
-        (["run", "--model", "gold", "--lora", "no/such"], ["takes no lora"]),
+        (["run", "--model", "gold", "--lora", "no/such"], ["does not accept `lora`"]),
         (["run", "--model", "odd"], ["hff", "'hf'"]),
         (["run", "--model", "badopt"], ["batchsize", "'batch_size'"]),
         (["run", "--model", "nowhere"], ["/no/such/folder/config.json"]),

@@ -1,1 +1,1 @@
-"""Models as backends: what answers a request. `backend` has the seam; a package or module for each way to run one."""
+"""Model backends: `backend` defines the interface; each way of running a model has a module or package."""

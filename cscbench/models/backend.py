@@ -1,6 +1,6 @@
-"""Adapters: what answers requests. One method, `generate`; a third party's is under 15 lines.
+"""The interface of a model backend. An adapter has one method, `generate`; a third party's needs under 15 lines.
 
-An adapter that batches collects what is pending; one that has an engine or a server just awaits it.
+An adapter that batches collects pending requests; one backed by an engine or a server awaits each of them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,21 +15,21 @@ from cscbench.values import Dialogue, Frozen, Language, ModelCard, Reply, Reques
 
 
 class Adapter(Protocol):
-    """A model backend."""
+    """A loaded model that answers requests."""
 
     async def generate(self, request: Request) -> Reply:
-        """The model's answer; a failure is a `Reply` with its `error`, or an exception (the engine makes it one)."""
+        """Answer a request; a failure is a `Reply` with an `error`, or an exception (the engine turns it into one)."""
         ...
 
     def close(self) -> None:
-        """Free what the adapter holds."""
+        """Release the adapter's resources."""
         ...
 
 
 class LoadContext(Frozen, frozen=True):
-    """What an adapter may know: its card, the run's prompts, and the dialogues (baselines look answers up in them).
+    """What a backend loads from: the card, the run's prompts, and the dialogues (where baselines look up answers).
 
-    `recorded_facts` are the facts that the adapter gave when this run began, empty at its first start.
+    `recorded_facts` are the facts that the adapter reported when this run first started; empty on the first start.
     """
 
     card: ModelCard
@@ -43,10 +43,10 @@ class LoadContext(Frozen, frozen=True):
 class LoadedAdapter(Frozen, frozen=True):
     """An adapter ready to answer.
 
-    `engine_facts` (device, dtype, template) must be the same for all replies of a run; `notes` are for the reader of
-    the results. The desk awaits `aclose` in the event loop before it closes the adapter: connections live and end
-    there. `devices` names the devices of the model in torch's words (`cuda:1`, `cpu`); it is empty if unknown, as for
-    a server.
+    `engine_facts` (device, dtype, template) must be the same for all replies of a run; `notes` are for readers of the
+    results. The desk awaits `aclose` in the event loop before it closes the adapter, because connections belong to
+    that loop. `devices` lists the model's devices by their torch names (`cuda:1`, `cpu`); it is empty if unknown, as
+    for a server.
     """
 
     adapter: Adapter
@@ -60,12 +60,12 @@ class Backend(Frozen, frozen=True):
     """A way to run models.
 
     `fingerprint` hashes a card's weights without loading them, and raises UserError for a card that cannot run;
-    `packages` are the distributions whose versions change an answer; `concurrency` is how many dialogues to keep in
-    flight; `ranks_choices` says that requests with choices are answered by likelihood. `machine_options` are those of a
-    card's `options` that describe this machine and change no reply: they identify no run and are not published.
-    `generates_text` is false for those that look replies up in the dialogues: they answer nothing else.
-    `batches_turns` says that in gold context a dialogue's turns are best asked all together, not one after the other.
-    `runs_here` says that the model runs on this machine: without a price on its card it costs nothing.
+    `packages` are the distributions whose versions affect replies; `concurrency` is the number of dialogues to keep in
+    flight; `ranks_choices` means that requests with choices are answered by likelihood. `machine_options` names those
+    of a card's `options` that describe this machine and affect no reply: they are not part of a run's identity and are
+    not published. `generates_text` is false for backends that only look up replies in the dialogues.
+    `batches_turns` means that in gold context all turns of a dialogue are best requested at once.
+    `runs_here` means that the model runs on this machine: without a price on its card it is free.
     """
 
     load: Callable[[LoadContext], LoadedAdapter]
@@ -90,34 +90,34 @@ _BUILT_IN = {
 
 
 def find_backend(name: str) -> Backend:
-    """The kind of this name: built in, or a package's entry point `cscbench.adapters`.
+    """Return the backend with this name: a built-in one, or one from a package's entry point `cscbench.adapters`.
 
     Raises:
-        UserError: there is none (with the nearest names), or the entry point names something else.
+        UserError: the name is unknown (the message lists the nearest names), or the entry point is no Backend.
     """
     backend = plugins.find("adapter", name, _BUILT_IN)
     if not isinstance(backend, Backend):
-        raise UserError(f"adapter {name!r}: its entry point names a {type(backend).__name__}, not a Backend")
+        raise UserError(f"adapter {name!r}: its entry point is a {type(backend).__name__}, not a Backend")
     return backend
 
 
-# Where weights lie says nothing about what they are, the fingerprint does; and a price changes no reply.
+# The fingerprint identifies weights, not their location; and a price affects no reply.
 _NOT_IDENTIFYING = ("weights", "lora", "revision", "price")
 
 
 def portable_options(card: ModelCard, backend: Backend) -> dict[str, Any]:
-    """A card's options without those that are local to a machine: they change no reply, and are not published."""
+    """A card's options without `machine_options`, which affect no reply and are not published."""
     return {name: value for name, value in card.options.items() if name not in backend.machine_options}
 
 
 def identifying_fields(card: ModelCard, backend: Backend) -> dict[str, Any]:
-    """The fields of a card that change a reply, as JSON values; what the weights are is their fingerprint's to say."""
+    """The fields of a card that affect replies, as JSON values; the fingerprint covers the weights."""
     fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(card, options=portable_options(card, backend)))
     return {name: value for name, value in fields.items() if name not in _NOT_IDENTIFYING}
 
 
 def published_card(card: ModelCard, backend: Backend) -> dict[str, Any]:
-    """The fields of a card that run.json shows: of a path on this machine the last part, and no local options."""
+    """The fields of a card that run.json shows: only the last part of local paths, and no local options."""
     fields = msgspec.structs.asdict(card) | {"options": portable_options(card, backend)}
     for name in ("weights", "lora"):
         if fields[name].startswith(("/", "~")):
@@ -126,13 +126,13 @@ def published_card(card: ModelCard, backend: Backend) -> dict[str, Any]:
 
 
 def check_price(card: ModelCard, backend: Backend) -> None:
-    """Make sure that what a model costs is known, where a limit is to be kept.
+    """Make sure that a cost limit can be enforced for this model.
 
     Raises:
-        UserError: a server, or a third party's adapter, without a price.
+        UserError: the card of a server or of a third-party backend has no price.
     """
     if card.price is None and not backend.runs_here:
         raise UserError(
-            f"{card.name}: --max-cost needs the price of its tokens: add it to the card, for a million each, as "
+            f"{card.name}: --max-cost needs the model's price: add the cost per million tokens to the card, e.g. "
             "`price: {input: 0.15, output: 0.60, currency: USD}`"
         )

@@ -1,6 +1,6 @@
 """Baselines without a model: `gold` (the ceiling), `majority` (the best constant), `retrieval` (nearest neighbour).
 
-They answer in the shape the prompt asks for, and so pass through the same parser as a model.
+They answer in the format that the prompt asks for, so their replies go through the same parser as a model's.
 """
 
 from collections import Counter
@@ -13,9 +13,9 @@ from cscbench.values import Dialogue, Frozen, Language, ModelCard, Reply, Reques
 
 
 class _Line(Frozen, frozen=True):
-    """A supporter turn, and the customer's utterance before it (empty at the opening).
+    """A supporter turn, and the customer utterance before it (empty at the opening).
 
-    `dialogue` is all of the dialogue's turns: what it says is what it is, under whatever id.
+    `dialogue` holds all of the dialogue's turns: they identify it, whatever its id.
     """
 
     dialogue: tuple[Turn, ...]
@@ -26,18 +26,18 @@ class _Line(Frozen, frozen=True):
 
 
 def _lines(dialogues: Iterable[Dialogue]) -> list[_Line]:
-    found = []
+    lines = []
     for dialogue in dialogues:
         customer_text = ""
         for turn in dialogue.turns:
             if turn.speaker is Speaker.SUPPORTER:
-                found.append(_Line(dialogue.turns, customer_text, turn.strategy or "", turn.text, dialogue.language))
+                lines.append(_Line(dialogue.turns, customer_text, turn.strategy or "", turn.text, dialogue.language))
             customer_text = turn.text
-    return found
+    return lines
 
 
 class _Lookup:
-    """Answers with the line that `choose` gives for a dialogue and turn."""
+    """An adapter that answers with the line that `choose` returns for a dialogue and turn."""
 
     def __init__(self, context: LoadContext, choose: Callable[[Dialogue, int], _Line]) -> None:
         self._dialogues = {dialogue.id: dialogue for dialogue in context.test}
@@ -48,54 +48,54 @@ class _Lookup:
         dialogue = self._dialogues[request.thread]
         prompt = self._prompts[dialogue.language]
         line = self._choose(dialogue, request.turn)
-        number = next(n for n, step in enumerate(prompt.prompt.steps) if step.step is request.step)
-        return Reply(answer_message(prompt, number, line.strategy, line.text).content, finish_reason="stop")
+        step = next(n for n, template in enumerate(prompt.prompt.steps) if template.step is request.step)
+        return Reply(answer_message(prompt, step, line.strategy, line.text).content, finish_reason="stop")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 def _gold_line(dialogue: Dialogue, turn: int) -> _Line:
-    said = dialogue.turns[turn]
-    return _Line(dialogue.turns, "", said.strategy or "", said.text, dialogue.language)
+    reference = dialogue.turns[turn]
+    return _Line(dialogue.turns, "", reference.strategy or "", reference.text, dialogue.language)
 
 
 def _load_gold(context: LoadContext) -> LoadedAdapter:
     return LoadedAdapter(_Lookup(context, _gold_line))
 
 
-def _commonest(values: Iterable[str]) -> str:
-    """The commonest value, the first to appear among equals."""
+def _most_common(values: Iterable[str]) -> str:
+    """The most common value; ties go to the one that appears first."""
     return Counter(values).most_common(1)[0][0]
 
 
 def _load_majority(context: LoadContext) -> LoadedAdapter:
-    """Always the strategy that is commonest among the turns under test: no constant answer has more of them right.
+    """Load an adapter that always answers the tested turns' most common strategy: the best constant answer.
 
-    The words are those of the commonest reply with that strategy in the training dialogues of the same language,
-    or in the tested ones where a task has no training part.
+    Its text is the most common reply with that strategy in the training dialogues of the same language, or in the
+    tested dialogues if the task has no training dialogues.
     """
-    strategy = _commonest(line.strategy for line in _lines(context.test))
+    strategy = _most_common(line.strategy for line in _lines(context.test))
     pool = [line for line in _lines(context.train or context.test) if line.strategy == strategy]
     lines = {}
     for language in {dialogue.language for dialogue in context.test}:
         texts = [line.text for line in pool if line.language is language] or [line.text for line in pool] or [""]
-        lines[language] = _Line((), "", strategy, _commonest(texts), language)
-    note = f"majority answers {strategy} always: the commonest strategy among the tested turns, read from their labels"
+        lines[language] = _Line((), "", strategy, _most_common(texts), language)
+    note = f"majority always answers {strategy}: the most common strategy of the tested turns, read from their labels"
     if not strategy:
-        note = "majority answers with the commonest reply always: the tested turns have no labels"
+        note = "majority always answers with the most common reply: the tested turns have no labels"
     return LoadedAdapter(_Lookup(context, lambda dialogue, _turn: lines[dialogue.language]), notes=(note,))
 
 
-# The opening has no utterance before it; a character no customer writes keeps openings nearest to openings.
+# No utterance precedes the opening; a character that no customer writes keeps openings closest to openings.
 _NO_CUSTOMER_TEXT = "\x02"
 
 
 class _Nearest:
-    """The line that follows the most similar utterance: TF-IDF over character 1- to 3-grams (scikit-learn), cosine.
+    """Finds the line after the most similar utterance: TF-IDF over character 1- to 3-grams (scikit-learn), cosine.
 
-    Lines of the tested dialogue, or of a copy of it under another id, never count; a line in its language beats
-    any in another.
+    Lines of the tested dialogue, or of a copy under another id, are excluded; a line in the same language beats any
+    line in another.
     """
 
     def __init__(self, lines: Sequence[_Line]) -> None:
@@ -103,10 +103,10 @@ class _Nearest:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self._lines = lines
-        self._numbers: dict[tuple[Turn, ...], int] = {}
+        self._dialogue_numbers: dict[tuple[Turn, ...], int] = {}
         for line in lines:
-            self._numbers.setdefault(line.dialogue, len(self._numbers))
-        self._dialogues = np.array([self._numbers[line.dialogue] for line in lines])
+            self._dialogue_numbers.setdefault(line.dialogue, len(self._dialogue_numbers))
+        self._dialogues = np.array([self._dialogue_numbers[line.dialogue] for line in lines])
         self._languages = np.array([line.language.value for line in lines])
         self._model = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
         self._matrix = self._model.fit_transform([line.customer_text or _NO_CUSTOMER_TEXT for line in lines])
@@ -116,30 +116,30 @@ class _Nearest:
 
         customer_text = dialogue.turns[turn - 1].text if turn else _NO_CUSTOMER_TEXT
         similar = (self._matrix @ self._model.transform([customer_text]).T).toarray().ravel()
-        # Rounded, so that a tie is a tie on every machine; the first line wins it.
+        # Rounded, so that ties are the same on every machine; the first line wins a tie.
         scores = np.round(similar, 9) + 2 * (self._languages == dialogue.language.value)
-        scores[self._dialogues == self._numbers.get(dialogue.turns, -1)] = -1.0
+        scores[self._dialogues == self._dialogue_numbers.get(dialogue.turns, -1)] = -1.0
         best = int(np.argmax(scores))
         if scores[best] < 0:
-            raise UserError("retrieval: there is no other dialogue to answer from: use more dialogues")
+            raise UserError("retrieval: no other dialogue to answer from: raise --limit, or use more dialogues")
         return self._lines[best]
 
 
 def _load_retrieval(context: LoadContext) -> LoadedAdapter:
     require_extra("scores", ["sklearn"], "the retrieval baseline")
     pool = context.train or context.test
-    where = "the task's training dialogues" if context.train else "the other tested dialogues"
-    return LoadedAdapter(_Lookup(context, _Nearest(_lines(pool))), notes=(f"retrieval answers from {where}",))
+    source = "the task's training dialogues" if context.train else "the other tested dialogues"
+    return LoadedAdapter(_Lookup(context, _Nearest(_lines(pool))), notes=(f"retrieval answers from {source}",))
 
 
 def _no_weights(card: ModelCard) -> Mapping[str, str]:
     for field in ("weights", "lora", "options"):
         if getattr(card, field):
-            raise UserError(f"{card.name}: the {card.adapter} adapter takes no {field}")
+            raise UserError(f"{card.name}: the {card.adapter} adapter does not accept `{field}`: remove it")
     return {}
 
 
-# A looked-up answer needs no likelihoods: it is one of the choices.
+# `ranks_choices` without likelihoods: a looked-up answer is always one of the choices.
 GOLD = Backend(load=_load_gold, fingerprint=_no_weights, ranks_choices=True, generates_text=False, runs_here=True)
 MAJORITY = Backend(
     load=_load_majority, fingerprint=_no_weights, ranks_choices=True, generates_text=False, runs_here=True

@@ -1,4 +1,4 @@
-"""What every adapter that loads a checkpoint itself asks of it: leave to run its code, and where its replies end."""
+"""Shared by the backends that load a checkpoint: permission to run its code, and the ids that end a reply."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from cscbench.values import UserError
 
 
 def check_trust(name: str, asks: bool, allowed: bool) -> None:
-    """A card can ask for the model's own code to run; only the command line allows it.
+    """Make sure that the command line allows the model's own code to run if the card asks for it.
 
     Raises:
-        UserError: it asks, and is not allowed.
+        UserError: the card asks for it, and the command line does not allow it.
     """
     if asks and not allowed:
-        raise UserError(f"{name}: its card asks to run the model's own code: add --trust-remote-code if you trust it")
+        raise UserError(f"{name}: its card runs code from the model's folder: add --trust-remote-code if you trust it")
 
 
 def end_ids(generation_config: Any) -> list[int]:
-    """End ids that a checkpoint's generation settings name; Llama 3.1 has three, its tokenizer knows one."""
+    """The end ids in a checkpoint's generation settings; Llama 3.1 has three, of which its tokenizer knows one."""
     ends = generation_config.eos_token_id
     return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)

@@ -1,4 +1,4 @@
-"""Event loops: one of its own for work that is started where another one runs already, as in a notebook."""
+"""Run coroutines where an event loop may already be running, as in a notebook."""
 
 import asyncio
 import signal
@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# How long an impatient Ctrl-C waits for work in another thread to clean up.
+# How long an interrupt waits for work in another thread to clean up.
 _CLEANUP_S = 10.0
 
 
 def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
-    """The outcome of `work`: by an event loop of this thread, or of another thread where one runs here already."""
+    """Run `work` in this thread, or in another thread if this one already runs an event loop; return its result."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -24,9 +24,9 @@ def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 def run_in_thread_loop(work: Coroutine[Any, Any, T]) -> T:
-    """The outcome of `work`, run by an event loop in a thread of its own; an interrupt cancels it.
+    """Run `work` in an event loop in a new thread and return its result; an interrupt cancels it.
 
-    The thread is a daemon: a process that is interrupted again does not wait for it.
+    The thread is a daemon, so that a second interrupt ends the process without waiting for it.
     """
     outcome: Future[T] = Future()
     tasks: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
@@ -49,7 +49,7 @@ def run_in_thread_loop(work: Coroutine[Any, Any, T]) -> T:
             return outcome.result()
     except KeyboardInterrupt:
         for loop, task in tasks:
-            with suppress(RuntimeError):  # the loop has ended meanwhile
+            with suppress(RuntimeError):  # the loop has already ended
                 loop.call_soon_threadsafe(task.cancel)
         thread.join(_CLEANUP_S)
         raise
@@ -57,7 +57,7 @@ def run_in_thread_loop(work: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C end work that blocks the event loop: asyncio.run would heed the first one when the loop goes on."""
+    """Let Ctrl-C end work that blocks the event loop: asyncio.run would only react once the loop runs again."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
         yield

@@ -1,7 +1,7 @@
-"""Weights as a card names them: `package:NAME`, a folder or GGUF file (a full path), or a hub id at a commit.
+"""The weights in a card: `package:NAME`, a folder or GGUF file (an absolute path), or a Hub id at a commit.
 
-A package offers weights under an entry point `cscbench.weights` that names a `PackagedWeights`; `cscbench.demo_weights`
-is such a package.
+A package provides weights through an entry point `cscbench.weights` that refers to a `PackagedWeights`;
+`cscbench.demo_weights` does so.
 """
 
 import re
@@ -17,24 +17,24 @@ from cscbench.values import Frozen, UserError
 
 _PACKAGE = "package:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# Pickles are never loaded, and other frameworks' copies never needed.
+# Pickles are never loaded, and copies for other frameworks are not needed.
 _NOT_FETCHED = ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.ot", "original/*", "onnx/*", "openvino/*"]
 
 
 class PackagedWeights(Frozen, frozen=True):
-    """Weights that arrive in a package: what they depend on, and how to get their folder, converted on first use."""
+    """Weights from a package: a hash of all they depend on, and a function that converts them once and locates them."""
 
     fingerprint: str
     locate: Callable[[], Path]
 
 
 def identify(name: str, weights: str, revision: str = "") -> str:
-    """What makes these weights these: a content hash, or a hub id with its commit. Nothing is loaded or fetched.
+    """Return what identifies weights: a content hash, or a Hub id with its commit. Load and download nothing.
 
-    `name` is the card's, for messages.
+    `name` is the card's name, for messages.
 
     Raises:
-        UserError: nothing is there; the message says what was looked for.
+        UserError: the weights cannot be found.
     """
     if weights.startswith(_PACKAGE):
         return _packaged(name, weights.removeprefix(_PACKAGE)).fingerprint
@@ -45,10 +45,10 @@ def identify(name: str, weights: str, revision: str = "") -> str:
 
 
 def fetch(name: str, weights: str, revision: str = "") -> Path:
-    """The folder, or the GGUF file, on this machine: converted or downloaded on first use.
+    """Return the local folder or GGUF file, converted or downloaded on first use.
 
     Raises:
-        UserError: nothing is there, or the Hub does not give it.
+        UserError: the weights cannot be found or downloaded.
     """
     if weights.startswith(_PACKAGE):
         return _packaged(name, weights.removeprefix(_PACKAGE)).locate()
@@ -59,18 +59,18 @@ def fetch(name: str, weights: str, revision: str = "") -> Path:
 
     try:
         return Path(snapshot_download(weights, revision=commit, ignore_patterns=_NOT_FETCHED))
-    except Exception as error:  # no network: an error of the hub's HTTP library, which changes with its version
-        raise _not_given(name, weights, error) from error
+    except Exception as error:  # without a network, whatever the Hub client's HTTP library raises in this version
+        raise _hub_error(name, weights, error) from error
 
 
 def _packaged(name: str, package: str) -> PackagedWeights:
     points = plugins.names("weights")
     if package not in points:
-        raise UserError(f"{name}: no weights `package:{package}` are installed{did_you_mean(package, list(points))}")
-    found = plugins.load(points[package])
-    if not isinstance(found, PackagedWeights):
-        raise UserError(f"{name}: the entry point of `package:{package}` names no PackagedWeights")
-    return found
+        raise UserError(f"{name}: `package:{package}` is not installed{did_you_mean(package, list(points))}")
+    weights = plugins.load(points[package])
+    if not isinstance(weights, PackagedWeights):
+        raise UserError(f"{name}: the entry point of `package:{package}` is not a PackagedWeights")
+    return weights
 
 
 def _is_path(weights: str) -> bool:
@@ -89,9 +89,9 @@ def _local(name: str, weights: str) -> Path:
 
 
 def _commit(name: str, repo: str, revision: str) -> str:
-    """The commit of a hub model: the one named, the one in the local cache, or the Hub's newest."""
+    """Return the commit of a Hub model: the given one, the one in the local cache, or the latest on the Hub."""
     if not repo:
-        raise UserError(f"{name}: its card names no `weights`")
+        raise UserError(f"{name}: its card has no `weights`: add them")
     if _COMMIT.fullmatch(revision):
         return revision
     require_extra("hf", ["huggingface_hub"], f"{name}: finding {repo} on the Hugging Face Hub")
@@ -102,22 +102,22 @@ def _commit(name: str, repo: str, revision: str) -> str:
         return Path(snapshot_download(repo, revision=revision or None, local_files_only=True)).name
     except HFValidationError:
         raise UserError(
-            f"{name}: {repo!r} is no hub id (owner/name), and no path: a path begins with / or ./"
+            f"{name}: {repo!r} is neither a Hub id (owner/name) nor a path (paths start with / or ./)"
         ) from None
     except LocalEntryNotFoundError:
-        pass  # not fetched yet: ask the Hub
+        pass  # not downloaded yet: ask the Hub
     try:
         return str(HfApi().model_info(repo, revision=revision or None).sha)
-    except Exception as error:  # no network: an error of the hub's HTTP library, which changes with its version
-        raise _not_given(name, repo, error) from error
+    except Exception as error:  # without a network, whatever the Hub client's HTTP library raises in this version
+        raise _hub_error(name, repo, error) from error
 
 
-def _not_given(name: str, repo: str, error: Exception) -> UserError:
-    """Says the hub's own reason too: a licence to accept, a wrong revision or a full disk each has another fix."""
+def _hub_error(name: str, repo: str, error: Exception) -> UserError:
+    """An error with the Hub's own reason: an unaccepted license, a wrong revision or a full disk."""
     reason = next(iter(str(error).strip().splitlines()), "")
     return UserError(
-        f"{name}: {repo} is not in the local Hugging Face cache, and the Hub does not give it "
+        f"{name}: {repo} is not in the local Hugging Face cache, and downloading it from the Hub failed "
         f"({type(error).__name__}: {reason}).\n"
-        f"With a network: hf download {repo}. Without: put its folder on this machine and set `weights` to that path "
-        "in a card of your own"
+        f"With network access: hf download {repo}. Without: copy its folder to this machine and set `weights` to that "
+        "path in a card of your own"
     )

@@ -1,4 +1,4 @@
-"""Small real models whose answers are known beforehand, and how to ask an adapter."""
+"""Small real models with known answers, and helpers that send requests to an adapter."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ def make_request() -> Callable[..., Request]:
 
 @pytest.fixture(scope="session")
 def answers() -> Callable[[Adapter, Sequence[Request]], list[Reply]]:
-    """The replies to requests that are all in flight at once, in their order."""
+    """Send all requests at once; return their replies in order."""
 
     def ask(adapter: Adapter, requests: Sequence[Request]) -> list[Reply]:
         async def main() -> list[Reply]:
@@ -77,10 +77,10 @@ def word_tokenizer() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def chain_model() -> Callable[..., Any]:
-    """A real Llama that is a Markov chain: after each word, the next word's logits are those given.
+    """A real Llama that is a Markov chain: `logits` maps each word to the logits of the next word (default -30).
 
     One-hot embeddings pass unchanged through layers that write nothing (RMSNorm only scales them), so the head alone
-    decides: what a decoder must answer, and how often, is known exactly. What is not given gets -30.
+    decides: what a decoder must answer, and how often, is known exactly.
     """
 
     def build(tokenizer: Any, logits: Mapping[str, Mapping[str, float]]) -> Any:
@@ -117,10 +117,10 @@ def chain_model() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def lively_model(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Random models with SmolLM2's tokenizer whose next token depends on all that came before.
+    """Random models with SmolLM2's tokenizer whose next token depends on all earlier ones.
 
-    `llama` has rotary (relative) positions, `gpt2` learned absolute ones: left padding that shifts positions shows in
-    the second only.
+    `llama` has rotary (relative) positions, `gpt2` learned absolute ones: only the second is sensitive to left padding
+    that shifts positions.
     """
     made: dict[str, Path] = {}
 

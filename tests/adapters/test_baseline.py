@@ -19,7 +19,7 @@ ZH, EN = Language.ZH, Language.EN
 
 
 def dialogue(name, *lines, language=EN, strategy="GT"):
-    """Turns by turns, from the customer on; a supporter's line may begin with its strategy: `IV: which order?`."""
+    """A dialogue that the customer opens; a supporter's line may start with its strategy: `IV: which order?`."""
     turns = []
     for number, line in enumerate(lines):
         code, _, text = line.rpartition(": ")
@@ -28,14 +28,14 @@ def dialogue(name, *lines, language=EN, strategy="GT"):
     return Dialogue(name, tuple(turns), language)
 
 
-def opened(name, first, *lines, **given):
+def opened(name, first, *lines, **options):
     """A dialogue that the supporter opens."""
-    rest = dialogue(name, *lines, **given)
+    rest = dialogue(name, *lines, **options)
     return Dialogue(name, (Turn(Speaker.SUPPORTER, first, "GT"), *rest.turns), rest.language)
 
 
-class Said(NamedTuple):
-    """What a baseline made of a turn."""
+class Prediction(NamedTuple):
+    """A baseline's parsed answer to a turn."""
 
     dialogue: str
     strategy: str | None
@@ -43,13 +43,13 @@ class Said(NamedTuple):
 
 
 def predictions(kind, test, train=(), condition=Condition.JOINT, context=Context.GOLD):
-    """What a baseline makes of each supporter turn, through the plays and the parser of a run."""
+    """A baseline's predictions for all supporter turns, through the plays and the parser of a run."""
     task = find_task("csconv_sample")
     prompts = {language: task.prompt("default", language, condition) for language in Language}
     loaded = find_backend(kind).load(LoadContext(ModelCard(kind, kind), prompts, tuple(test), tuple(train)))
 
     async def answer_all():
-        found = []
+        predicted = []
         for each in test:
             playing = play(each, prompts[each.language], Protocol(context, Sampling()))
             request = next(playing)
@@ -57,14 +57,14 @@ def predictions(kind, test, train=(), condition=Condition.JOINT, context=Context
                 while True:
                     request = playing.send(await loaded.adapter.generate(request))
             except StopIteration as done:
-                found += [Said(each.id, turn.strategy, turn.text) for turn in done.value.turns]
-        return found
+                predicted += [Prediction(each.id, turn.strategy, turn.text) for turn in done.value.turns]
+        return predicted
 
     return asyncio.run(answer_all())
 
 
-def texts(kind, test, train=(), **given):
-    return [prediction.text for prediction in predictions(kind, test, train, **given)]
+def texts(kind, test, train=(), **options):
+    return [prediction.text for prediction in predictions(kind, test, train, **options)]
 
 
 def gold_turns(dialogues):
@@ -76,22 +76,22 @@ class TestGold:
     @pytest.mark.parametrize("condition", Condition)
     def test_it_answers_every_turn_with_the_reference(self, condition, context):
         test = find_task("csconv_sample").load(None).test
-        found = predictions("gold", test, condition=condition, context=context)
+        predicted = predictions("gold", test, condition=condition, context=context)
         reference = gold_turns(test)
-        assert [prediction.text for prediction in found] == [turn.text for turn in reference]
+        assert [prediction.text for prediction in predicted] == [turn.text for turn in reference]
         if condition.predicts_strategy:
-            assert [prediction.strategy for prediction in found] == [turn.strategy for turn in reference]
+            assert [prediction.strategy for prediction in predicted] == [turn.strategy for turn in reference]
 
 
 class TestMajority:
     @pytest.mark.parametrize("condition", [Condition.JOINT, Condition.TWO_STEP])
     def test_its_accuracy_is_the_largest_classs_share(self, condition):
         data = find_task("csconv_sample").load(None)
-        found = predictions("majority", data.test, data.train, condition=condition)
+        predicted = predictions("majority", data.test, data.train, condition=condition)
         reference = [turn.strategy for turn in gold_turns(data.test)]
-        hits = sum(said.strategy == gold for said, gold in zip(found, reference, strict=True))
+        hits = sum(prediction.strategy == gold for prediction, gold in zip(predicted, reference, strict=True))
         assert hits == max(Counter(reference).values())
-        assert len({prediction.strategy for prediction in found}) == 1
+        assert len({prediction.strategy for prediction in predicted}) == 1
 
     def test_the_commands_accuracy_is_that_share_too(self, cscbench):
         done = cscbench("run", "--model", "majority", "--language", "en", "--encoder", "none", "--limit", "6")
@@ -105,11 +105,11 @@ class TestMajority:
 
     def test_with_a_given_strategy_it_still_answers_every_turn(self):
         data = find_task("csconv_sample").load(None)
-        found = predictions("majority", data.test, data.train, condition=Condition.GOLD_STRATEGY)
-        assert len(found) == len(gold_turns(data.test))
-        assert all(prediction.text for prediction in found)
+        predicted = predictions("majority", data.test, data.train, condition=Condition.GOLD_STRATEGY)
+        assert len(predicted) == len(gold_turns(data.test))
+        assert all(prediction.text for prediction in predicted)
 
-    def test_its_words_are_the_commonest_training_reply_in_the_dialogues_language(self):
+    def test_its_text_is_the_most_common_training_reply_in_the_dialogues_language(self):
         test = [dialogue("t", "hi", "GT: x", "so", "GT: y"), dialogue("u", "喂", "GT: z", language=ZH)]
         train = [
             dialogue("a", "hi", "GT: one", "hm", "GT: two", "ok", "GT: two"),
@@ -126,8 +126,8 @@ class TestRetrieval:
             dialogue("a", "I want a refund", "RP: no"),
             dialogue("b", "where is my parcel?", "IV: your order number?"),
         ]
-        (found,) = predictions("retrieval", test, train)
-        assert (found.strategy, found.text) == ("IV", "your order number?")
+        (prediction,) = predictions("retrieval", test, train)
+        assert (prediction.strategy, prediction.text) == ("IV", "your order number?")
 
     @pytest.mark.parametrize("condition", Condition)
     def test_every_condition_gets_the_same_words(self, condition):
@@ -140,15 +140,20 @@ class TestRetrieval:
         assert texts("retrieval", test) == ["from b", "from a"]
 
     def test_a_copy_of_the_tested_dialogue_under_another_id_never_answers(self):
-        said = ("refund please", "GT: the very reply")
-        other = dialogue("c", "something else", "GT: from elsewhere")
-        assert texts("retrieval", [dialogue("a", *said)], [dialogue("b", *said), other]) == ["from elsewhere"]
-        assert texts("retrieval", [dialogue("a", *said), dialogue("b", *said), other])[:2] == ["from elsewhere"] * 2
+        lines = ("refund please", "GT: the very reply")
+        elsewhere = dialogue("c", "something else", "GT: from elsewhere")
+        assert texts("retrieval", [dialogue("a", *lines)], [dialogue("b", *lines), elsewhere]) == ["from elsewhere"]
+        assert (
+            texts("retrieval", [dialogue("a", *lines), dialogue("b", *lines), elsewhere])[:2] == ["from elsewhere"] * 2
+        )
 
     def test_another_dialogue_of_the_same_id_does_answer(self):
         # Files without ids number their records: 00000 of the training part is not 00000 of the test part.
-        test, train = dialogue("00000", "refund please", "GT: gold"), dialogue("00000", "refund please", "GT: found")
-        assert texts("retrieval", [test], [train, dialogue("00001", "hm", "GT: far")]) == ["found"]
+        test, train = (
+            dialogue("00000", "refund please", "GT: gold"),
+            dialogue("00000", "refund please", "GT: from training"),
+        )
+        assert texts("retrieval", [test], [train, dialogue("00001", "hm", "GT: far")]) == ["from training"]
 
     def test_its_own_language_beats_a_perfect_match_in_another(self):
         test = [dialogue("t", "OK", "GT: gold", language=ZH)]
@@ -166,10 +171,10 @@ class TestRetrieval:
         test = [opened("t", "gold", "hi", "GT: gold")]
         train = [dialogue("a", "hello", "GT: not an opening"), opened("b", "Welcome!", "hm", "GT: later")]
         assert texts("retrieval", test, train)[0] == "Welcome!"
-        assert len(texts("retrieval", test, train[:1])) == 2, "no opening to be had: some line answers"
+        assert len(texts("retrieval", test, train[:1])) == 2, "without an opening, some other line answers"
 
     def test_alone_it_says_what_is_missing(self):
-        with pytest.raises(UserError, match="there is no other dialogue to answer from: use more dialogues"):
+        with pytest.raises(UserError, match="no other dialogue to answer from: raise --limit, or use more dialogues"):
             texts("retrieval", [dialogue("a", "hi", "GT: hello")])
 
     @settings(max_examples=60, deadline=None)
@@ -189,15 +194,15 @@ class TestRetrieval:
             )
             for n, (language, heard_lines) in enumerate(drawn)
         ]
-        for found in predictions("retrieval", pool):
-            source, _, language = found.text.partition("-")
-            own = pool[int(found.dialogue)]
-            assert source != found.dialogue
-            assert language == own.language or [each.language for each in pool].count(own.language) == 1
+        for prediction in predictions("retrieval", pool):
+            source, _, language = prediction.text.partition("-")
+            tested = pool[int(prediction.dialogue)]
+            assert source != prediction.dialogue
+            assert language == tested.language or [each.language for each in pool].count(tested.language) == 1
 
 
 @pytest.mark.parametrize("field", ["weights", "lora"])
 @pytest.mark.parametrize("kind", ["gold", "majority", "retrieval"])
 def test_a_baseline_with_weights_is_a_mistake(kind, field):
-    with pytest.raises(UserError, match=f"the {kind} adapter takes no {field}"):
+    with pytest.raises(UserError, match=f"the {kind} adapter does not accept `{field}`: remove it"):
         find_backend(kind).fingerprint(ModelCard("mine", kind, **{field: "/somewhere"}))

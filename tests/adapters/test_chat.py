@@ -36,7 +36,7 @@ def words_of(chat, messages=ASKED, room=10):
 
 
 class TestTemplates:
-    def test_a_template_that_takes_everything_is_used_as_it_is(self, chat):
+    def test_a_template_that_supports_everything_is_used_unchanged(self, chat):
         plain = chat(TURNS + OPENING)
         assert words_of(plain) == "system sys sys <end> user x <end> assistant y <end> user x y <end> assistant"
         assert (plain.notes, plain.stops) == ([], ())
@@ -45,7 +45,9 @@ class TestTemplates:
     def test_a_template_that_refuses_a_system_message_gets_it_before_the_first_user_message(self, chat, template):
         folded = chat(template)
         assert words_of(folded) == "user sys sys x <end> assistant y <end> user x y <end> assistant"
-        assert folded.notes == ["the chat template takes no system message: it is put before the first user message"]
+        assert folded.notes == [
+            "the chat template has no system role: the system message goes into the first user message"
+        ]
 
     def test_a_template_that_drops_a_system_message_in_silence_is_found_out(self, chat):
         folded = chat(DROPS + OPENING)
@@ -127,25 +129,25 @@ class TestChoices:
         from transformers import AutoTokenizer
 
         real = Chat(AutoTokenizer.from_pretrained(smollm2), 2048)
-        found = real.choice_ids(ASKED, ("Greeting", "Greeting again", "您好"), 10)
-        assert (found.ids, found.dropped) == (real.encode(ASKED, 10).ids, 0)
-        assert [real.tokenizer.decode(ids) for ids in found.choices] == ["Greeting", "Greeting again", "您好"]
+        encoded = real.choice_ids(ASKED, ("Greeting", "Greeting again", "您好"), 10)
+        assert (encoded.ids, encoded.dropped) == (real.encode(ASKED, 10).ids, 0)
+        assert [real.tokenizer.decode(ids) for ids in encoded.choices] == ["Greeting", "Greeting again", "您好"]
 
     def test_where_a_choice_joins_the_last_token_of_the_prompt_all_choices_begin_before_it(self, chat):
         made = chat("{% for m in messages %}{{ m['content'] + ' <end> ' }}{% endfor %}us")
         # As words, "us" + "er" is one token, "us" + " y" are two.
-        found = made.choice_ids((Message(USER, "x"),), ("er", " y"), 10)
+        encoded = made.choice_ids((Message(USER, "x"),), ("er", " y"), 10)
         names = made.tokenizer.convert_ids_to_tokens
-        assert names(found.ids) == ["x", "<end>"]
-        assert [names(ids) for ids in found.choices] == [["user"], ["<unk>", "y"]]
+        assert names(encoded.ids) == ["x", "<end>"]
+        assert [names(ids) for ids in encoded.choices] == [["user"], ["<unk>", "y"]]
 
     def test_the_blank_before_a_reply_in_the_history_is_before_a_choice_too(self, chat):
         # "Supporter: y" in the plain transcript, whose opening is "Supporter:".
         made = chat(None)
         names = made.tokenizer.convert_ids_to_tokens
-        found = made.choice_ids(ASKED, ("x", "y"), 10)
-        assert names(found.ids)[-1] == "Supporter:"
-        assert [names(ids) for ids in found.choices] == [["x"], ["y"]]
+        encoded = made.choice_ids(ASKED, ("x", "y"), 10)
+        assert names(encoded.ids)[-1] == "Supporter:"
+        assert [names(ids) for ids in encoded.choices] == [["x"], ["y"]]
 
     def test_the_longest_has_room_in_the_window(self, chat):
         made = chat(TURNS + OPENING + " ", window=20)

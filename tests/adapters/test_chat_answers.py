@@ -1,4 +1,4 @@
-"""Answers as token ids, for training: behind the very prompt of a run, up to and with what ends a turn."""
+"""Answers as token ids for training: after the exact prompt of a run, including the end of turn."""
 
 import pytest
 
@@ -40,10 +40,10 @@ def words(chat, ids):
 )
 def test_an_answer_follows_the_prompt_of_a_run_and_ends_where_a_reply_ends(chat, template, prompt, answer):
     made = chat(template)
-    found = made.answered(ASKED, "y x", room=0)
-    assert found.prompt == made.encode(ASKED, 1).ids
-    assert words(made, found.prompt).endswith(prompt.removeprefix("..."))
-    assert words(made, found.answer) == answer
+    encoded = made.answered(ASKED, "y x", room=0)
+    assert encoded.prompt == made.encode(ASKED, 1).ids
+    assert words(made, encoded.prompt).endswith(prompt.removeprefix("..."))
+    assert words(made, encoded.answer) == answer
     assert made.untrainable() == ""
 
 
@@ -73,7 +73,7 @@ def test_an_answer_that_grows_together_with_its_prompt_is_told(tmp_path):
     )
     asked = (Message(USER, "c"),)
     assert Chat(made, 99).answered(asked, "c", 0).answer == (5, 0)
-    with pytest.raises(SeamError, match="one token"):
+    with pytest.raises(SeamError, match="share a token"):
         Chat(made, 99).answered(asked, "b", 0)
 
 
@@ -82,9 +82,12 @@ def test_an_answer_that_grows_together_with_its_prompt_is_told(tmp_path):
     [
         (
             TURNS + "{% if add_generation_prompt %}assistant <think>{% endif %}",
-            "does not show a reply as its prompts open",
+            "opens a new reply differently",
         ),
-        ("{% for m in messages %}{{ m['role'] + ' ' + m['content'] + ' ' }}{% endfor %}" + OPENING, "nothing .* ends"),
+        (
+            "{% for m in messages %}{{ m['role'] + ' ' + m['content'] + ' ' }}{% endfor %}" + OPENING,
+            "writes no end of turn",
+        ),
     ],
 )
 def test_a_template_whose_replies_cannot_be_learned_is_told(chat, template, reason):

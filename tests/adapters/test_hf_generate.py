@@ -71,10 +71,10 @@ def record_rows(adapter):
     """What the adapter's model generates, as token ids by unpadded prompt ids."""
     rows, generate = {}, adapter._model.network.generate
 
-    def recording(**given):
-        output = generate(**given)
-        width = given["input_ids"].shape[1]
-        for ids, mask, row in zip(given["input_ids"], given["attention_mask"], output, strict=True):
+    def recording(**inputs):
+        output = generate(**inputs)
+        width = inputs["input_ids"].shape[1]
+        for ids, mask, row in zip(inputs["input_ids"], inputs["attention_mask"], output, strict=True):
             rows[tuple(ids[mask == 1].tolist())] = row[width:].tolist()
         return output
 
@@ -109,9 +109,9 @@ class TestGreedy:
     ):
         plain, hostile = lively_model("llama"), tmp_path / "hostile"
         shutil.copytree(plain, hostile)
-        own = {"repetition_penalty": 5.0, "top_k": 1, "temperature": 0.01, "do_sample": True, "min_new_tokens": 12}
-        own |= {"no_repeat_ngram_size": 1, "suppress_tokens": list(range(0, 49152, 2)), "num_beams": 3}
-        (hostile / "generation_config.json").write_text(json.dumps(own))
+        settings = {"repetition_penalty": 5.0, "top_k": 1, "temperature": 0.01, "do_sample": True, "min_new_tokens": 12}
+        settings |= {"no_repeat_ngram_size": 1, "suppress_tokens": list(range(0, 49152, 2)), "num_beams": 3}
+        (hostile / "generation_config.json").write_text(json.dumps(settings))
         requests = [make_request(t, f"d{n}/0", temperature=temperature, seed=n) for n, t in enumerate(TEXTS)]
         said = [[r.text for r in answers(load_hf(f, batch_size=4).adapter, requests)] for f in (plain, hostile)]
         assert said[0] == said[1]
@@ -145,20 +145,20 @@ class TestSampling:
         settings = {"max_tokens": 1, "temperature": temperature, "top_p": top_p}
         count = 2000
         replies = answers(adapter, [make_request("go", f"d{n}/0", seed=n, **settings) for n in range(count)])
-        found = Counter(reply.text for reply in replies)
-        assert set(found) == set(expected)
+        counts = Counter(reply.text for reply in replies)
+        assert set(counts) == set(expected)
         if len(expected) > 1:
-            statistic = sum((found[word] - count * p) ** 2 / (count * p) for word, p in expected.items())
+            statistic = sum((counts[word] - count * p) ** 2 / (count * p) for word, p in expected.items())
             assert statistic < CRITICAL[len(expected) - 1]
 
     def test_one_draw_says_nothing_about_the_next(self, chain, make_request, answers):
-        # Noise that began anew at each step would say the same word twice.
+        # Noise that restarted at each step would produce the same word twice.
         even = {"a": 0.0, "b": 0.0}
         adapter = chain({"assistant": even, "a": even, "b": even}, batch_size=500)
         requests = [make_request("go", f"d{n}/0", seed=n, max_tokens=2, temperature=1.0) for n in range(1000)]
-        found = Counter(reply.text for reply in answers(adapter, requests))
-        assert set(found) == {"a a", "a b", "b a", "b b"}
-        assert sum((count - 250) ** 2 / 250 for count in found.values()) < CRITICAL[3]
+        counts = Counter(reply.text for reply in answers(adapter, requests))
+        assert set(counts) == {"a a", "a b", "b a", "b b"}
+        assert sum((count - 250) ** 2 / 250 for count in counts.values()) < CRITICAL[3]
 
 
 class TestEnds:
@@ -256,9 +256,9 @@ class TestBatches:
                 go_on.set()
                 return await asyncio.gather(*tasks, return_exceptions=True)
 
-        found = asyncio.run(main())
-        assert [isinstance(each, asyncio.CancelledError) for each in found] == [True, False, False, True, False]
-        assert [found[n].text for n in (1, 2, 4)] == ["a"] * 3
+        outcomes = asyncio.run(main())
+        assert [isinstance(each, asyncio.CancelledError) for each in outcomes] == [True, False, False, True, False]
+        assert [outcomes[n].text for n in (1, 2, 4)] == ["a"] * 3
 
 
 class TestMemory:

@@ -1,4 +1,4 @@
-"""Loading: where weights come from, what is refused and how it is said; GGUF files; adapters of third parties."""
+"""Loading: sources of weights, errors and their messages; GGUF files; third-party adapters."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def copy(tiny_model, tmp_path):
 
 
 def refused(done, *parts):
-    """The command ended as a person's mistake does, and said all of this."""
+    """The command reported a user error that contains all of this."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     for part in parts:
@@ -64,7 +64,7 @@ class TestOptions:
         ("options", "parts"),
         [
             ({"batchsize": 4}, "unknown field `batchsize`.*did you mean 'batch_size'"),
-            ({"dtype": "int8"}, "`options.dtype` 'int8' is none of auto, float32, bfloat16, float16"),
+            ({"dtype": "int8"}, "`options.dtype` 'int8' is not one of auto, float32, bfloat16, float16"),
             ({"dtype": 16}, "Expected `str`, got `int`.*dtype"),
             ({"batch_size": -1}, "`options.batch_size` must be at least 1"),
             ({"batch_size": "4"}, "Expected `int`, got `str`.*batch_size"),
@@ -72,11 +72,11 @@ class TestOptions:
             ({"device": "tpu"}, "cannot load .*tpu"),
         ],
     )
-    def test_a_wrong_option_is_named_with_its_cure(self, tiny_model, load_hf, options, parts):
+    def test_a_wrong_option_is_named_with_its_fix(self, tiny_model, load_hf, options, parts):
         with pytest.raises(UserError, match=re.compile(f"^small: .*{parts}", re.DOTALL)):
             load_hf(tiny_model, **options)
 
-    def test_a_device_that_is_not_there_is_named_with_its_cure(self, tiny_model, load_hf):
+    def test_a_missing_device_is_named_with_its_fix(self, tiny_model, load_hf):
         import torch
 
         if torch.cuda.is_available():
@@ -93,22 +93,22 @@ class TestWeights:
         refused(done, f"mine: no GGUF file at {tmp_path}/nowhere.gguf")
 
     def test_a_card_without_weights_says_so(self, cscbench, card):
-        refused(cscbench(*RUN, "--model", card("adapter: hf")), "mine: its card names no `weights`")
+        refused(cscbench(*RUN, "--model", card("adapter: hf")), "mine: its card has no `weights`")
 
     @pytest.mark.parametrize("revision", ["", "revision: " + "0123456789" * 4])
     def test_a_hub_model_without_the_hub_says_how_to_bring_it(self, cscbench, card, revision):
         done = cscbench(*RUN, "--model", card("adapter: hf", "weights: nobody/nothing", revision))
-        cures = ("hf download nobody/nothing", "set `weights` to that path")
-        refused(done, "nobody/nothing is not in the local Hugging Face cache", *cures)
-        assert re.search(r"does not give it \(\w+: .{20,}\)", done.stderr)  # the hub's own reason, in its words
+        fixes = ("hf download nobody/nothing", "set `weights` to that path")
+        refused(done, "nobody/nothing is not in the local Hugging Face cache", *fixes)
+        assert re.search(r"downloading it from the Hub failed \(\w+: .{20,}\)", done.stderr)  # the Hub's own reason
 
     def test_a_network_that_is_down_is_no_traceback(self, cscbench_process, card):
         done = cscbench_process(*RUN, "--model", card("adapter: hf", "weights: nobody/nothing"), **NO_NETWORK)
-        refused(done, "the Hub does not give it", "hf download nobody/nothing")
+        refused(done, "downloading it from the Hub failed", "hf download nobody/nothing")
 
-    def test_what_is_neither_a_hub_id_nor_a_path_is_told_so(self, cscbench, card):
+    def test_a_name_that_is_neither_a_hub_id_nor_a_path_is_refused(self, cscbench, card):
         done = cscbench(*RUN, "--model", card("adapter: hf", "weights: models/mine/tiny"))
-        refused(done, "'models/mine/tiny' is no hub id (owner/name), and no path: a path begins with / or ./")
+        refused(done, "'models/mine/tiny' is neither a Hub id (owner/name) nor a path (paths start with / or ./)")
 
     def test_pickled_weights_are_refused_unread(self, copy, load_hf):
         (copy / "model.safetensors").unlink()
@@ -150,9 +150,9 @@ class TestRemoteCode:
     @pytest.fixture
     def remote(self, copy, tmp_path):
         config = json.loads((copy / "config.json").read_text())
-        config |= {"model_type": "mine", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}}
+        config |= {"model_type": "mine", "auto_map": {"AutoConfig": "custom.C", "AutoModelForCausalLM": "custom.M"}}
         (copy / "config.json").write_text(json.dumps(config))
-        (copy / "own.py").write_text(
+        (copy / "custom.py").write_text(
             "from pathlib import Path\nfrom transformers import LlamaConfig, LlamaForCausalLM\n"
             f"Path({str(tmp_path / 'ran')!r}).touch()\n"
             "class C(LlamaConfig):\n    model_type = 'mine'\n"
@@ -211,12 +211,12 @@ def write_gguf(folder, path):
     writer.add_eos_token_id(config["eos_token_id"])
     writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
     for name, tensor in load_file(folder / "model.safetensors").items():
-        own = names.get_name(name, try_suffixes=(".weight",))
+        gguf_name = names.get_name(name, try_suffixes=(".weight",))
         array = tensor.numpy()
         for part, count in heads.items():
-            if part in own:
+            if part in gguf_name:
                 array = array.reshape(count, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
-        writer.add_tensor(own, array.copy())
+        writer.add_tensor(gguf_name, array.copy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -231,11 +231,11 @@ class TestGguf:
         requests = [
             make_request(text, f"{n}/0") for n, text in enumerate(["Hello there", "您好，退款", "Where is it?"])
         ]
-        found, folder = (load_hf(weights) for weights in (tmp_path / "tiny.gguf", tiny_model))
-        assert [r.text for r in answers(found.adapter, requests)] == [r.text for r in answers(folder.adapter, requests)]
-        assert found.engine_facts["chat_template"] == folder.engine_facts["chat_template"]
-        assert found.engine_facts["dtype"] == "float32"
-        assert "pre-tokenizer" in found.notes[0]
+        file, folder = (load_hf(weights) for weights in (tmp_path / "tiny.gguf", tiny_model))
+        assert [r.text for r in answers(file.adapter, requests)] == [r.text for r in answers(folder.adapter, requests)]
+        assert file.engine_facts["chat_template"] == folder.engine_facts["chat_template"]
+        assert file.engine_facts["dtype"] == "float32"
+        assert "pre-tokenizer" in file.notes[0]
         assert folder.notes == ()
         whole = (tmp_path / "tiny.gguf").read_bytes()
         (tmp_path / "cut.gguf").write_bytes(whole[: len(whole) * 2 // 3])

@@ -1,4 +1,4 @@
-"""LoRA through the real command: it changes replies, names the run, and is refused where it would not be on."""
+"""LoRA through the real command: it changes replies, names the run, and is refused if it has no effect."""
 
 import json
 import re
@@ -75,22 +75,22 @@ class TestOn:
     def test_the_command_applies_it_names_the_run_after_it_and_says_that_it_is_on(self, cscbench, tiny_card, trained):
         from pathlib import Path
 
-        own = ("run", "--task", "csconv_sample", "--limit", "1", "--encoder", "none")
+        command = ("run", "--task", "csconv_sample", "--limit", "1", "--encoder", "none")
         named = f"tiny+lora@{folder_sha256(trained)[:8]}"
-        found = {}
+        folders = {}
         for out, spec in (
             ("base", ("--model", "tiny")),
             ("tuned", ("--model", "tiny", "--lora", trained)),
             ("tuned", ("--model", "tiny+lora", "--lora", trained)),
         ):
-            done = cscbench(*own, *spec, "--out", out)
+            done = cscbench(*command, *spec, "--out", out)
             assert done.returncode == 0, done.stderr
-            (found[out],) = Path(out).iterdir()  # the last two are one run, written in two ways
-        assert found["tuned"].name.rpartition("--")[0].endswith(f"--{named}")
-        base, tuned = (texts_of(folder) for folder in found.values())
+            (folders[out],) = Path(out).iterdir()  # the last two are one run, written in two ways
+        assert folders["tuned"].name.rpartition("--")[0].endswith(f"--{named}")
+        base, tuned = (texts_of(folder) for folder in folders.values())
         assert base.keys() == tuned.keys()
         assert sum(base[name] != tuned[name] for name in base) > len(base) / 2
-        results = {out: json.loads((folder / "results.json").read_text("utf-8")) for out, folder in found.items()}
+        results = {out: json.loads((folder / "results.json").read_text("utf-8")) for out, folder in folders.items()}
         assert results["tuned"]["model"]["label"] == named
         assert any(note.startswith("LoRA is on") for note in results["tuned"]["notes"])
         assert results["base"]["model"]["label"] == "tiny"
@@ -107,9 +107,9 @@ class TestOn:
         # The base's own settings must not slip in through peft either.
         (merged / "generation_config.json").write_text(json.dumps({"repetition_penalty": 4.0}))
         requests = [make_request(text, f"{n}/0") for n, text in enumerate(["Hello", "退款", "Where is my parcel?"])]
-        one = [reply.text for reply in answers(load_hf(tiny_model, trained).adapter, requests)]
-        assert one == [reply.text for reply in answers(load_hf(merged).adapter, requests)]
-        assert one != [reply.text for reply in answers(load_hf(tiny_model).adapter, requests)]
+        texts = [reply.text for reply in answers(load_hf(tiny_model, trained).adapter, requests)]
+        assert texts == [reply.text for reply in answers(load_hf(merged).adapter, requests)]
+        assert texts != [reply.text for reply in answers(load_hf(tiny_model).adapter, requests)]
 
     def test_a_path_under_the_home_folder_is_found(self, tiny_model, trained, load_hf, tmp_path, monkeypatch):
         shutil.copytree(trained, tmp_path / "mine")
@@ -141,7 +141,9 @@ class TestRefused:
         folder = tmp_path / "pickled"
         shutil.copytree(trained, folder)
         (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
-        with pytest.raises(UserError, match=r"adapter_model\.bin is a pickle and is not read: save it as safetensors"):
+        with pytest.raises(
+            UserError, match=r"adapter_model\.bin is a pickle and is never loaded: save it as safetensors"
+        ):
             load_hf(tiny_model, folder)
 
     @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ class TestRefused:
             pytest.param(
                 lambda w: w.update({n.replace("layers.1", "layers.7"): w[n].clone() for n in [*w] if "layers.1" in n}),
                 lambda c: None,
-                r"made for another model than .*6 of them have no place in it, the first: .*layers\.7",
+                r"made for another model than .*6 of them match no module, the first: .*layers\.7",
                 id="more layers",
             ),
             pytest.param(
@@ -168,7 +170,7 @@ class TestRefused:
             pytest.param(
                 lambda w: w.update({name: tensor * float("nan") for name, tensor in w.items()}),
                 lambda c: None,
-                "the logits are nan: they are damaged",
+                "the logits are nan: the weights are damaged",
                 id="not a number",
             ),
             pytest.param(
@@ -194,4 +196,4 @@ class TestRefused:
     def test_an_adapter_without_a_model_to_put_it_on_is_refused(self, cscbench, trained):
         done = cscbench("run", "--model", "gold", "--lora", trained, "--limit", "1")
         assert done.returncode == 2
-        assert "the gold adapter takes no lora" in done.stderr
+        assert "the gold adapter does not accept `lora`" in done.stderr

@@ -1,4 +1,4 @@
-"""What earlier requests computed is used again, and changes no answer."""
+"""Cached states of earlier requests are reused and change no answer."""
 
 import asyncio
 import math
@@ -15,7 +15,7 @@ from cscbench.models.backend import LoadContext
 from cscbench.models.chat import Chat
 from cscbench.models.hf import HF
 from cscbench.models.hf.cache import PrefixCache, Snapshot, shared_prefixes
-from cscbench.models.hf.size import sizes, state_bytes
+from cscbench.models.hf.size import fit_batch, state_bytes
 from cscbench.values import Condition, Context, ModelCard, Sampling
 
 LIMIT = 1 << 30
@@ -25,22 +25,22 @@ def played(adapter, dialogues, prompts, context, sampling):
     """Every (request, reply) of some dialogues, all in flight at once, as a run plays them."""
     log = []
     plays = [
-        one
+        playing
         for each in dialogues
-        for one in (
+        for playing in (
             play_turns(each, prompts[each.language], sampling)
             if context is Context.GOLD
             else [play(each, prompts[each.language], Protocol(context, sampling))]
         )
     ]
 
-    async def drive(one):
-        request = next(one)
+    async def drive(playing):
+        request = next(playing)
         while True:
             reply = await adapter.generate(request)
             log.append((request, reply))
             try:
-                request = one.send(reply)
+                request = playing.send(reply)
             except StopIteration:
                 return
 
@@ -56,8 +56,8 @@ def dialogues():
     """Two short ones in each language, cut to four supporter turns."""
     import msgspec
 
-    found = find_task("csconv_sample").load(None).test
-    chosen = [d for d in found if d.language == "zh"][:2] + [d for d in found if d.language == "en"][:2]
+    test = find_task("csconv_sample").load(None).test
+    chosen = [d for d in test if d.language == "zh"][:2] + [d for d in test if d.language == "en"][:2]
     return [msgspec.structs.replace(d, turns=d.turns[: 8 - n]) for n, d in enumerate(chosen)]
 
 
@@ -72,7 +72,7 @@ def prompts():
 
 
 def unique_tokens(rows):
-    """Nodes of the trie of all prompts: what the best of caches would compute."""
+    """The number of nodes in the trie of all prompts: what a perfect cache would compute."""
     return len({row[: n + 1] for row in rows for n in range(len(row))})
 
 
@@ -120,7 +120,10 @@ class TestSameAnswers:
         folder, sampling = lively_model("gpt2"), Sampling(max_tokens=6)
         roomy, tight = (load_hf(folder, batch_size=2, context_length=4096).adapter for _ in range(2))
         tight._model.prefixes._limit = 1
-        logs = [played(one, dialogues, prompts[Condition.JOINT], Context.GENERATED, sampling) for one in (roomy, tight)]
+        logs = [
+            played(adapter, dialogues, prompts[Condition.JOINT], Context.GENERATED, sampling)
+            for adapter in (roomy, tight)
+        ]
         assert [reply.text for _, reply in logs[0]] == [reply.text for _, reply in logs[1]]
         assert len(tight._model.prefixes._snapshots) == 1
 
@@ -141,8 +144,8 @@ class TestRanking:
             for choice, score in zip(encoded.choices, reply.choice_logprobs, strict=True):
                 ids = [*encoded.ids, *choice]
                 with torch.inference_mode():
-                    told = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-                each = [float(told[n - 1, ids[n]]) for n in range(len(encoded.ids), len(ids))]
+                    logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+                each = [float(logprobs[n - 1, ids[n]]) for n in range(len(encoded.ids), len(ids))]
                 assert score == pytest.approx(math.fsum(each) / len(each), abs=1e-4)
             assert asked.choices[int(np.argmax(reply.choice_logprobs))] == reply.text
 
@@ -155,7 +158,7 @@ class TestRanking:
 
 
 class TestOtherModels:
-    def test_a_model_with_sliding_windows_is_computed_anew_and_says_so(
+    def test_a_model_with_sliding_windows_reuses_nothing_and_says_so(
         self, lively_model, load_hf, dialogues, prompts, tmp_path
     ):
         import json
@@ -167,7 +170,7 @@ class TestOtherModels:
         (folder / "config.json").write_text(json.dumps(config))
         loaded = load_hf(folder, batch_size=2, context_length=4096)
         assert loaded.engine_facts["reuse"] == "off"
-        assert any("computed anew" in note for note in loaded.notes)
+        assert any("no states are reused" in note for note in loaded.notes)
         log = played(loaded.adapter, dialogues[:2], prompts[Condition.JOINT], Context.GOLD, Sampling(max_tokens=4))
         assert {reply.error for _, reply in log} == {""}
         assert {reply.tokens_reused for _, reply in log} == {0}
@@ -186,43 +189,43 @@ class TestPrefixCache:
     @given(kept=st.lists(st.tuples(st.sampled_from("abc"), ids), max_size=8), asked=ids)
     def test_the_longest_known_prefix_is_found_with_one_token_left(self, kept, asked):
         cache, last = PrefixCache(LIMIT), {}
-        for key, own in kept:
-            cache.keep(key, snapshot(own))
-            last[key] = own
-        found, held = cache.find(np.array(asked))
+        for key, stored in kept:
+            cache.put(key, snapshot(stored))
+            last[key] = stored
+        match, held = cache.find(np.array(asked))
         lengths = [
-            next((n for n, (a, b) in enumerate(zip(own, asked, strict=False)) if a != b), min(len(own), len(asked)))
-            for own in last.values()
+            next((n for n, (a, b) in enumerate(zip(row, asked, strict=False)) if a != b), min(len(row), len(asked)))
+            for row in last.values()
         ]
         assert held == min(max(lengths, default=0), len(asked) - 1)
-        assert (found is None) == (held == 0)
-        if found is not None:
-            assert found.ids[:held].tolist() == asked[:held]
+        assert (match is None) == (held == 0)
+        if match is not None:
+            assert match.ids[:held].tolist() == asked[:held]
 
     @given(kept=st.lists(st.tuples(st.sampled_from("abcdef"), ids), min_size=1, max_size=12), limit=st.integers(1, 800))
     def test_memory_is_bounded_and_the_newest_stays(self, kept, limit):
         cache = PrefixCache(limit)
-        for key, own in kept:
-            cache.keep(key, snapshot(own))
-            assert cache._held == sum(one.nbytes for one in cache._snapshots.values())
-            assert cache._held <= max(limit, snapshot(own).nbytes)
+        for key, stored in kept:
+            cache.put(key, snapshot(stored))
+            assert cache._held_bytes == sum(each.nbytes for each in cache._snapshots.values())
+            assert cache._held_bytes <= max(limit, snapshot(stored).nbytes)
             assert key in cache._snapshots
 
     def test_what_was_used_last_outlives_what_was_kept_last(self):
         cache = PrefixCache(2 * snapshot([0] * 8).nbytes)
-        cache.keep("a", snapshot([0] * 8))
-        cache.keep("b", snapshot([1] * 8))
+        cache.put("a", snapshot([0] * 8))
+        cache.put("b", snapshot([1] * 8))
         cache.find(np.array([0, 0, 0]))
-        cache.keep("c", snapshot([2] * 8))
+        cache.put("c", snapshot([2] * 8))
         assert list(cache._snapshots) == ["a", "c"]
 
 
 def test_of_prompts_that_begin_alike_the_longest_is_read_first():
     head, zh, en = [7] * 20, [1] * 20, [2] * 20
     whole = ([*head, *zh, 3], [*head, *zh, 4, 4, 4], [*head, *en, 3, 3], [*head, *en, 4], [9])
-    prompts = [np.array(own) for own in whole]
-    found = [own.tolist() for own in shared_prefixes(prompts, [0] * 5)]
-    assert found == [[*head, *zh, 4, 4], [*head, *en, 3]], "the head is computed with the first"
+    prompts = [np.array(row) for row in whole]
+    prefixes = [prefix.tolist() for prefix in shared_prefixes(prompts, [0] * 5)]
+    assert prefixes == [[*head, *zh, 4, 4], [*head, *en, 3]], "the head is computed with the first"
     assert shared_prefixes(prompts, [40] * 5) == [], "what a cache has is not computed again"
     assert shared_prefixes([np.array([1, 2, 3]), np.array([1, 2, 4])], [0, 0]) == [], (
         "a few tokens are not worth a pass"
@@ -234,8 +237,8 @@ class TestBatchSize:
     def test_it_is_found_from_free_memory(self, free, expected, lively_model, load_hf, dialogues, prompts, monkeypatch):
         model = load_hf(lively_model("llama"), batch_size=1).adapter._model
         monkeypatch.setattr("cscbench.models.hf.size.free_bytes", lambda _device: free)
-        found = sizes(model.network, model.chat, dialogues, prompts[Condition.JOINT], 6)
-        assert found.batch_size == expected
+        sizes = fit_batch(model.network, model.chat, dialogues, prompts[Condition.JOINT], 6)
+        assert sizes.batch_size == expected
 
     def test_longer_dialogues_and_less_memory_make_it_smaller(
         self, lively_model, load_hf, dialogues, prompts, monkeypatch
@@ -246,15 +249,15 @@ class TestBatchSize:
         assert state_bytes(model.network) == 2 * model.network.config.num_hidden_layers * (
             model.network.config.num_key_value_heads * model.network.config.head_dim * 4
         )
-        found = []
+        sizes = []
         for free, new in ((1 << 30, 6), (1 << 29, 6), (1 << 29, 100_000)):
             monkeypatch.setattr("cscbench.models.hf.size.free_bytes", lambda _device, free=free: free)
-            found.append(sizes(model.network, chat, dialogues, prompts[Condition.JOINT], new))
-        assert found[0].kept_bytes == pytest.approx(2 * found[1].kept_bytes, abs=1)
-        assert found[0].batch_size >= found[1].batch_size > found[2].batch_size
+            sizes.append(fit_batch(model.network, chat, dialogues, prompts[Condition.JOINT], new))
+        assert sizes[0].kept_bytes == pytest.approx(2 * sizes[1].kept_bytes, abs=1)
+        assert sizes[0].batch_size >= sizes[1].batch_size > sizes[2].batch_size
 
     def test_a_resumed_run_keeps_the_batches_it_began_with(self, lively_model):
         card = ModelCard("small", "hf", weights=str(lively_model("llama")), options={"dtype": "float32"})
-        fresh = HF.load(LoadContext(card, {})).facts["batch_size"]
-        again = HF.load(LoadContext(card, {}, recorded_facts={"batch_size": "3"})).facts["batch_size"]
+        fresh = HF.load(LoadContext(card, {})).engine_facts["batch_size"]
+        again = HF.load(LoadContext(card, {}, recorded_facts={"batch_size": "3"})).engine_facts["batch_size"]
         assert (int(fresh) & (int(fresh) - 1), again) == (0, "3")

@@ -130,7 +130,7 @@ def play_once(plan: Plan, made: tuple[Any, Chat], reuse: bool) -> Played:
     adapter.close()
     if errors := [reply.error for reply in replies if reply.error]:
         raise SystemExit(f"{len(errors)} replies failed, the first: {errors[0]}")
-    return Played(loaded.facts["batch_size"], taken, tuple(replies))
+    return Played(loaded.engine_facts["batch_size"], taken, tuple(replies))
 
 
 def peak_gb() -> float:

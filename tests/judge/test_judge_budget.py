@@ -83,7 +83,7 @@ def test_a_judge_behind_a_server_without_a_price_is_refused_under_a_limit(cscben
         path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("price:")))
         done = cscbench(*RUN, "--max-cost", "5")
         assert (done.returncode, server.calls) == (2, [])
-    assert "judge: --max-cost needs the price of its tokens" in done.stderr
+    assert "judge: --max-cost needs the model's price" in done.stderr
 
 
 def test_two_judges_of_one_name_are_refused(cscbench):

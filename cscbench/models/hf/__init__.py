@@ -1,6 +1,6 @@
-"""Hugging Face models on this machine, through transformers: hub ids, folders, GGUF files, LoRA through peft.
+"""Hugging Face models on this machine through transformers: Hub ids, folders, GGUF files, LoRA through peft.
 
-Nothing here imports torch: a finished run is recognised, and a dry run shown, without it.
+This module does not import torch: recognizing a finished run and showing a dry run do not need it.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ class HfOptions(Frozen, frozen=True):
     """`options` of a card with the hf adapter.
 
     `dtype` and `device` `auto` choose bfloat16 on an accelerator and float32 on a CPU; several GPUs share the layers.
-    `batch_size` 0 finds one from free memory and the dialogues' lengths; `reuse` keeps what a dialogue's earlier turns
-    computed. `context_length` overrides the model's own window, in tokens.
+    `batch_size` 0 chooses a size from free memory and the dialogues' lengths; `reuse` caches the states that a
+    dialogue's earlier turns computed. `context_length` overrides the model's own window, in tokens.
     """
 
     dtype: str = "auto"
@@ -30,23 +30,23 @@ class HfOptions(Frozen, frozen=True):
 
 
 def options(card: ModelCard) -> HfOptions:
-    """The card's options, checked.
+    """Return the card's options, checked.
 
     Raises:
-        UserError: one is unknown, or of the wrong type or size.
+        UserError: an option is unknown, or has a wrong type or value.
     """
-    found = read_options(card, HfOptions)
-    if found.dtype not in (known := ("auto", "float32", "bfloat16", "float16")):
-        raise UserError(f"{card.name}: `options.dtype` {found.dtype!r} is none of {', '.join(known)}")
-    if found.batch_size < 0:
-        raise UserError(f"{card.name}: `options.batch_size` must be at least 1, or 0 to find it from free memory")
-    if found.context_length < 0:
+    settings = read_options(card, HfOptions)
+    if settings.dtype not in (known := ("auto", "float32", "bfloat16", "float16")):
+        raise UserError(f"{card.name}: `options.dtype` {settings.dtype!r} is not one of {', '.join(known)}")
+    if settings.batch_size < 0:
+        raise UserError(f"{card.name}: `options.batch_size` must be at least 1, or 0 to choose it from free memory")
+    if settings.context_length < 0:
         raise UserError(f"{card.name}: `options.context_length` must be a number of tokens, or 0 for the model's own")
-    return found
+    return settings
 
 
-# As many as the largest batch that is found by itself; those beyond the batch wait for their turn.
-_MOST_IN_FLIGHT = 64
+# The largest batch that is chosen automatically; dialogues beyond the batch wait.
+_MAX_IN_FLIGHT = 64
 
 
 def _fingerprint(card: ModelCard) -> Mapping[str, str]:
@@ -68,9 +68,9 @@ HF = Backend(
     load=_load,
     fingerprint=_fingerprint,
     packages=("torch", "transformers", "tokenizers", "peft"),
-    concurrency=lambda card: options(card).batch_size or _MOST_IN_FLIGHT,
+    concurrency=lambda card: options(card).batch_size or _MAX_IN_FLIGHT,
     ranks_choices=True,
-    # A batch reads what its rows share once, and is full whatever the number of dialogues.
+    # A batch computes what its rows share only once, and is full however few dialogues there are.
     batches_turns=True,
     runs_here=True,
 )

@@ -1,7 +1,8 @@
-"""Rows of token ids, with what is known of them, as one padded batch; and a row taken out of it again.
+"""Rows of token ids, with their cached states, as one padded batch; and a row extracted from it again.
 
-Columns of a batch: the known parts, aligned right; the parts to compute, aligned right; what is generated. Padding and
-the gap between the first two are masked, and positions count unmasked columns only: each row reads as if it were alone.
+Columns of a batch: the cached parts, right-aligned; the parts to compute, right-aligned; the generated tokens. Padding
+and the gap between the first two are masked, and positions count unmasked columns only, so that each row is computed
+as if it were alone.
 """
 
 import math
@@ -18,7 +19,7 @@ from cscbench.values import Frozen
 
 
 class BatchRow(Frozen, frozen=True):
-    """One sequence of ids; the states of its first `held` tokens are those of `prefix`."""
+    """One sequence of ids; `prefix` has the states of its first `held` tokens."""
 
     ids: Ids
     prefix: Snapshot | None = None
@@ -26,7 +27,7 @@ class BatchRow(Frozen, frozen=True):
 
 
 class Batch(Frozen, frozen=True):
-    """`ids` and `mask` of shape [rows, columns]; `cache` holds the states of the first `known` columns."""
+    """`ids` and `mask` of shape [rows, columns]; `cache` has the states of the first `known` columns."""
 
     rows: tuple[BatchRow, ...]
     ids: Any
@@ -36,32 +37,32 @@ class Batch(Frozen, frozen=True):
 
     @property
     def width(self) -> int:
-        """Columns before the first generated one."""
+        """The number of columns before the first generated one."""
         return int(self.ids.shape[1])
 
 
 class Memory:
-    """Memory for the states of one batch at a time: on a CPU fresh pages cost more than what is written on them."""
+    """Reusable memory for the states of one batch at a time: on a CPU, fresh pages cost more than writing to them."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[int, str], Any] = {}
 
     def take(self, layer: int, kind: str, shape: tuple[int, ...], like: Any) -> Any:
-        """A tensor of a shape, with a dtype and device like another's; what is in it is what a batch before left."""
+        """Return an uninitialized tensor of a shape, with the dtype and device of `like`."""
         size, held = math.prod(shape), self._held.get((layer, kind))
         if held is None or held.numel() < size or (held.dtype, held.device) != (like.dtype, like.device):
             del held
-            self._held.pop((layer, kind), None)  # gone before more is taken
+            self._held.pop((layer, kind), None)  # freed before more is allocated
             held = self._held[layer, kind] = like.new_empty(size)
         return held[:size].view(shape)
 
     def clear(self) -> None:
-        """Give it back."""
+        """Free the memory."""
         self._held.clear()
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """States in memory taken once, where a DynamicLayer copies them all for each new token."""
+    """States in preallocated memory; a DynamicLayer copies all of them for each new token."""
 
     def __init__(self, memory: Memory, number: int, capacity: int) -> None:
         super().__init__()
@@ -69,31 +70,31 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         self._keys = self._values = torch.empty(0)
 
     def begin(self, rows: int, keys: Any, values: Any, length: int) -> None:
-        """Take memory for states like these, of shape [..., heads, tokens, head size]; `length` columns will be set."""
+        """Allocate memory for states like these, of shape [..., heads, tokens, head size]; expose `length` columns."""
         self._keys, self._values = (
             self._memory.take(self._number, kind, (rows, like.shape[-3], self._capacity, like.shape[-1]), like)
             for kind, like in (("keys", keys), ("values", values))
         )
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self._show(length)
+        self._expose(length)
 
-    def _show(self, length: int) -> None:
+    def _expose(self, length: int) -> None:
         self._length = length
         self.keys, self.values = self._keys[:, :, :length], self._values[:, :, :length]
 
     def update(self, key_states: Any, value_states: Any, *_args: Any, **_kwargs: Any) -> tuple[Any, Any]:
-        """Append columns, and give all so far."""
+        """Append columns and return all of them."""
         if not self.is_initialized:
             self.begin(key_states.shape[0], key_states, value_states, 0)
         start = self._length
-        self._show(start + key_states.shape[-2])
+        self._expose(start + key_states.shape[-2])
         self.keys[:, :, start:] = key_states
         self.values[:, :, start:] = value_states
         return self.keys, self.values
 
 
 def assemble(rows: Sequence[BatchRow], pad: int, room: int, memory: Memory) -> Batch:
-    """The batch of some rows, with `room` columns for what will be generated; it ends the last one in that memory."""
+    """Return a batch of rows with `room` columns for generated tokens; it overwrites the last batch in `memory`."""
     known = max(row.held for row in rows)
     width = known + max(len(row.ids) - row.held for row in rows)
     ids = np.full((len(rows), width), pad)
@@ -102,7 +103,7 @@ def assemble(rows: Sequence[BatchRow], pad: int, room: int, memory: Memory) -> B
         columns = np.r_[_held(row, known), _new(row, width)]
         ids[number, columns] = row.ids
         mask[number, columns] = 1
-    with torch.inference_mode():  # the memory may come from a model's own pass
+    with torch.inference_mode():  # the memory may have been allocated in inference mode
         cache = _filled_cache(rows, known, width + room, memory)
     return Batch(tuple(rows), torch.from_numpy(ids), torch.from_numpy(mask), cache, known)
 
@@ -124,7 +125,7 @@ def _filled_cache(rows: Sequence[BatchRow], known: int, capacity: int, memory: M
     for depth, layer in enumerate(layers):
         layer.begin(len(rows), *like.layers[depth], known)
         for number, row in enumerate(rows):
-            # A masked column counts for nothing unless it holds a NaN.
+            # A masked column has no effect unless it holds a NaN.
             layer.keys[number, :, : known - row.held] = 0
             layer.values[number, :, : known - row.held] = 0
             if row.prefix is not None:
@@ -135,7 +136,7 @@ def _filled_cache(rows: Sequence[BatchRow], known: int, capacity: int, memory: M
 
 
 def extract_row(batch: Batch, number: int, read: Sequence[int]) -> Snapshot:
-    """One row's states for its own ids, and for those of the generated ones that the model has `read`."""
+    """Return one row's states for its own ids and for the generated ids that the model has `read`."""
     row = batch.rows[number]
     columns = (_held(row, batch.known), _new(row, batch.width), slice(batch.width, batch.width + len(read)))
     states = tuple(

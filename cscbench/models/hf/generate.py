@@ -1,4 +1,4 @@
-"""The Hugging Face adapter: collects what is pending, and answers it in batches."""
+"""The Hugging Face adapter: it collects pending requests and answers them in batches."""
 
 import asyncio
 import logging
@@ -15,8 +15,8 @@ from cscbench.values import Frozen, Reply, Request, Sampling
 
 log = logging.getLogger("cscbench")
 
-# Ticks of the event loop without a new request after which all that are coming have come: between two replies a play
-# does no I/O, so whoever will ask has asked.
+# After so many event-loop ticks without a new request, no more will come: a play does no I/O between receiving a reply
+# and sending its next request.
 _SETTLED_TICKS = 3
 
 
@@ -25,24 +25,24 @@ class _Waiting(Frozen, frozen=True):
     future: asyncio.Future[Reply]
 
 
-def _still_wanted(waiting: Sequence[_Waiting]) -> list[_Waiting]:
-    """Those whose asker has not gone: a cancelled one must not sink its batch mates."""
-    return [one for one in waiting if not one.future.done()]
+def _not_cancelled(pending: Sequence[_Waiting]) -> list[_Waiting]:
+    """Drop cancelled requests: they must not fail the rest of their batch."""
+    return [waiting for waiting in pending if not waiting.future.done()]
 
 
-def _alike(request: Request) -> tuple[bool, Sampling]:
-    """What the rows of one batch have in common: ranked or written, and all settings but the seed."""
+def _batch_key(request: Request) -> tuple[bool, Sampling]:
+    """What the rows of a batch have in common: whether they are ranked, and all settings but the seed."""
     return bool(request.choices), msgspec.structs.replace(request.sampling, seed=0)
 
 
-def _place(request: Request) -> tuple[str, int, str]:
+def _turn_order(request: Request) -> tuple[str, int, str]:
     return request.thread, request.turn, request.id
 
 
 class HfAdapter:
     """Collects pending requests and answers up to `batch_size` of them together.
 
-    Out of memory, it forgets what it kept, then halves the batch for good: no request is lost.
+    If memory runs out, it clears its cache and halves the batch size for good; no request is lost.
     """
 
     def __init__(self, model: Model, batch_size: int) -> None:
@@ -58,8 +58,8 @@ class HfAdapter:
         return await future
 
     def close(self) -> None:
-        """Let go of what earlier requests computed."""
-        self._forget()
+        """Free the cached states."""
+        self._clear_cache()
 
     async def _flush(self) -> None:
         while self._pending:
@@ -68,7 +68,7 @@ class HfAdapter:
             try:
                 replies = await asyncio.to_thread(self._answer, [waiting.request for waiting in batch])
             except Exception as error:
-                for waiting in _still_wanted(batch):
+                for waiting in _not_cancelled(batch):
                     waiting.future.set_exception(error)
                 continue
             for waiting, reply in zip(batch, replies, strict=True):
@@ -78,10 +78,10 @@ class HfAdapter:
         self._flusher = None
 
     def _next_batch(self) -> list[_Waiting]:
-        """The first that are pending and decode alike; in order of turns, whoever woke first: each extends the last."""
-        self._pending = sorted(_still_wanted(self._pending), key=lambda one: _place(one.request))
-        like = [one for one in self._pending if _alike(one.request) == _alike(self._pending[0].request)]
-        batch = like[: self._batch_size]
+        """Take the first pending requests with the same batch key, in the order of turns: each extends the last."""
+        self._pending = sorted(_not_cancelled(self._pending), key=lambda waiting: _turn_order(waiting.request))
+        key = _batch_key(self._pending[0].request)
+        batch = [waiting for waiting in self._pending if _batch_key(waiting.request) == key][: self._batch_size]
         taken = {id(waiting) for waiting in batch}
         self._pending = [waiting for waiting in self._pending if id(waiting) not in taken]
         return batch
@@ -94,7 +94,7 @@ class HfAdapter:
             count = len(self._pending)
 
     def _answer(self, requests: Sequence[Request]) -> list[Reply]:
-        """Replies in the order of the requests; one that does not fit the window fails alone."""
+        """Return replies in the order of the requests; a request that does not fit the window fails alone."""
         replies: dict[str, Reply] = {}
         ready: list[Ready] = []
         for request in requests:
@@ -107,7 +107,7 @@ class HfAdapter:
             except WindowError as error:
                 replies[request.id] = Reply("", error=str(error))
             except TemplateError as error:
-                replies[request.id] = Reply("", error=f"the chat template refuses this prompt: {error}")
+                replies[request.id] = Reply("", error=f"the chat template rejects this prompt: {error}")
         replies |= {item.request.id: reply for item, reply in zip(ready, self._write(ready), strict=True)}
         return [replies[request.id] for request in requests]
 
@@ -118,7 +118,7 @@ class HfAdapter:
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
-        self._forget()
+        self._clear_cache()
         return rank(self._model, request, encoded)
 
     def _write(self, ready: Sequence[Ready]) -> list[Reply]:
@@ -130,23 +130,23 @@ class HfAdapter:
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
-                held = self._forget()
+                cleared = self._clear_cache()
                 if len(batch) > 1:
                     self._batch_size = len(batch) // 2
-                    log.warning("out of memory on a batch of %d: going on with %d", len(batch), self._batch_size)
-                elif not held:
+                    log.warning("out of memory on a batch of %d: continuing with %d", len(batch), self._batch_size)
+                elif not cleared:
                     replies.append(Reply("", error=f"out of memory on one request: {error}"))
         return replies
 
-    def _forget(self) -> bool:
-        """Free what earlier requests computed; whether there was any."""
+    def _clear_cache(self) -> bool:
+        """Free the cached states; return whether there were any."""
         self._model.memory.clear()
-        held = self._model.prefixes is not None and self._model.prefixes.clear()
+        cleared = self._model.prefixes is not None and self._model.prefixes.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return held
+        return cleared
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    """An accelerator says so by type, a CPU by message."""
+    """Recognize the error by its type on an accelerator, by its message on a CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)

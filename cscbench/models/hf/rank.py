@@ -1,4 +1,4 @@
-"""The likeliest of a request's choices."""
+"""Rank a request's choices by likelihood."""
 
 import time
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from cscbench.values import Reply, Request
 
 
 def rank(model: Model, request: Request, encoded: EncodedChoices) -> Reply:
-    """A request's likeliest choice, the first among equals, with each one's mean log-probability a token.
+    """Return a request's most likely choice (ties go to the first) and each choice's mean log-probability per token.
 
-    The prompt is read once and kept; the choices are one batch of a few columns. Means, for a sum would favour short
-    names (length normalisation by tokens, as `acc_norm` does by bytes).
+    The prompt is computed once and cached; the choices are one batch of a few columns. A sum instead of the mean would
+    favor short names (this normalizes by tokens, as `acc_norm` does by bytes).
     """
     started = time.monotonic()
     known = find_cached(model, [encoded.ids])[0]
@@ -51,10 +51,10 @@ def _scores(model: Model, encoded: EncodedChoices) -> list[float]:
             position_ids=positions[:, new].to(device),
             past_key_values=batch.cache if model.prefixes is not None else None,
         ).logits
-    return [_mean(row, choice) for row, choice in zip(logits, encoded.choices, strict=True)]
+    return [_mean_logprob(row, choice) for row, choice in zip(logits, encoded.choices, strict=True)]
 
 
-def _mean(logits: Any, choice: Sequence[int]) -> float:
+def _mean_logprob(logits: Any, choice: Sequence[int]) -> float:
     """Mean log-probability of the tokens at the end of a row; the logits of a column are for the next one."""
-    told = logits[-len(choice) - 1 : -1].float().log_softmax(-1)
-    return float(told.gather(-1, torch.tensor(choice, device=told.device)[:, None]).mean())
+    logprobs = logits[-len(choice) - 1 : -1].float().log_softmax(-1)
+    return float(logprobs.gather(-1, torch.tensor(choice, device=logprobs.device)[:, None]).mean())
