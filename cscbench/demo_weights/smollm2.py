@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct from a 4-bit GGUF file to a float32 Hugging Face folder, by transformers' reader."""
+"""Convert SmolLM2-135M-Instruct from a 4-bit GGUF file to a float32 Hugging Face folder with transformers' reader."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
 
 END_OF_TURN = "<|im_end|>"
 
-# Digits beside blanks and line breaks: what comes out otherwise where the pre-tokenizer is lost on reload.
+# Digits next to spaces and line breaks: their tokens change if the pre-tokenizer is lost on reload.
 _PROBE = "Order  1024:\n\n37 items, 5 refunds."
 
 
 def convert(source: Path, folder: Path) -> None:
     """Write model, tokenizer, chat template and generation config into `folder`, then reload and compare.
 
-    Takes about 20 s and 1.7 GB of memory. Raises ImportError where torch, transformers or gguf is missing,
-    RuntimeError where the written folder does not behave as the model in memory does.
+    Takes about 20 s and 1.7 GB of memory.
+
+    Raises:
+        ImportError: torch, transformers or gguf is missing.
+        RuntimeError: the written folder does not behave like the model in memory.
     """
     with _quiet():
         tokenizer = _read_tokenizer(source)
@@ -34,11 +37,11 @@ def convert(source: Path, folder: Path) -> None:
 
 
 def _read_tokenizer(source: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer with the pre-tokenizer that the GGUF names ("smollm").
+    """Read the tokenizer, with the pre-tokenizer that the GGUF file names ("smollm").
 
-    transformers 5 ignores that name and splits as GPT-2 does: blanks or line breaks before a digit then give
-    other tokens than in training ("a  5" as "a", " ", " ", "5" for "a", "  ", "5"). llama.cpp's "smollm" is:
-    each digit alone, then GPT-2's pattern.
+    transformers 5 ignores that name and splits like GPT-2: spaces or line breaks before a digit then become different
+    tokens than in training ("a  5" as "a", " ", " ", "5" instead of "a", "  ", "5"). llama.cpp's "smollm" splits off
+    each digit, then applies GPT-2's pattern.
     """
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
@@ -57,7 +60,7 @@ def _read_model(source: Path) -> PreTrainedModel:
     return AutoModelForCausalLM.from_pretrained(
         source.parent,
         gguf_file=source.name,
-        # Without it transformers marks the model as quantised and refuses to save it.
+        # Without this, transformers marks the model as quantized and refuses to save it.
         quantization_config=GgufConfig(dequantize=True),
         dtype=torch.float32,
         local_files_only=True,
@@ -65,7 +68,7 @@ def _read_model(source: Path) -> PreTrainedModel:
 
 
 def _generation_config(tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
-    """The defaults that the model's authors publish: stop at the end of the turn, pad with the same token."""
+    """Return the defaults that the model's authors publish: stop at the end of the turn, pad with the same token."""
     from transformers import GenerationConfig
 
     end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
@@ -73,31 +76,31 @@ def _generation_config(tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
 
 
 def _check_reload(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Load the folder as a user would: same tokens, same logits (batch 1, tokens, vocabulary), float32."""
+    """Load the folder as a user would, and check for the same tokens and logits (1, tokens, vocabulary) in float32."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    again = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    written = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    reloaded_tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    reloaded = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
     tokens = tokenizer(_PROBE, return_tensors="pt")
     with torch.inference_mode():
-        expected, found = model(**tokens).logits, written(**tokens).logits
-    problems = {
-        "tokens differ": again(_PROBE)["input_ids"] != tokens["input_ids"][0].tolist(),
-        "the chat template differs": again.chat_template != tokenizer.chat_template,
-        "logits differ": not torch.equal(expected, found),
-        f"dtype {found.dtype}": found.dtype != torch.float32,
-        "the end of turn is not an eos id": written.generation_config.eos_token_id
+        expected, logits = model(**tokens).logits, reloaded(**tokens).logits
+    checks = {
+        "tokens differ": reloaded_tokenizer(_PROBE)["input_ids"] != tokens["input_ids"][0].tolist(),
+        "the chat template differs": reloaded_tokenizer.chat_template != tokenizer.chat_template,
+        "logits differ": not torch.equal(expected, logits),
+        f"dtype {logits.dtype}": logits.dtype != torch.float32,
+        "the end of turn is not an eos id": reloaded.generation_config.eos_token_id
         != tokenizer.convert_tokens_to_ids(END_OF_TURN),
     }
-    if any(problems.values()):
-        list_of_problems = ", ".join(text for text, wrong in problems.items() if wrong)
-        raise RuntimeError(f"SmolLM2 reloaded from {folder} is not what was saved: {list_of_problems}")
+    problems = [problem for problem, occurs in checks.items() if occurs]
+    if problems:
+        raise RuntimeError(f"SmolLM2 reloaded from {folder} differs from the saved model: {', '.join(problems)}")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no advice from transformers inside the block; its settings come back after it."""
+    """Turn off transformers' progress bars and advice inside the block, and restore its settings afterwards."""
     from transformers import modeling_gguf_pytorch_utils as gguf_reader
     from transformers.utils import logging
 
@@ -105,7 +108,7 @@ def _quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     if bars:
         logging.disable_progress_bar()
-    # transformers' own switch does not reach this bar: the GGUF reader imports tqdm directly.
+    # transformers' own switch does not affect this bar: the GGUF reader imports tqdm directly.
     gguf_reader.tqdm = partial(gguf_bar, disable=True)
     try:
         yield

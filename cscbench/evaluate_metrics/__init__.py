@@ -1,4 +1,4 @@
-"""Our scores as metrics of the evaluate library: `evaluate.load(CSC_STRATEGY)`."""
+"""cscbench's scores as metrics of the evaluate library: `evaluate.load(CSC_STRATEGY)`."""
 
 from pathlib import Path
 

@@ -252,8 +252,8 @@ class TestPackages:
     def test_hash_mismatch_names_both_and_leaves_nothing(self, tmp_path, monkeypatch):
         fake_package(tmp_path / "site", "0.1.0", b"tampered")
         monkeypatch.syspath_prepend(tmp_path / "site")
-        found, expected = hashlib.sha256(b"tampered").hexdigest(), SHIPPED["minilm-l6"].source_sha256
-        with pytest.raises(UserError, match=f"{found}.*{expected}.*{self.CURE} --force-reinstall"):
+        actual, expected = hashlib.sha256(b"tampered").hexdigest(), SHIPPED["minilm-l6"].source_sha256
+        with pytest.raises(UserError, match=f"{actual}.*{expected}.*{self.CURE} --force-reinstall"):
             locate("minilm-l6", tmp_path / "cache")
         assert [path.suffix for path in (tmp_path / "cache" / "weights").iterdir()] == [".lock"]
 
@@ -344,7 +344,7 @@ class TestCache:
         assert locate("minilm-l6", cache) == copy
         assert caplog.messages == []
         locate("minilm-l6", cache, verify=True)
-        assert "model.safetensors has other contents" in caplog.text
+        assert "model.safetensors have changed" in caplog.text
         assert model.read_bytes() != contents
 
     def test_leftovers_of_a_killed_process_are_swept(self, cache):
@@ -370,7 +370,7 @@ class TestCache:
 
     def test_full_disk(self, cache, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
-        with pytest.raises(UserError, match=r"take 92 MB .* has 1 MB left.*CSCBENCH_CACHE"):
+        with pytest.raises(UserError, match=r"need 92 MB, but .* has only 1 MB free.*CSCBENCH_CACHE"):
             locate("minilm-l6", cache)
 
     def test_where_the_cache_is(self, monkeypatch):
