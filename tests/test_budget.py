@@ -25,7 +25,7 @@ MOST = cost(Reply("", tokens_in=most_tokens(request()).read, tokens_out=10))
 
 
 def play(budget: Account, replies: list[Reply], workers: int) -> list[Reply]:
-    """What is answered when so many workers ask as long as they may; every reply takes a moment of its own."""
+    """Return what is answered while this many workers ask as long as they may; replies take different times."""
     answered: list[Reply] = []
     waiting = iter(enumerate(replies))
 
@@ -69,11 +69,11 @@ def test_it_is_never_overshot_and_stops_only_where_the_next_might_not_fit(replie
     budget = Budget(limit).account("m", PRICE, before)
     answered = play(budget, replies, workers)
     spent = paid + sum(map(cost, answered))
-    assert spent <= limit
+    assert spent <= limit * (1 + 1e-12)
     if len(answered) == len(replies):
         budget.budget.check()
     else:
-        assert spent + MOST > limit
+        assert spent + MOST > limit * (1 - 1e-12)  # sums of floats differ in their last bits
         with pytest.raises(BudgetSpent):
             budget.budget.check()
 
@@ -87,13 +87,13 @@ def test_the_message_says_what_was_spent_what_is_needed_and_how_to_go_on():
     price, before = Price(1.0, 4.0, "EUR"), [Reply("x", tokens_in=20, tokens_out=5)] * 2
     budget = Budget(2 * MOST).account("m", price, before, requests=10)
     play(budget, [Reply("x", tokens_in=90, tokens_out=10)] * 8, workers=3)
-    with pytest.raises(BudgetSpent) as told:
+    with pytest.raises(BudgetSpent) as raised:
         budget.budget.check()
-    said = str(told.value)
-    assert said.startswith(f"stopped at --max-cost {2 * MOST:g}: 0.00021 EUR are spent on 3 replies, ")
-    assert f"the next of m can cost up to {MOST:.3g} EUR" in said
-    assert "The 7 of m that are left would cost about 0.00049 EUR." in said
-    assert "repeat the command with a larger --max-cost to continue" in said
+    message = str(raised.value)
+    assert message.startswith(f"stopped at --max-cost {2 * MOST:g}: spent 0.00021 EUR on 3 replies; ")
+    assert f"the next request to m can cost up to {MOST:.3g} EUR" in message
+    assert "Its remaining 7 requests would cost about 0.00049 EUR." in message
+    assert "repeat the command with a larger --max-cost to continue" in message
 
 
 def test_no_budget_lets_everything_pass_even_replies_that_count_no_tokens():
@@ -101,9 +101,9 @@ def test_no_budget_lets_everything_pass_even_replies_that_count_no_tokens():
 
 
 def test_a_budget_over_replies_that_count_no_tokens_is_refused():
-    with pytest.raises(ExceptionGroup) as told:
+    with pytest.raises(ExceptionGroup) as raised:
         play(Budget(1.0).account("m", PRICE), [Reply("x")], workers=1)
-    assert told.group_contains(UserError, match="do not say how many tokens")
+    assert raised.group_contains(UserError, match="do not report token usage")
 
 
 @pytest.mark.parametrize("limit", [float("nan"), -1.0])

@@ -23,10 +23,10 @@ def request(name: str, role: str = "supporter", text: str = "hello") -> Request:
 
 
 def asks(*requests: Request) -> Generator[Request, Reply, tuple[str, ...]]:
-    """A play of some requests, which returns the texts of their replies."""
+    """A play that yields these requests and returns the texts of their replies."""
     texts = []
-    for asked in requests:
-        texts.append((yield asked).text)
+    for each in requests:
+        texts.append((yield each).text)
     return tuple(texts)
 
 
@@ -54,9 +54,9 @@ def test_a_load_that_fails_is_tried_and_reported_once(tmp_path, error):
         loads.append(1)
         raise error
 
-    with pytest.raises(type(error)) as told:
+    with pytest.raises(type(error)) as raised:
         play_at_desk(tmp_path, [asks(request(f"d{number}")) for number in range(40)], load, concurrency=16)
-    assert told.value is error  # no group of sixteen
+    assert raised.value is error  # no group of sixteen
     assert len(loads) == 1
 
 
@@ -143,7 +143,7 @@ def test_one_limit_holds_over_desks_of_any_price_asked_one_after_the_other(tmp_p
             stopped = str(stop)
         spent += len(model.asked) * (MOST.read * price.input + MOST.written * price.output) / 1e6
         if stopped:
-            assert f"of m{number} can cost up to" in stopped
+            assert f"to m{number} can cost up to" in stopped
             break
     assert spent <= limit * (1 + 1e-12)
     assert bool(stopped) == (share < 1) or abs(share - 1) < 1e-9

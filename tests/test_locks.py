@@ -61,7 +61,7 @@ def test_another_thread_does_not_get_a_run_folder(tmp_path):
         asker = threading.Thread(target=ask)
         asker.start()
         asker.join(timeout=30)
-    assert refused == [f"{tmp_path}: another cscbench command is working in this folder: wait for it"]
+    assert refused == [f"{tmp_path}: another cscbench command is using this folder: wait until it ends"]
     with store.locked(tmp_path):
         pass
 

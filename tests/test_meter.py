@@ -142,9 +142,9 @@ def test_torch_is_never_imported_for_a_measure(cscbench, tmp_path):
 @pytest.mark.parametrize(
     ("devices", "reason"),
     [
-        ((), "does not say which devices"),
-        (("cpu",), "no counter can be read for cpu"),
-        (("cuda:0", "mps"), "no counter can be read for mps"),
+        ((), "does not report which devices"),
+        (("cpu",), "no energy counter for cpu"),
+        (("cuda:0", "mps"), "no energy counter for mps"),
     ],
 )
 def test_where_energy_is_not_counted_the_reason_is_said(devices, reason, tmp_path):
@@ -218,7 +218,7 @@ def test_joules_are_of_the_boards_that_cuda_shows(driver, devices, visible, used
 @pytest.mark.parametrize(("device", "visible"), [("cuda:7", None), ("cuda:0", "GPU-unknown")])
 def test_a_board_that_the_driver_does_not_know_has_no_energy(driver, device, visible, tmp_path):
     said, last = measured(driver, (device,), visible, tmp_path / "sessions.jsonl")
-    assert said.startswith("NVML cannot be read: ")
+    assert said.startswith("cannot read NVML: ")
     assert last.energy_joules is None
     assert last.energy_note == said
 
@@ -227,5 +227,5 @@ def test_without_a_driver_energy_is_not_known(driver, tmp_path):
     (empty := tmp_path / "empty").mkdir()
     (empty / "libnvidia-ml.so.1").write_bytes(b"no library")
     said, last = measured(empty, ("cuda:0",), None, tmp_path / "sessions.jsonl")
-    assert said.startswith("NVML cannot be read: ")
+    assert said.startswith("cannot read NVML: ")
     assert last.energy_joules is None

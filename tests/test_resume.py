@@ -185,7 +185,7 @@ def test_a_second_command_on_the_same_run_is_refused_and_disturbs_nothing(tiny_c
         )
         first.signal(signal.SIGCONT)
         assert other.returncode == 2
-        assert "another cscbench command is working in this folder" in other.stderr
+        assert "another cscbench command is using this folder" in other.stderr
         assert "Traceback" not in other.stderr
         assert first.wait() == 0
     (run,) = (tmp_path / "reports").iterdir()

@@ -266,13 +266,13 @@ def test_a_wrong_table_is_named_with_its_file_in_results_and_in_an_entry(runs):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("NaN", "NaN is no finite number"),
-        ("-Infinity", "-Infinity is no finite number"),
-        ("1e999", "1e999 is no finite number"),
+        ("NaN", "NaN is not a finite number"),
+        ("-Infinity", "-Infinity is not a finite number"),
+        ("1e999", "1e999 is not a finite number"),
         ("9" * 30, "is a number of more than 64 bits"),
         ("9" * 9000, "is a number of more than 64 bits"),
         ("[" * 20_000, "hundreds of levels deep"),
-        ('"\\ud800"', "it holds half a character, '\\ud800'"),
+        ('"\\ud800"', "it contains half a character, '\\ud800'"),
     ],
 )
 def test_json_that_no_file_of_ours_has_is_refused(text, said, runs):
@@ -280,7 +280,7 @@ def test_json_that_no_file_of_ours_has_is_refused(text, said, runs):
     path.write_text('{"schema": ' + text + "}", encoding="utf-8")
     done = invoked("show", runs["majority"])
     assert done.exit_code == 2
-    assert done.output.startswith(f"cscbench: {path}: cannot be read: ")
+    assert done.output.startswith(f"cscbench: {path}: cannot read: ")
     assert said in done.output
     assert done.output.endswith(f": remove it, and `cscbench score {runs['majority']}` writes it anew\n")
     assert len(done.output) < 600

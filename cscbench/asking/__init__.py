@@ -1,1 +1,1 @@
-"""From a play to replies on disk: plays, the engine that drives them, and the run folder that keeps what was said."""
+"""From a play to replies on disk: plays, the engine that drives them, and the run folder that stores the replies."""

@@ -1,4 +1,4 @@
-"""What replies cost: tokens, time, memory, money, energy. What is not known is None, never 0."""
+"""The cost of replies: tokens, time, memory, money, energy. An unknown amount is None, never 0."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -8,10 +8,10 @@ from cscbench.values import Count, Frozen, Number, Price, Reply
 
 
 class Usage(Frozen, frozen=True):
-    """What the replies that the results rest on add up to, one a request: the same for equal runs.
+    """Totals over the replies that the results are based on, one per request; equal runs have equal usage.
 
-    Tokens are None where the adapter did not count them. `cut` replies ended at `max_tokens`; of `dropped` ones the
-    oldest messages had been left out.
+    Tokens are None if the adapter did not count them. `cut` replies ended at `max_tokens`; `dropped` ones were made
+    from prompts without their oldest messages.
     """
 
     requests: Count
@@ -23,9 +23,9 @@ class Usage(Frozen, frozen=True):
 
 
 class Session(Frozen, frozen=True):
-    """A line of sessions.jsonl: what one process took so far; the last line of a session (`started`) counts.
+    """A line of sessions.jsonl: the resources one process has used so far; a session's (`started`) last line counts.
 
-    `wall_seconds` passed with at least one request in flight. `devices` are those of `LoadedAdapter`. Peaks are in
+    `wall_seconds` is the time with at least one request in flight. `devices` are those of `LoadedAdapter`. Peaks are in
     bytes; `energy_note` says what the joules cover, or why there are none. `ended` is false in the last line of a
     process that was killed.
     """
@@ -41,12 +41,13 @@ class Session(Frozen, frozen=True):
 
 
 class Cost(Frozen, frozen=True):
-    """What a run took, over all its sessions: equal runs differ in it.
+    """The cost of a run over all its sessions; equal runs differ here.
 
-    `requests` and tokens count all that was asked, also what failed or was lost and was asked again. `tokens_reused`
-    of the `tokens_in` were found in a cache, `tokens_computed` were not. `model_seconds` is the replies' own time,
-    which overlaps where requests wait side by side; `device_seconds` is wall time x devices. `amount` is in `currency`,
-    at the card's price. Of each of `killed` sessions the last seconds are missing (`cscbench.asking.meter`).
+    `requests` and tokens count every request, including those that failed or were lost and then repeated. Of
+    `tokens_in`, a cache supplied `tokens_reused`; the others are `tokens_computed`. `model_seconds` sums the times of
+    the replies, which overlap when requests run concurrently; `device_seconds` is wall time x devices. `amount` is in
+    `currency`, at the card's price. The last seconds of each of the `killed` sessions are missing
+    (`cscbench.asking.meter`).
     """
 
     requests: Count
@@ -69,12 +70,12 @@ class Cost(Frozen, frozen=True):
 
 
 def charge(price: Price, tokens_in: int, tokens_out: int) -> float:
-    """What this many tokens cost, in the price's currency."""
+    """Return what this many tokens cost, in the price's currency."""
     return (tokens_in * price.input + tokens_out * price.output) / 1_000_000
 
 
 def usage_of(lines: Sequence[StoredReply]) -> Usage:
-    """What the lines of a replies.jsonl came to, each request counted once."""
+    """Add up the lines of a replies.jsonl, counting each request once."""
     replies = [line.reply for line in effective_replies(lines).values()]
     return Usage(
         requests=len(replies),
@@ -87,7 +88,7 @@ def usage_of(lines: Sequence[StoredReply]) -> Usage:
 
 
 def cost_of(lines: Sequence[StoredReply], sessions: Iterable[Session], price: Price | None) -> Cost:
-    """What all sessions of a run took, from replies.jsonl and sessions.jsonl."""
+    """Return the cost of all sessions of a run, from replies.jsonl and sessions.jsonl."""
     replies = [line.reply for line in lines]
     tokens_in, tokens_out = _total(replies, _tokens_in), _total(replies, _tokens_out)
     reused = _total(replies, lambda reply: reply.tokens_reused)
@@ -101,7 +102,7 @@ def cost_of(lines: Sequence[StoredReply], sessions: Iterable[Session], price: Pr
         sessions=len(last),
         killed=sum(1 for session in last if not session.ended),
         wall_seconds=_sum(session.wall_seconds for session in last),
-        # Those who do not time their replies leave 0.
+        # Adapters that do not time their replies report 0.
         model_seconds=_sum(reply.seconds for reply in replies) or None,
         devices=max((len(session.devices) for session in last), default=0) or None,
         device_seconds=_sum(s.wall_seconds * len(s.devices) if s.devices else None for s in last),
@@ -117,31 +118,31 @@ def cost_of(lines: Sequence[StoredReply], sessions: Iterable[Session], price: Pr
 
 
 def _total(replies: Iterable[Reply], count: Callable[[Reply], int | None]) -> int | None:
-    """A sum over replies; None where one that was answered has no count, or none was answered."""
+    """Sum over replies; None if an answered request has no count, or none was answered."""
     counts = [(count(reply), reply.error) for reply in replies]
-    if any(found is None and not error for found, error in counts) or all(error for _, error in counts):
+    if any(tokens is None and not error for tokens, error in counts) or all(error for _, error in counts):
         return None
-    return sum(found or 0 for found, _ in counts)
+    return sum(tokens or 0 for tokens, _ in counts)
 
 
 def _tokens_in(reply: Reply) -> int | None:
-    """No prompt is empty: 0 says that nobody counted."""
+    """No prompt is empty: 0 means that the adapter does not count."""
     return reply.tokens_in or None
 
 
 def _tokens_out(reply: Reply) -> int | None:
-    """A ranked reply is not written, and an empty one may have no token; any other has some."""
+    """A ranked reply is not generated, and an empty one may have no tokens; any other has some."""
     return None if reply.text and not reply.tokens_out and not reply.choice_logprobs else reply.tokens_out
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
-    """A sum, the same in any order; None where one is not known, or there is none."""
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return round(math.fsum(known), 6) if found and len(known) == len(found) else None
+    """Sum independently of order; None if any value is unknown, or there are none."""
+    terms = list(values)
+    known = [value for value in terms if value is not None]
+    return round(math.fsum(known), 6) if terms and len(known) == len(terms) else None
 
 
 def _energy_note(sessions: Sequence[Session]) -> str:
-    """The first reason why energy is not known, else what it covers."""
+    """Return the first reason why energy is unknown, or else what it covers."""
     unknown = [session.energy_note for session in sessions if session.energy_joules is None]
     return next(iter([*unknown, *(session.energy_note for session in sessions)]), "nothing was recorded")

@@ -1,4 +1,4 @@
-"""A desk: a model that is asked, and the folder that keeps what it has said."""
+"""A desk: a model that answers requests, and the folder that stores its replies."""
 
 import logging
 from pathlib import Path
@@ -18,22 +18,22 @@ from cscbench.values import Frozen, Price, Reply, Request, UserError
 
 log = logging.getLogger("cscbench")
 
-# An adapter that has never answered and failed this often in a row is broken; asking on would only waste time.
+# An adapter that has never answered and fails this many times in a row is broken; more requests would waste time.
 _GIVE_UP_AFTER = 16
 
 
 class Seat(Frozen, frozen=True):
-    """A model resolved to be asked, and what loads it; nothing is loaded yet."""
+    """A resolved model, and the backend that loads it; nothing is loaded yet."""
 
     backend: Backend
     context: LoadContext
 
 
 class Desk:
-    """Answers requests from the replies in its folder, else by its model, which is loaded on the first need.
+    """Answers requests from the replies in its folder, or else with its model, which it loads when first needed.
 
-    The caller locks the folder, which holds a run.json (`open_run_folder`). The desk writes there, as they come, the
-    facts that the engine reports when it loads, each reply, and what the requests cost.
+    The caller locks the folder, which contains a run.json (`open_run_folder`). The desk writes the facts that the
+    engine reports when it loads, each reply as it arrives, and what the requests cost.
     """
 
     def __init__(self, seat: Seat, folder: Path, bar: Progress, account: Account) -> None:
@@ -41,13 +41,13 @@ class Desk:
         self._seat, self._folder, self._bar = seat, folder, bar
         path = folder / store.REPLIES
         self._known = store.read_replies(path, store.engine_key(store.read_run(folder)))
-        passed_over = (
+        ignored = (
             (self._known.damaged, "damaged lines"),
-            (self._known.foreign, "replies of another model or engine"),
+            (self._known.foreign, "replies from another model or engine"),
         )
-        for count, what in passed_over:
+        for count, what in ignored:
             if count:
-                log.warning("%s: %d %s are passed over; what they answered is asked again", path, count, what)
+                log.warning("%s: ignoring %d %s; their requests are repeated", path, count, what)
         self._log = store.ReplyLog(path)
         self._loaded: LoadedAdapter | None = None
         self._load_error: BaseException | None = None
@@ -56,7 +56,7 @@ class Desk:
         self._ever_answered = bool(self._known.replies)
 
     async def ask(self, request: Request) -> Reply:
-        """The reply to a request: a known one, or the model's, on disk before it is given.
+        """Return the reply to a request: a stored one, or the model's, which is stored before it is returned.
 
         Raises:
             UserError: the model cannot be loaded, always fails, or a reply cannot be written.
@@ -84,7 +84,7 @@ class Desk:
         except UserError:
             raise
         except Exception as error:
-            # One bad sample never sinks a run: it is recorded as failed, and asked again by the next command.
+            # One bad sample must not stop a run: it is recorded as failed, and the next command repeats it.
             # One traceback shows the fault; hundreds would hide it.
             log.error("the adapter failed on request %s: %r", request.id, error, exc_info=not self._traced)
             self._traced = True
@@ -92,11 +92,11 @@ class Desk:
         self._failed_in_a_row = self._failed_in_a_row + 1 if reply.error else 0
         self._ever_answered = self._ever_answered or not reply.error
         if not self._ever_answered and self._failed_in_a_row >= _GIVE_UP_AFTER:
-            raise UserError(f"the first {_GIVE_UP_AFTER} requests all failed; the last: {reply.error}")
+            raise UserError(f"the first {_GIVE_UP_AFTER} requests all failed. The last error: {reply.error}")
         return reply
 
     def _adapter(self) -> LoadedAdapter:
-        """The loaded model. One that could not be loaded is not loaded again for every request in flight."""
+        """Return the loaded model. If loading failed, do not try again for every request in flight."""
         if self._load_error is not None:
             raise self._load_error
         if self._loaded is None:
@@ -117,12 +117,12 @@ class Desk:
             )
             meter = Meter(self._folder / store.SESSIONS, loaded.devices)
         except BaseException:
-            loaded.adapter.close()  # its engine may be a process of its own
+            loaded.adapter.close()  # its engine may be a separate process
             raise
         return msgspec.structs.replace(loaded, adapter=Metered(loaded.adapter, meter))
 
     async def aclose(self) -> None:
-        """End what lives in the event loop, such as connections."""
+        """Close what belongs to the event loop, such as connections."""
         if self._loaded is not None and self._loaded.aclose is not None:
             await self._loaded.aclose()
 
@@ -136,17 +136,17 @@ class Desk:
 
 
 def _as_stored(reply: object) -> Reply:
-    """The reply as its line on disk will give it back; raises where a third party's is none that can be stored."""
+    """Return the reply as reading it from disk returns it; raise if a third party's reply cannot be stored."""
     return msgspec.json.decode(msgspec.json.encode(reply), type=Reply)
 
 
 def paid_replies(folder: Path) -> tuple[Reply, ...]:
-    """Every reply that earlier commands paid for in a desk's folder: failed, lost and foreign ones too."""
+    """Return every reply in a desk's folder that earlier commands paid for, including failed, lost and foreign ones."""
     return tuple(line.reply for line in store.read_lines(folder / store.REPLIES, StoredReply).values)
 
 
 def usage_and_cost(folder: Path, price: Price | None) -> tuple[Usage, Cost]:
-    """What the replies in a desk's folder come to, and what all sessions that asked for them took."""
+    """Return the usage of the replies in a desk's folder, and the cost of all sessions that requested them."""
     key = store.engine_key(store.read_run(folder))
     lines = store.read_lines(folder / store.REPLIES, StoredReply).values
     replies = [line for line in lines if line.engine == key]

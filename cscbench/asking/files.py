@@ -1,12 +1,12 @@
-"""Files that are written whole: one, or several that belong together as a set.
+"""Atomic writes: one whole file, or a set of files that belong together.
 
-Who writes in a folder holds its `.cscbench-lock`, and keeps what is not finished in its `.cscbench-staged`. So what the
-next holder of the lock sees there is of a dead process, on whatever host that ran, and is removed.
+A process that writes in a folder holds its `.cscbench-lock` and stages unfinished files in `.cscbench-staged`. The next
+holder of the lock can therefore remove any staged files it sees: their process, on whatever host, is dead.
 
-A set goes from there to its places in two steps: one rename of the staged folder to `.cscbench-ready`, by which the set
-counts; then a rename for each file. A kill before the first step leaves the old files, a kill after it the new ones:
-`read` takes a file from `.cscbench-ready` as long as it is there, which needs no lock and no permission to write; and
-the next process that writes in the folder moves what is left. Else none of the three names is there.
+A set is published in two steps: renaming the staged folder to `.cscbench-ready` commits the set; then each file is
+renamed into place. A kill before the first step leaves the old files, a kill after it the new ones: `read` prefers a
+file in `.cscbench-ready`, which requires neither the lock nor write permission, and the next process that writes in the
+folder moves the remaining files. Otherwise none of the three names exists.
 """
 
 import errno
@@ -29,34 +29,33 @@ LOCK, STAGED, READY = ".cscbench-lock", ".cscbench-staged", ".cscbench-ready"
 
 
 def write_error(path: Path, error: OSError) -> UserError:
-    """A failed write as a message for the person; what is already on disk stays good."""
+    """Return a failed write as an error for the user; files already on disk stay valid."""
     return UserError(
         f"{path}: cannot write: {error.strerror}.\n"
-        "Nothing half-written counts as finished: mend that (or choose another --out) and run the same command again; "
-        "replies already on disk are kept"
+        "Fix this (or choose another --out) and repeat the command: saved replies are kept, incomplete files ignored"
     )
 
 
 def write_set(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files by their path below a folder, all or none, for readers that use `read`. Makes the folder.
+    """Write files, given by their path in a folder, all or none, for readers that use `read`. Create the folder.
 
-    Files lie in the folder or in one below it: deeper ones `read` does not look for. Other files there are not touched.
+    Files are in the folder or one level below it: `read` does not look deeper. Other files are not touched.
 
     Raises:
-        UserError: the disk is full, or a file cannot be put in its place.
+        UserError: the disk is full, or a file cannot be moved into place.
     """
-    with _troubles_of(folder):
+    with _as_user_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
     _write(folder, contents)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a whole file, or nothing, into a folder that is there.
+    """Write a whole file, or nothing, into an existing folder.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    with _troubles_of(path):
+    with _as_user_error(path):
         path.parent.stat()
     _write(path.parent, {path.name: content})
 
@@ -67,29 +66,29 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A JSON value, indented, in its own key order, with Chinese as it is."""
+    """Encode a JSON value, indented, with keys in their given order and Chinese unescaped."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def read(path: Path) -> bytes:
-    """A file's content; of a set that a killed process left on its way, as of one that is in its place.
+    """Return a file's content, even if a killed process committed its set without moving it into place.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
     """
-    for waiting in _waiting(path):
+    for committed in _committed(path):
         with suppress(FileNotFoundError, NotADirectoryError):
-            return waiting.read_bytes()
+            return committed.read_bytes()
     return path.read_bytes()
 
 
 def exists(path: Path) -> bool:
-    """Whether `read` has something to read."""
-    return any(place.exists() for place in (*_waiting(path), path))
+    """Whether `read` finds the file."""
+    return any(candidate.exists() for candidate in (*_committed(path), path))
 
 
 def settle(folder: Path) -> None:
-    """Finish or remove what a killed process left in a folder.
+    """Finish or remove the writes that a killed process left in a folder.
 
     Raises:
         UserError: the folder cannot be written.
@@ -99,8 +98,8 @@ def settle(folder: Path) -> None:
             pass
 
 
-def _waiting(path: Path) -> list[Path]:
-    """Where a file would lie that is not yet in its place: its set is of its folder, or of the one above."""
+def _committed(path: Path) -> list[Path]:
+    """Paths of a file that is committed but not yet in place: its set belongs to its folder or to the parent."""
     folder = path.parent
     above = [folder.parent / READY / folder.name / path.name] if folder.name not in {"", ".."} else []
     return [folder / READY / path.name, *above]
@@ -109,10 +108,10 @@ def _waiting(path: Path) -> list[Path]:
 def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
     with _sole_writer(folder):
         for name, content in contents.items():
-            with _troubles_of(folder / name):
+            with _as_user_error(folder / name):
                 _stage(folder / STAGED / name, content)
-                _check_place(folder / name, folder)
-        if len(contents) < 2:  # whose rename decides by itself
+                _check_target(folder / name, folder)
+        if len(contents) < 2:  # its rename is atomic by itself
             _move(folder / STAGED, folder)
             return
         for staged in [folder / STAGED, *(path for path in (folder / STAGED).rglob("*") if path.is_dir())]:
@@ -124,9 +123,9 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def _sole_writer(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, with nothing of a dead process in the folder; what is staged and not published goes."""
-    say = partial(log.info, "%s: waiting for another cscbench command that writes here", folder)
-    with _troubles_of(folder), hold(folder / LOCK, say, remove=True):
+    """Hold a folder's lock, after settling what a dead process left there; remove staged files at the end."""
+    report_waiting = partial(log.info, "%s: waiting for another cscbench command that writes here", folder)
+    with _as_user_error(folder), hold(folder / LOCK, report_waiting, remove=True):
         if (folder / READY).exists():
             _move(folder / READY, folder)
         _remove(folder / STAGED)
@@ -144,27 +143,27 @@ def _stage(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _check_place(target: Path, folder: Path) -> None:
-    """Find out what would keep a file from its place while the old files still count."""
-    above = next(parent for parent in target.parents if parent.exists())
+def _check_target(target: Path, folder: Path) -> None:
+    """Raise if a file could not be moved to its target, while the old files are still in place."""
+    parent = next(parent for parent in target.parents if parent.exists())
     reason = 0
     if target.is_dir():
         reason = errno.EISDIR
-    elif not above.is_dir():
+    elif not parent.is_dir():
         reason = errno.ENOTDIR
-    elif not os.access(above, os.W_OK | os.X_OK):
+    elif not os.access(parent, os.W_OK | os.X_OK):
         reason = errno.EACCES
-    elif above.stat().st_dev != folder.stat().st_dev:
+    elif parent.stat().st_dev != folder.stat().st_dev:
         reason = errno.EXDEV
     if reason:
         raise OSError(reason, os.strerror(reason))
 
 
 def _move(source: Path, folder: Path) -> None:
-    """Put the files below `source` in their places in `folder`, and remove `source`."""
+    """Move the files below `source` into place in `folder`, and remove `source`."""
     for path in sorted(path for path in source.rglob("*") if not path.is_dir()):
         target = folder / path.relative_to(source)
-        with _troubles_of(target):
+        with _as_user_error(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
     _remove(source)
@@ -176,7 +175,7 @@ def _remove(folder: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Put a folder's names on disk, where the system can."""
+    """Sync a folder's entries to disk, if the system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -186,7 +185,7 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _troubles_of(path: Path) -> Iterator[None]:
+def _as_user_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Asking a judge: for each item an answer that can be read, in a few tries, and what its stars come to."""
+"""Asking a judge: a few attempts at a readable answer for each item, and the score computed from its stars."""
 
 import math
 from collections.abc import Generator, Mapping, Sequence
@@ -29,13 +29,13 @@ from cscbench.values import (
 JudgePlay = Generator[Request, Reply, tuple[Rating, ...]]
 
 REPEATS = 3
-# Repeats at temperature 0 would all say the same.
+# Repeats at temperature 0 would all be the same.
 TEMPERATURE = 0.7
 STARS = tuple(str(star) for star in range(LOWEST, HIGHEST + 1))
 
 
 class JudgeProtocol(Frozen, frozen=True):
-    """How one judge is asked: `expected` scores by the likelihoods of the five stars, else the mean of `repeats`."""
+    """How one judge is asked: `expected` scores use the likelihoods of the five stars, others the mean of `repeats`."""
 
     judge: str
     level: Level
@@ -45,12 +45,12 @@ class JudgeProtocol(Frozen, frozen=True):
 
     @property
     def score(self) -> str:
-        """How a score is made, for signatures."""
+        """How a score is computed, for signatures."""
         return f"expected,repeats:{self.repeats}" if self.expected else f"mean,repeats:{self.repeats}"
 
 
 def judge_protocol(judge: str, level: Level, repeats: int, ranks: bool, sampling: Sampling) -> JudgeProtocol:
-    """How a judge is asked, with what is not given filled in."""
+    """Return how a judge is asked, with defaults filled in."""
     count = repeats or (1 if ranks else REPEATS)
     temperature = sampling.temperature or (TEMPERATURE if count > 1 else 0.0)
     return JudgeProtocol(
@@ -66,30 +66,30 @@ def rate_items(items: Sequence[Item], rubrics: Mapping[Language, Rubric], protoc
     return tuple(ratings)
 
 
-class _Read(Frozen, frozen=True):
-    """One answer that could be read, and the conversation up to it."""
+class _Answer(Frozen, frozen=True):
+    """A readable answer, and the conversation up to it."""
 
     stars: Stars
     messages: tuple[Message, ...]
 
 
 def _rate(item: Item, rubric: Rubric, protocol: JudgeProtocol) -> Generator[Request, Reply, Rating]:
-    answers: list[_Read] = []
+    answers: list[_Answer] = []
     tries, error = 0, ""
     for repeat in range(protocol.repeats):
-        found, asked, failure = yield from _answer(item, rubric, protocol, repeat)
-        tries, error = tries + asked, error or failure
-        answers += [found] if found else []
+        answer, attempts, failure = yield from _ask(item, rubric, protocol, repeat)
+        tries, error = tries + attempts, error or failure
+        answers += [answer] if answer else []
     if not answers:
         return Rating(protocol.judge, item.dialogue, item.turn, None, tries=tries, error=error)
-    samples = tuple(one.stars.overall for one in answers)
+    samples = tuple(answer.stars.overall for answer in answers)
     score: float | None = fmean(samples)
     if protocol.expected:
         expected: list[float] = []
-        for repeat, one in enumerate(answers):
-            expected += yield from _expected(item, rubric, protocol, repeat, one.messages)
+        for repeat, answer in enumerate(answers):
+            expected += yield from _expected_star(item, rubric, protocol, repeat, answer.messages)
         score = fmean(expected) if expected else None
-    dimensions = zip(*(one.stars.dimensions for one in answers), strict=True)
+    dimensions = zip(*(answer.stars.dimensions for answer in answers), strict=True)
     return Rating(
         judge=protocol.judge,
         dialogue=item.dialogue,
@@ -99,37 +99,37 @@ def _rate(item: Item, rubric: Rubric, protocol: JudgeProtocol) -> Generator[Requ
         samples=samples,
         tries=tries,
         reason=answers[0].stars.reason,
-        error="" if score is not None else "the engine gave no likelihoods of the stars",
+        error="" if score is not None else "the engine returned no likelihoods for the stars",
     )
 
 
-def _answer(
+def _ask(
     item: Item, rubric: Rubric, protocol: JudgeProtocol, repeat: int
-) -> Generator[Request, Reply, tuple[_Read | None, int, str]]:
-    """The first answer that can be read, how many were asked for, and why an answer did not come."""
+) -> Generator[Request, Reply, tuple[_Answer | None, int, str]]:
+    """Return the first readable answer, the number of attempts, and the error of a failed request."""
     messages = ask(rubric, item)
-    for number in range(TRIES):
-        reply = yield _request(item, rubric, protocol, f"judge{repeat}.{number}", messages)
+    for attempt in range(TRIES):
+        reply = yield _request(item, rubric, protocol, f"judge{repeat}.{attempt}", messages)
         if reply.error:
-            return None, number + 1, reply.error
+            return None, attempt + 1, reply.error
         messages = (*messages, Message(ChatRole.ASSISTANT, reply.text.strip()))
         stars = read_stars(rubric, reply.text)
         if stars is not None:
-            return _Read(stars, messages), number + 1, ""
+            return _Answer(stars, messages), attempt + 1, ""
         messages = (*messages, retry(rubric))
     return None, TRIES, ""
 
 
-def _expected(
+def _expected_star(
     item: Item, rubric: Rubric, protocol: JudgeProtocol, repeat: int, messages: tuple[Message, ...]
 ) -> Generator[Request, Reply, list[float]]:
-    """The mean star under the engine's likelihoods of the five, as G-Eval (Liu et al. 2023) takes it."""
-    asked = (*messages, Message(ChatRole.USER, rubric.file.score))
-    reply = yield _request(item, rubric, protocol, f"stars{repeat}", asked, STARS)
+    """Return the mean star under the engine's likelihoods of the five, as in G-Eval (Liu et al. 2023)."""
+    messages = (*messages, Message(ChatRole.USER, rubric.file.score))
+    reply = yield _request(item, rubric, protocol, f"stars{repeat}", messages, STARS)
     if reply.error or len(reply.choice_logprobs) != len(STARS):
         return []
-    most = max(reply.choice_logprobs)
-    weights = [math.exp(logprob - most) for logprob in reply.choice_logprobs]
+    highest = max(reply.choice_logprobs)
+    weights = [math.exp(logprob - highest) for logprob in reply.choice_logprobs]
     return [sum(star * weight for star, weight in enumerate(weights, LOWEST)) / sum(weights)]
 
 

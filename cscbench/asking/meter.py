@@ -1,4 +1,4 @@
-"""Measures what a process takes while its adapter answers, and writes it down now and then (sessions.jsonl)."""
+"""Measures the resources that a process uses while its adapter answers, and records them regularly (sessions.jsonl)."""
 
 import os
 import resource
@@ -15,10 +15,10 @@ from cscbench.asking.cost import Session
 from cscbench.models.backend import Adapter
 from cscbench.values import Reply, Request
 
-# A kill loses what was measured since the last line: this long, or the batch in flight, whose replies it loses as well.
+# A kill loses the measurements since the last line: this long, or the batch in flight, whose replies are lost as well.
 EVERY_S = 30.0
 
-_COVERS = "whole boards, from the model's loading on, with what else they did meanwhile"
+_COVERS = "whole boards, including other work on them, since the model was loaded"
 
 
 class Meter:
@@ -35,7 +35,7 @@ class Meter:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """For the time that one request is in flight; requests may overlap."""
+        """Measure while one request is in flight; requests may overlap."""
         if self._in_flight == 0:
             self._since = time.monotonic()
         self._in_flight += 1
@@ -49,7 +49,7 @@ class Meter:
                 self._write(ended=False)
 
     def close(self) -> None:
-        """Write the last line. The adapter must still be there: what its child processes hold counts."""
+        """Write the last line. Call before closing the adapter, so that its child processes' memory is counted."""
         self._write(ended=True)
         self._lines.close()
 
@@ -72,7 +72,7 @@ class Meter:
 
 
 class Metered:
-    """An adapter under a meter."""
+    """An adapter whose requests a meter measures."""
 
     def __init__(self, adapter: Adapter, meter: Meter) -> None:
         self._adapter, self._meter = adapter, meter
@@ -82,7 +82,7 @@ class Metered:
             return await self._adapter.generate(request)
 
     def close(self) -> None:
-        """Free what the adapter holds, once it is measured."""
+        """Take the last measurement, then free the adapter's resources."""
         try:
             self._meter.close()
         finally:
@@ -90,7 +90,7 @@ class Metered:
 
 
 def peak_memory() -> int | None:
-    """Bytes of main memory: the peak of this process and those of its living children, which may share pages."""
+    """Return bytes of main memory: the peaks of this process and its living children, which may share pages."""
     if sys.platform != "linux":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     # Not ru_maxrss: a child inherits its parent's through fork and exec.
@@ -99,13 +99,13 @@ def peak_memory() -> int | None:
 
 
 def _family(process: int) -> Iterator[int]:
-    """A process and its living descendants."""
+    """Yield a process and its living descendants."""
     yield process
     for listed in Path(f"/proc/{process}/task").glob("*/children"):
         try:
             children = listed.read_text(encoding="ascii").split()
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # it has ended in the meantime
         for child in children:
             yield from _family(int(child))
 
@@ -114,42 +114,42 @@ def _peak_kib(process: int) -> int:
     try:
         status = Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return 0  # it has ended meanwhile
+        return 0  # it has ended in the meantime
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 def peak_device_memory() -> int | None:
-    """Bytes that torch has held on CUDA devices at its peak, in this process; None where torch has not used any."""
+    """Return torch's peak bytes on CUDA devices, in this process; None if torch has not used any."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None
-    return sum(torch.cuda.max_memory_allocated(number) for number in range(torch.cuda.device_count())) or None
+    return sum(torch.cuda.max_memory_allocated(device) for device in range(torch.cuda.device_count())) or None
 
 
 def joules(devices: tuple[str, ...]) -> float | str:
-    """What these devices have used since their driver was loaded; or why that cannot be read."""
+    """Return the energy these devices have used since their driver was loaded, or why it cannot be read."""
     if not devices:
-        return "the adapter does not say which devices its model is on"
-    other = [device for device in devices if device.partition(":")[0] != "cuda"]
-    if other:
-        return f"no counter can be read for {', '.join(other)}: NVML counts for NVIDIA GPUs only"
+        return "the adapter does not report which devices its model is on"
+    without_counter = [device for device in devices if device.partition(":")[0] != "cuda"]
+    if without_counter:
+        return f"no energy counter for {', '.join(without_counter)}: NVML supports NVIDIA GPUs only"
     if find_spec("pynvml") is None:
-        return 'NVML cannot be read: pip install "cscbench[hf]" (nvidia-ml-py)'
+        return 'cannot read NVML: pip install "cscbench[hf]" (nvidia-ml-py)'
     import pynvml
 
     try:
         pynvml.nvmlInit()
         used = [pynvml.nvmlDeviceGetTotalEnergyConsumption(_board(device)) for device in devices]
     except pynvml.NVMLError as error:
-        return f"NVML cannot be read: {error}"
+        return f"cannot read NVML: {error}"
     return float(sum(used)) / 1000
 
 
 def _board(device: str) -> object:
-    """NVML's handle for a CUDA device: CUDA counts only those in CUDA_VISIBLE_DEVICES, NVML all."""
+    """Return NVML's handle for a CUDA device: CUDA numbers only those in CUDA_VISIBLE_DEVICES, NVML all."""
     import pynvml
 
-    number = int(device.partition(":")[2] or 0)
+    index = int(device.partition(":")[2] or 0)
     visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    name = visible[number] if number < len(visible) else str(number)
+    name = visible[index] if index < len(visible) else str(index)
     return pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name)

@@ -1,8 +1,8 @@
-"""A model's text to a strategy and a reply, and how it was understood.
+"""Parse a model's text into a strategy and a reply, and record its format.
 
-Models answer in many shapes: JSON, `[strategy] reply`, `策略7 信息传达：reply`, labelled lines, with or without a code
-fence, a reasoning block, half- or full-width marks. A text in none of them has no strategy and keeps its words; where
-only the label is unknown (`{"strategy": "Chat", "reply": "Hi"}`), the reply alone is kept.
+Models answer in many formats: JSON, `[strategy] reply`, `策略7 信息传达：reply`, labeled lines, with or without a code
+fence, a reasoning block, half- or full-width punctuation. Text in no known format has no strategy, and all of it is the
+reply; if only the label is unknown (`{"strategy": "Chat", "reply": "Hi"}`), only the reply is kept.
 """
 
 import json
@@ -13,7 +13,7 @@ from cscbench.values import Frozen, ParseForm, Step, StrategySet, UnknownStrateg
 
 
 class Parsed(Frozen, frozen=True):
-    """`strategy` is a code, or None; `text` is the reply without label, fence and reasoning."""
+    """`strategy` is a code or None; `text` is the reply without label, fence and reasoning."""
 
     strategy: str | None
     text: str
@@ -24,10 +24,10 @@ _THINK = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNO
 _THINK_END = re.compile(r"^.*</(?:think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
 _THINK_OPEN = re.compile(r"<(?:think|thinking|reasoning)>.*$", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n?(.*?)(?:```|$)", re.DOTALL)
-# Runs are possessive (`*+`): a model that loops on one mark must not cost quadratic time.
+# Quantifiers are possessive (`*+`): a model that repeats one mark endlessly must not take quadratic time.
 _MARKS = r"[*_#\s]*+"
 _CLOSE = r"\]］】〕)）」>》"
-# A separator counts only right behind the bracket: in `[Greeting] - one` the dash is the reply's.
+# A separator counts only directly after the bracket: in `[Greeting] - one` the dash belongs to the reply.
 _BRACKET = re.compile(
     rf"{_MARKS}[\[［【〔(（「<《]([^{_CLOSE}\n]{{1,60}})[{_CLOSE}]{{1,2}}[*_]*+(?:[:：\-—][*_]*+)?\s*+(.*)", re.DOTALL
 )
@@ -45,7 +45,7 @@ _FIELDS = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _QUOTES = "\"'“”‘’"
-# JSON as models also write it: single or full-width marks, or cut off by the token limit.
+# Invalid JSON that models write: single or full-width quotes, or cut off by the token limit.
 _LOOSE_JSON = re.compile(
     rf"[{{｛]\s*+[{_QUOTES}]?{_STRATEGY_KEY}[{_QUOTES}]?\s*+[:：]\s*+[{_QUOTES}](?P<label>[^{_QUOTES}\n]{{1,60}})[{_QUOTES}]"
     rf"\s*+[,，]\s*+[{_QUOTES}]?{_REPLY_KEY}[{_QUOTES}]?\s*+[:：]\s*+[{_QUOTES}](?P<text>.*)",
@@ -54,23 +54,20 @@ _LOOSE_JSON = re.compile(
 
 
 def parse(text: str, step: Step, strategies: StrategySet) -> Parsed:
-    """What a model meant by `text`, given what it was asked for.
+    """Parse the answer to a step's request.
 
-    Asked for a reply alone, a label in front is cut off and the strategy is None with form `given`. Asked for a
-    strategy alone, the label may stand alone or in any of the joint shapes. A label that joins several counts as its
-    first.
+    For a reply alone, a label at the start is removed, and the strategy is None with form `given`. For a strategy
+    alone, the label may be the whole text or have any of the joint formats. Of several joined labels the first counts.
     """
     visible = _visible(text)
-    found = _labelled(visible, strategies) or _labelled(_unfenced(visible), strategies)
+    labeled = _labeled(visible, strategies) or _labeled(_unfenced(visible), strategies)
     if step is Step.REPLY:
-        return Parsed(None, found.text if found and found.text else visible, ParseForm.GIVEN)
-    if found is not None:
-        return found
-    return Parsed(None, visible, ParseForm.UNPARSED)
+        return Parsed(None, labeled.text if labeled and labeled.text else visible, ParseForm.GIVEN)
+    return labeled or Parsed(None, visible, ParseForm.UNPARSED)
 
 
 def _visible(text: str) -> str:
-    """Without reasoning: closed blocks, one whose opening tag the chat template wrote, and one cut off midway."""
+    """Remove reasoning: closed blocks, a block whose opening tag the chat template wrote, and one cut off midway."""
     text = _THINK.sub("", text)
     text = _THINK_END.sub("", text)
     return _THINK_OPEN.sub("", text).strip()
@@ -81,7 +78,7 @@ def _unfenced(text: str) -> str:
     return fence[1].strip() if fence and fence[1].strip() else text
 
 
-def _labelled(body: str, strategies: StrategySet) -> Parsed | None:
+def _labeled(body: str, strategies: StrategySet) -> Parsed | None:
     return (
         _match(_BRACKET, body, ParseForm.BRACKET, strategies)
         or _json(body, strategies)
@@ -103,7 +100,7 @@ def _code(label: str, strategies: StrategySet) -> str | None:
 
 def _match(pattern: re.Pattern[str], body: str, form: ParseForm, strategies: StrategySet) -> Parsed | None:
     match = pattern.fullmatch(body)
-    if match is None or not any(map(str.isalpha, match[1])):  # "(1) Open the app" counts steps; it names no strategy
+    if match is None or not any(map(str.isalpha, match[1])):  # "(1) Open the app" numbers a step; it names no strategy
         return None
     code = _code(match[1], strategies)
     if code is None:
@@ -113,21 +110,21 @@ def _match(pattern: re.Pattern[str], body: str, form: ParseForm, strategies: Str
 
 
 def _cut_name(text: str, code: str, strategies: StrategySet) -> str:
-    """In `策略7：信息传达：...` the name behind the number belongs to the label."""
+    """In `策略7：信息传达：...` the name after the number belongs to the label."""
     strategy = by_code(code, strategies)
     names = "|".join(re.escape(name) for name in (strategy.en, strategy.zh, strategy.code))
     return re.sub(rf"^{_MARKS}(?:{names})[*_]*+(?:[\s:：,，.。\-—]++|$)", "", text, flags=re.IGNORECASE).strip()
 
 
-def _read(label: str, text: str, form: ParseForm, strategies: StrategySet) -> Parsed:
-    """A shape that says which part is the reply: its words are kept even where the label is unknown."""
+def _separated(label: str, text: str, form: ParseForm, strategies: StrategySet) -> Parsed:
+    """Parse a format with a separate reply, which is kept even if the label is unknown."""
     code = _code(label, strategies)
     return Parsed(code, text.strip(), form if code else ParseForm.UNPARSED)
 
 
 def _fields(body: str, strategies: StrategySet) -> Parsed | None:
     match = _FIELDS.fullmatch(body)
-    return _read(match["label"], match["text"], ParseForm.FIELDS, strategies) if match else None
+    return _separated(match["label"], match["text"], ParseForm.FIELDS, strategies) if match else None
 
 
 def _bare(body: str, strategies: StrategySet) -> Parsed | None:
@@ -141,12 +138,12 @@ def _json(body: str, strategies: StrategySet) -> Parsed | None:
         return None
     try:
         data, _ = json.JSONDecoder(strict=False).raw_decode(body[start:])
-    except (ValueError, RecursionError):  # also numbers of thousands of digits, and nesting as deep
+    except (ValueError, RecursionError):  # also for numbers with thousands of digits, and deep nesting
         return None
     label, text = _value(data, _STRATEGY_KEY), _value(data, _REPLY_KEY)
-    if _code(label, strategies) is None and (start or not text.strip()):  # braces somewhere in the words
+    if _code(label, strategies) is None and (start or not text.strip()):  # braces within ordinary text
         return None
-    return _read(label, text, ParseForm.JSON, strategies)
+    return _separated(label, text, ParseForm.JSON, strategies)
 
 
 def _loose_json(body: str, strategies: StrategySet) -> Parsed | None:
@@ -154,7 +151,7 @@ def _loose_json(body: str, strategies: StrategySet) -> Parsed | None:
     if match is None:
         return None
     text = match["text"].rstrip().rstrip("}｝").rstrip().rstrip(_QUOTES)
-    return _read(match["label"], text, ParseForm.JSON, strategies)
+    return _separated(match["label"], text, ParseForm.JSON, strategies)
 
 
 def _value(data: dict[str, Any], key: str) -> str:

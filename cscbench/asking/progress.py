@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress displays: a bar with rate and remaining time on a terminal, a log line every few seconds elsewhere."""
 
 import logging
 import sys
@@ -19,7 +19,7 @@ class _Rate(Frozen, frozen=True):
 
 
 def _rate(done: int, known: int, total: int, started: float) -> _Rate:
-    """Replies that were on disk already say nothing about the speed of the rest."""
+    """Return rate and remaining time; replies that were on disk already do not count toward the rate."""
     new = done - known
     per_second = new / max(time.monotonic() - started, 1e-9)
     seconds = int((total - done) / per_second) if new else 0
@@ -28,29 +28,29 @@ def _rate(done: int, known: int, total: int, started: float) -> _Rate:
 
 
 class Progress:
-    """Counts work done out of `total`; `skip` is for what needed no work."""
+    """Counts the work done out of `total`; `skip` counts what required no work."""
 
     def __init__(self, label: str, total: int) -> None:
         self._label, self._total = label, total
         self._done = self._known = 0
-        self._started = self._said = time.monotonic()
+        self._started = self._last_shown = time.monotonic()
 
     def skip(self) -> None:
-        """One more was known already."""
+        """Count one that was already done."""
         self._known += 1
         self.step()
 
     def step(self, count: int = 1) -> None:
-        """So many more are done. What grows on the way, as a judge's answers asked for again do, grows the total."""
+        """Count more as done. The total grows if needed: a judge may be asked more often than planned."""
         self._done += count
         self._total = max(self._total, self._done)
         self._show()
 
     def _show(self) -> None:
         now = time.monotonic()
-        if now - self._said < _PLAIN_EVERY_S:
+        if now - self._last_shown < _PLAIN_EVERY_S:
             return
-        self._said = now
+        self._last_shown = now
         rate = _rate(self._done, self._known, self._total, self._started)
         log.info("%s: %d/%d, %.2f/s, %s left", self._label, self._done, self._total, rate.per_second, rate.left)
 
@@ -80,13 +80,13 @@ class _BarProgress(Progress):
         )
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Progress]:
-    """A progress display for the time of the `with`, on standard error; none under `--quiet`."""
+    """Show progress on standard error for the duration of the `with`; nothing under `--quiet`."""
     if not sys.stderr.isatty() or not log.isEnabledFor(logging.INFO):
         yield Progress(label, total)
         return

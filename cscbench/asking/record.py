@@ -1,4 +1,4 @@
-"""run.json as values: what a run was, in full, for scoring and for readers of its results."""
+"""run.json as values: the full record of a run, for scoring and for readers of its results."""
 
 import os
 import platform
@@ -15,14 +15,14 @@ RUN_SCHEMA = "cscbench/run/1"
 
 
 class ModelRecord(ModelCard, frozen=True, kw_only=True):
-    """The resolved card, without folders of this machine; `label` names the run, with the hash of its LoRA weights."""
+    """The resolved card, without local paths; `label` names the run, including the hash of its LoRA weights."""
 
     label: str
     fingerprint: dict[str, str]
 
 
 class TaskRecord(Frozen, frozen=True):
-    """The task: its name, labels, and how it is scored unless the command line says otherwise."""
+    """The task: its name, its labels, and its default scoring."""
 
     name: str
     title: str
@@ -33,9 +33,9 @@ class TaskRecord(Frozen, frozen=True):
 
 
 class DataRecord(Frozen, frozen=True):
-    """The data files by content, the records that could not be read, and what a reader must know of them.
+    """The data files by content, the records that could not be read, and notes for readers.
 
-    `clusters` counts the clusters of the dialogues played, where the data name any; 0: each dialogue is one by itself.
+    `clusters` counts the clusters of the dialogues played; 0 if the data has none: each dialogue is its own cluster.
     """
 
     files: tuple[SourceFile, ...]
@@ -57,11 +57,11 @@ class ProtocolRecord(Frozen, frozen=True):
 
     def __post_init__(self) -> None:
         if self.prompts.keys() != self.prompt_sha256.keys():
-            raise ValueError("`prompts` and `prompt_sha256` are of different languages")
+            raise ValueError("`prompts` and `prompt_sha256` have different languages")
 
 
 class Environment(Frozen, frozen=True):
-    """Where and when the run began; no part of its identity."""
+    """Where and when the run started; not part of its identity."""
 
     started: str
     python: str
@@ -73,16 +73,16 @@ class Environment(Frozen, frozen=True):
 
 
 class EngineRecord(Frozen, frozen=True):
-    """What the adapter found out when it loaded (device, dtype, chat template), and what it had to say."""
+    """The facts that the adapter reported when it loaded (device, dtype, chat template), and its notes."""
 
     facts: dict[str, str] = {}
     notes: tuple[str, ...] = ()
 
 
 class RunRecord(Frozen, frozen=True):
-    """The content of run.json. `identity` is what `hash` covers; `dialogues` are the ids of those played.
+    """The content of run.json. `hash` covers `identity`; `dialogues` are the ids of those played.
 
-    `engine` is added when the adapter first loads, and is no part of `identity`: a finished run is recognised without
+    `engine` is added when the adapter first loads, and is not part of `identity`: a finished run is recognized without
     loading its model.
     """
 
@@ -100,7 +100,7 @@ class RunRecord(Frozen, frozen=True):
 
 
 def environment(packages: tuple[str, ...]) -> Environment:
-    """Where and when this process runs, and the versions of what counts."""
+    """Describe where and when this process runs, and the versions of relevant packages."""
     return Environment(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         python=platform.python_version(),
@@ -113,12 +113,12 @@ def environment(packages: tuple[str, ...]) -> Environment:
 
 
 def _commit() -> str:
-    """The commit of the cscbench checkout that runs, empty where it is no checkout."""
+    """Return the commit of the running cscbench checkout; empty if it is not a checkout."""
     package = Path(__file__).resolve().parents[1]
     if not (package.parent / ".git").exists():
         return ""
     try:
-        done = subprocess.run(["git", "-C", package, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        git = subprocess.run(["git", "-C", package, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     except OSError:
         return ""
-    return done.stdout.strip()
+    return git.stdout.strip()

@@ -1,12 +1,13 @@
-"""The run folder: what is known before, appended during, and written last.
+"""The run folder: files written before the run, appended to during it, and written at its end.
 
-run.json          the resolved card and task, hashes, versions, hardware: written first; what the adapter found out when
-                  it loaded (device, dtype, template) is added then
-replies.jsonl     one line a reply, appended; a torn last line is repaired on open
-sessions.jsonl    what each process that asked for replies took, appended now and then, for a kill to lose little
-judges/           a folder a judge, with a run.json, replies.jsonl and sessions.jsonl of its own
+run.json          written first: the resolved card and task, hashes, versions, hardware; when the adapter loads, the
+                  facts that it reports (device, dtype, template) are added
+replies.jsonl     one line per reply, appended; a torn last line is repaired on open
+sessions.jsonl    the resources used by each process that requested replies, appended regularly so that a kill loses
+                  little
+judges/           a folder per judge, with its own run.json, replies.jsonl and sessions.jsonl
 predictions.parquet, scores.parquet
-ratings.jsonl     what judges gave, a line a rating
+ratings.jsonl     the judges' ratings, one per line
 results.json      written last, as a set with scores.parquet: its presence means that the run was scored
 """
 
@@ -30,16 +31,15 @@ from cscbench.values import Frozen, Reply, Request, UserError
 RUN, REPLIES, SESSIONS, RESULTS = "run.json", "replies.jsonl", "sessions.jsonl", "results.json"
 PREDICTIONS, SCORES, RATINGS = "predictions.parquet", "scores.parquet", "ratings.jsonl"
 
-_RUN_AGAIN = "run it again, with another --out"
+_RUN_AGAIN = "repeat the run with another --out"
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class StoredReply(Frozen, frozen=True):
-    """A line of replies.jsonl: which request (`key` covers its messages and sampling), what made it, and its reply.
+    """A line of replies.jsonl: the request (`key` covers its messages and sampling), its reply, and the engine.
 
-    `engine` is the `engine_key` of the run and of what its adapter said of itself: a line that comes from another
-    model, another dtype or another version is never taken for this run's.
+    `engine` is the run's `engine_key`: a line from another model, dtype or version is never used as this run's.
     """
 
     id: str
@@ -49,7 +49,7 @@ class StoredReply(Frozen, frozen=True):
 
 
 class KnownReplies(Frozen, frozen=True):
-    """What was on disk: good replies by request id and key; how many lines were damaged, or another engine's."""
+    """The successful replies on disk, by request id and key; and the number of damaged lines and of other engines'."""
 
     replies: dict[tuple[str, str], Reply]
     damaged: int = 0
@@ -57,80 +57,77 @@ class KnownReplies(Frozen, frozen=True):
 
 
 class Lines(Generic[T], Frozen, frozen=True):
-    """The lines of an append-only file, and how many could not be read."""
+    """The lines of an append-only file, and the number of damaged lines."""
 
     values: tuple[T, ...]
     damaged: int = 0
 
 
 def request_key(request: Request) -> str:
-    """Everything in a request that changes its answer: sixteen hex digits over its messages, eight over the rest."""
+    """Hash everything in a request that changes its answer: 16 hex digits over its messages, 8 over the rest."""
     settings = digest(msgspec.to_builtins([request.sampling, request.step, request.choices]))
     return f"{digest(msgspec.to_builtins(request.messages))[:16]}-{settings[:8]}"
 
 
 def prompt_key(key: str) -> str:
-    """The part of a `request_key` that is over the messages alone."""
+    """Return the part of a `request_key` that covers the messages only."""
     return key.partition("-")[0]
 
 
 def engine_key(run: RunRecord) -> str:
-    """Sixteen hex digits over everything beside a request that changes its answer; empty while no adapter has loaded.
+    """Hash what changes answers apart from the request, to 16 hex digits; empty until an adapter has loaded.
 
-    The run's identity has weights, adapter weights and versions; the engine's facts have dtype, device and template.
+    The run's identity covers weights, adapter weights and versions; the engine's facts: dtype, device and template.
     """
     return digest([run.identity, run.engine.facts])[:16] if run.engine else ""
 
 
 def read_json(path: Path, what: str, hint: str) -> dict[str, Any]:
-    """A JSON file of a run folder; `what` its folder should be, and the `hint` where the file cannot be read.
+    """Read a JSON file of a run folder. Errors say `what` its folder should be, and the `hint` how to fix the file.
 
     Raises:
         UserError: it is missing or not a JSON object.
     """
     try:
         content = read(path)
-        found = json.loads(content, parse_constant=_number, parse_float=_number, parse_int=_whole_number)
+        data = json.loads(content, parse_constant=_finite_float, parse_float=_finite_float, parse_int=_int64)
         if b"\\u" in content:
-            json.dumps(found, ensure_ascii=False).encode()  # half a character: JSON can spell one, no file can store it
+            json.dumps(data, ensure_ascii=False).encode()  # JSON can spell half a character, but no file can store it
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: {path.parent} is not {what}") from None
     except RecursionError:
-        raise UserError(
-            f"{path}: cannot be read: lists or objects stand in each other hundreds of levels deep: {hint}"
-        ) from None
+        raise UserError(f"{path}: cannot read: lists or objects are nested hundreds of levels deep: {hint}") from None
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise UserError(f"{path}: cannot be read: it holds half a character, {half!r}: {hint}") from None
+        raise UserError(f"{path}: cannot read: it contains half a character, {half!r}: {hint}") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot read: {error}") from None
     except ValueError as error:
-        raise UserError(f"{path}: cannot be read: {error}: {hint}") from None
-    if not isinstance(found, dict):
-        kind = type(found).__name__
-        raise UserError(f"{path}: cannot be read: a JSON object is expected, this is a {kind}: {hint}")
-    return found
+        raise UserError(f"{path}: cannot read: {error}: {hint}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: cannot read: expected a JSON object, found a {type(data).__name__}: {hint}")
+    return data
 
 
-def _number(text: str) -> float:
-    """A number of a JSON file; Python would read NaN and Infinity, which are none."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:40]} is no finite number")
-    return number
+def _finite_float(text: str) -> float:
+    """Parse a number of a JSON file; Python would also accept NaN and Infinity."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is not a finite number")
+    return value
 
 
-def _whole_number(text: str) -> int:
-    if len(text) > 20 or abs(number := int(text)) >= 2**63:
+def _int64(text: str) -> int:
+    if len(text) > 20 or abs(value := int(text)) >= 2**63:
         raise ValueError(f"{text[:40]} is a number of more than 64 bits")
-    return number
+    return value
 
 
 def read_value(path: Path, into: type[T], what: str, hint: str, schema: str = "") -> T:
-    """A JSON file of a run folder as a value; `what` its folder should be, and the `hint` where it is not sound.
+    """Read a JSON file of a run folder as a struct. Errors say `what` its folder should be, and the `hint` the fix.
 
     Raises:
-        UserError: it is missing, of another version than `schema`, or damaged.
+        UserError: it is missing, has another version than `schema`, or is damaged.
     """
     data = read_json(path, what, hint)
     if schema:
@@ -141,31 +138,31 @@ def read_value(path: Path, into: type[T], what: str, hint: str, schema: str = ""
         raise UserError(f"{path}: damaged: {error}: {hint}") from None
 
 
-def check_schema(path: Path, schema: object, ours: str, hint: str) -> None:
-    """Make sure that a file has the schema that this version reads, such as `cscbench/run/1`.
+def check_schema(path: Path, schema: object, expected: str, hint: str) -> None:
+    """Check that a file has the schema that this version reads, such as `cscbench/run/1`.
 
     Raises:
-        UserError: it has another; of a newer one the cure is a newer cscbench.
+        UserError: it has another schema; for a newer one the message says to upgrade cscbench.
     """
-    if schema == ours:
+    if schema == expected:
         return
-    kind, _, version = ours.rpartition("/")
-    newer = re.fullmatch(rf"{kind}/(\d{{1,9}})", schema) if isinstance(schema, str) else None
+    prefix, _, version = expected.rpartition("/")
+    newer = re.fullmatch(rf"{prefix}/(\d{{1,9}})", schema) if isinstance(schema, str) else None
     if newer and int(newer[1]) > int(version):
-        raise UserError(f"{path}: written by a newer cscbench ({schema}, this one reads {ours}): upgrade cscbench")
-    raise UserError(f"{path}: not a file of this version ({ours}): {hint}")
+        raise UserError(f"{path}: written by a newer cscbench ({schema}; this one reads {expected}): upgrade cscbench")
+    raise UserError(f"{path}: expected the schema {expected}: {hint}")
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it, so that two commands never write one run; what a killed one left there is settled.
+    """Create and lock the folder, so that two commands never write the same run; settle what a killed one left.
 
     Raises:
-        UserError: it cannot be made, or another process holds it.
+        UserError: it cannot be created, or another process has locked it.
     """
 
     def refuse() -> None:
-        raise UserError(f"{folder}: another cscbench command is working in this folder: wait for it") from None
+        raise UserError(f"{folder}: another cscbench command is using this folder: wait until it ends") from None
 
     with ExitStack() as stack:
         try:
@@ -178,29 +175,29 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def open_run_folder(folder: Path, run: RunRecord) -> None:
-    """Write run.json, or check that the one there is of the same run.
+    """Write run.json, or check that the existing one describes the same run.
 
     Raises:
-        UserError: the folder holds another run.
+        UserError: the folder contains another run.
     """
     path = folder / RUN
     if not path.exists():
         write_json(path, msgspec.to_builtins(run))
     elif digest(read_run(folder).identity) != digest(run.identity):
-        raise UserError(f"{folder}: holds another run than this one: move it away, or choose another --out")
+        raise UserError(f"{folder}: contains a different run: move it away, or choose another --out")
 
 
 def read_run(folder: Path) -> RunRecord:
-    """run.json of a run folder.
+    """Read the run.json of a run folder.
 
     Raises:
-        UserError: there is none, it is of another version, or it is damaged.
+        UserError: it is missing, has another version, or is damaged.
     """
     return read_value(folder / RUN, RunRecord, "a run folder", _RUN_AGAIN, RUN_SCHEMA)
 
 
 def read_engine(folder: Path) -> EngineRecord:
-    """What run.json says of the engine; empty where the adapter never loaded.
+    """Read the engine's record from run.json; empty if the adapter never loaded.
 
     Raises:
         UserError: there is no run.json, or it is damaged.
@@ -208,35 +205,35 @@ def read_engine(folder: Path) -> EngineRecord:
     return read_run(folder).engine or EngineRecord()
 
 
-def record_engine_facts(folder: Path, now: EngineRecord) -> str:
-    """Replies of one run come from one engine: record its facts and notes, or compare with the facts recorded.
+def record_engine_facts(folder: Path, engine: EngineRecord) -> str:
+    """Record an engine's facts and notes, or compare them with the recorded facts: a run's replies share one engine.
 
-    Returns the `engine_key` of the replies that it will make.
+    Returns the `engine_key` of its replies.
 
     Raises:
         UserError: the earlier replies were made with another device, dtype or chat template.
     """
     run = read_run(folder)
     if run.engine is None:
-        run = msgspec.structs.replace(run, engine=now)
+        run = msgspec.structs.replace(run, engine=engine)
         write_json(folder / RUN, msgspec.to_builtins(run))
         return engine_key(run)
-    then = run.engine.facts
+    recorded, facts = run.engine.facts, engine.facts
     changed = [
-        f"{name}: {then.get(name)} then, {now.facts.get(name)} now"
-        for name in {**then, **now.facts}
-        if then.get(name) != now.facts.get(name)
+        f"{name}: {recorded.get(name)} then, {facts.get(name)} now"
+        for name in {**recorded, **facts}
+        if recorded.get(name) != facts.get(name)
     ]
     if changed:
         raise UserError(
-            f"{folder}: the earlier replies of this run were made differently ({'; '.join(changed)}). "
-            "Set it in the card so that both agree, or choose another --out"
+            f"{folder}: the earlier replies of this run were made under different conditions ({'; '.join(changed)}). "
+            "Set the earlier values in the card, or choose another --out"
         )
     return engine_key(run)
 
 
 def read_lines(path: Path, into: type[T]) -> Lines[T]:
-    """Every whole line of an append-only file; none where there is no file. Nothing is repaired.
+    """Read every whole line of an append-only file; none if there is no file. Nothing is repaired.
 
     Raises:
         UserError: the file cannot be read.
@@ -246,7 +243,7 @@ def read_lines(path: Path, into: type[T]) -> Lines[T]:
     except FileNotFoundError:
         content = b""
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot read: {error.strerror}") from None
     values: list[T] = []
     damaged = 0
     decoder = msgspec.json.Decoder(into)
@@ -259,39 +256,39 @@ def read_lines(path: Path, into: type[T]) -> Lines[T]:
 
 
 def read_replies(path: Path, engine: str = "") -> KnownReplies:
-    """Every good reply on disk that this engine made. A torn last line is cut off first, so that the next is whole.
+    """Read every successful reply on disk from this engine. First cut off a torn last line, so that the next is whole.
 
-    Failed replies are passed over: they are asked again. Of two replies to the same messages the first counts; one to
-    other messages of the same turn does not hide it.
+    Failed replies are skipped: their requests are repeated. Of two replies to the same messages the first counts; a
+    reply to other messages of the same turn does not hide it.
 
     Raises:
         UserError: the file cannot be read or repaired.
     """
     repair(path, StoredReply)
-    found = read_lines(path, StoredReply)
-    own = [line for line in found.values if line.engine == engine]
+    lines = read_lines(path, StoredReply)
+    engine_lines = [line for line in lines.values if line.engine == engine]
     replies: dict[tuple[str, str], Reply] = {}
-    for line in own:
+    for line in engine_lines:
         if not line.reply.error:
             replies.setdefault((line.id, line.key), line.reply)
-    return KnownReplies(replies, found.damaged, len(found.values) - len(own))
+    return KnownReplies(replies, lines.damaged, len(lines.values) - len(engine_lines))
 
 
 def effective_replies(lines: Sequence[StoredReply]) -> dict[str, StoredReply]:
-    """Of each request, by id, the reply that a run's results rest on.
+    """Return the reply to each request, by id, that a run's results are based on.
 
-    It is the first good one to the request's newest messages, as `read_replies` gives it to a play, else a failure.
+    It is the first successful one to the request's newest messages, which `read_replies` also returns, or a failure.
     """
     newest = {line.id: line.key for line in lines}
-    found: dict[str, StoredReply] = {}
+    effective: dict[str, StoredReply] = {}
     for line in lines:
-        if line.key == newest[line.id] and (line.id not in found or found[line.id].reply.error):
-            found[line.id] = line
-    return found
+        if line.key == newest[line.id] and (line.id not in effective or effective[line.id].reply.error):
+            effective[line.id] = line
+    return effective
 
 
 def repair(path: Path, into: type[T]) -> None:
-    """End an append-only file with a whole line: a torn one is cut off, a missing newline added.
+    """Make an append-only file end with a whole line: cut off a torn line, or add a missing newline.
 
     Raises:
         UserError: the file cannot be repaired.
@@ -318,7 +315,7 @@ def _repair(path: Path, into: type[T]) -> None:
 
 
 class Appender:
-    """Appends values as lines of JSON, each in one write, so that a kill leaves at most one torn line."""
+    """Appends values as JSON lines, each in a single write, so that a kill leaves at most one torn line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -328,10 +325,10 @@ class Appender:
             raise write_error(path, error) from None
 
     def append(self, value: msgspec.Struct) -> None:
-        """Put a value on disk.
+        """Append a value.
 
         Raises:
-            UserError: the disk is full; the torn line is repaired when the run goes on.
+            UserError: the disk is full; the torn line is repaired when the run is resumed.
         """
         line = msgspec.json.encode(value) + b"\n"
         try:
@@ -348,17 +345,17 @@ class Appender:
 
 
 class ReplyLog:
-    """Appends replies. `engine` stands in each line: it is set when the adapter has loaded."""
+    """Appends replies. Each line contains `engine`, which is set once the adapter has loaded."""
 
     def __init__(self, path: Path) -> None:
         self._lines = Appender(path)
         self.engine = ""
 
     def append(self, request: Request, reply: Reply) -> None:
-        """Put a reply on disk.
+        """Append a reply.
 
         Raises:
-            UserError: the disk is full; the torn line is repaired when the run goes on.
+            UserError: the disk is full; the torn line is repaired when the run is resumed.
         """
         self._lines.append(StoredReply(request.id, request_key(request), reply, self.engine))
 

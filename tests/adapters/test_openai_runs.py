@@ -175,7 +175,7 @@ def test_it_stops_at_the_budget_and_goes_on_with_a_larger_one(cscbench):
             assert done.returncode == 4, done.stderr
             lines = stored(only_run())
             assert total * share - 8 * dearest < cost(lines) <= total * share
-            assert f"{cost(lines):.6g} EUR are spent on {len(lines)} replies" in done.stderr
+            assert f"spent {cost(lines):.6g} EUR on {len(lines)} replies" in done.stderr
             assert "repeat the command with a larger --max-cost to continue" in done.stderr
             assert "Traceback" not in done.stderr
             assert not (only_run() / "results.json").exists()
@@ -195,7 +195,7 @@ def test_a_budget_that_allows_nothing_asks_nothing_and_loads_nothing(cscbench):
         write_card(server.url)
         done = cscbench(*COMMAND, "--max-cost", "1e-9")
         assert (done.returncode, server.calls) == (4, [])
-        assert "0 EUR are spent on 0 replies" in done.stderr
+        assert "spent 0 EUR on 0 replies" in done.stderr
 
 
 def test_a_server_without_a_price_is_refused_under_a_budget(cscbench):

@@ -46,8 +46,8 @@ def test_it_stops_at_the_limit_and_continues_with_a_higher_one(cscbench, model, 
             cost = spent(folder, model) + sum(spent(desk, judge) for desk in judges)
             # A request is let pass only if the most that it can take fits: some of the limit is left over.
             assert 0 < cost <= share * total
-            assert f"{cost:.6g} USD are spent on" in done.stderr
-            assert ("the next of judge judge can cost" in done.stderr) == (judge is DEAR)
+            assert f"spent {cost:.6g} USD on" in done.stderr
+            assert ("the next request to judge judge can cost" in done.stderr) == (judge is DEAR)
             assert "repeat the command with a larger --max-cost" in done.stderr
             assert not (folder / "results.json").exists()
         done = cscbench(*RUN, "--max-cost", str(10 * total))
@@ -114,6 +114,4 @@ def test_a_damaged_reply_of_a_judge_is_said_and_asked_again(cscbench):
         done = cscbench(*RUN)
         assert done.returncode == 0, done.stderr
         assert len(server.asked()) == before + 1
-    assert (
-        f"{judged / 'replies.jsonl'}: 1 damaged lines are passed over; what they answered is asked again" in done.stderr
-    )
+    assert f"{judged / 'replies.jsonl'}: ignoring 1 damaged lines; their requests are repeated" in done.stderr

@@ -55,7 +55,7 @@ def test_every_option_of_a_command_is_one_that_run_has(filled):
         (lambda found: found["run"].update(complete=False), r"replies failed: a board takes whole runs"),
         (lambda found: found["task"].update(name="csconv"), r"a run on csconv: board test is of csconv_sample"),
         (lambda found: found["protocol"].update(condition="ranked"), r"no track for gold ranked; it has gold joint"),
-        (lambda found: found.update(schema="cscbench/results/0"), r"not a file of this version"),
+        (lambda found: found.update(schema="cscbench/results/0"), r"expected the schema cscbench/results/1"),
     ],
 )
 def test_what_does_not_belong_on_a_board_is_refused(board, runs, tmp_path, spoil, said):

@@ -39,7 +39,7 @@ def test_a_sound_board_has_no_problem_and_says_what_stands_apart(filled, runs):
         (lambda data: data["results"]["task"].update(name="csconv"), "a run on 'csconv'"),
         (lambda data: data["results"]["protocol"].update(condition="ranked"), "no track for gold ranked"),
         (lambda data: data["results"]["run"].update(hash="0" * 8), "is of another run"),
-        (lambda data: data.update(schema="x"), "not a file of this version"),
+        (lambda data: data.update(schema="x"), "expected the schema cscbench/"),
         (lambda data: data.pop("results"), "damaged"),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_second_command_on_the_same_folder_is_refused_and_disturbs_nothing(tin
             [sys.executable, "-m", "cscbench", *command], capture_output=True, text=True, check=False, cwd=tmp_path
         )
         assert other.returncode == 2
-        assert "another cscbench command is working" in other.stderr
+        assert "another cscbench command is using this folder" in other.stderr
         assert "Traceback" not in other.stderr
         assert first.wait() == 0
     assert record(tmp_path / "x")["losses"][-1]["epoch"] == 5
