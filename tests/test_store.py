@@ -159,7 +159,7 @@ def test_a_whole_file_is_written_or_the_old_one_stays(tmp_path):
     path = tmp_path / "results.json"
     store.write_json(path, {"说": "好"})
     assert "好" in path.read_text(encoding="utf-8")
-    with full_disk(), pytest.raises(UserError, match="same command"):
+    with full_disk(), pytest.raises(UserError, match="repeat the command"):
         store.write_json(path, ["x" * 5000])
     assert json.loads(path.read_bytes()) == {"说": "好"}
     assert [one.name for one in tmp_path.iterdir()] == ["results.json"]
@@ -181,7 +181,7 @@ def test_a_run_folder_takes_its_own_run_and_no_other(tmp_path):
     store.open_run_folder(tmp_path, then)
     store.open_run_folder(tmp_path, now)
     assert store.read_run(tmp_path).environment == then.environment
-    with pytest.raises(UserError, match="another run"):
+    with pytest.raises(UserError, match="a different run"):
         store.open_run_folder(tmp_path, run_record(prepare(RunOptions(model="gold", limit=2))))
 
 
