@@ -57,8 +57,8 @@ def test_usage_counts_each_request_once_and_cost_all_that_was_asked():
 
 def test_what_is_not_known_is_none_and_never_0():
     silent = Reply("hi")  # an adapter that counts nothing
-    found = cost_of([line("a", silent)], [], None)
-    numbers = structs.asdict(found)
+    cost = cost_of([line("a", silent)], [], None)
+    numbers = structs.asdict(cost)
     assert {name for name, value in numbers.items() if value == 0} == {"sessions", "killed"}
     assert {name for name, value in numbers.items() if value is None} == {
         *("tokens_in", "tokens_out", "tokens_reused", "tokens_computed", "wall_seconds", "model_seconds", "devices"),
@@ -81,11 +81,11 @@ def test_an_empty_and_a_ranked_reply_have_no_tokens_out_and_that_is_known():
 
 def test_nothing_reused_is_known_where_the_adapter_says_so():
     none = structs.replace(GOOD, tokens_reused=0)
-    found = cost_of([line("a", none)], [], None)
-    assert (found.tokens_reused, found.tokens_computed) == (0, 100)
+    cost = cost_of([line("a", none)], [], None)
+    assert (cost.tokens_reused, cost.tokens_computed) == (0, 100)
     unsaid = structs.replace(GOOD, tokens_reused=None)
-    found = cost_of([line("a", none), line("b", unsaid)], [], None)
-    assert (found.tokens_in, found.tokens_reused, found.tokens_computed) == (200, None, None)
+    cost = cost_of([line("a", none), line("b", unsaid)], [], None)
+    assert (cost.tokens_in, cost.tokens_reused, cost.tokens_computed) == (200, None, None)
 
 
 def test_without_a_single_answer_no_tokens_are_known():
@@ -103,9 +103,7 @@ def test_failures_that_are_asked_again_change_what_it_took_and_not_what_it_came_
     replies = [(name, Reply("x", tokens_in=count, tokens_out=1, seconds=seconds)) for name, count, _, seconds in some]
     first = dict(reversed(replies))  # of several replies to the same messages the first counts
     clean = [line(name, reply) for name, reply in first.items()]
-    failing = [
-        one for (name, _), (_, _, fails, _) in zip(replies, some, strict=True) if fails for one in [line(name, FAILED)]
-    ]
+    failing = [line(name, FAILED) for (name, _), (_, _, fails, _) in zip(replies, some, strict=True) if fails]
     noisy = [*failing, *clean]
     random.shuffle(noisy)
     assert usage_of(noisy) == usage_of(clean)

@@ -65,9 +65,9 @@ def only(out: Path) -> Path:
 
 
 def loaded(folder: Path) -> dict:
-    found = json.loads((folder / "results.json").read_bytes())
-    assert [error.message for error in Draft202012Validator(results.schema()).iter_errors(found)] == []
-    return found
+    data = json.loads((folder / "results.json").read_bytes())
+    assert [error.message for error in Draft202012Validator(results.schema()).iter_errors(data)] == []
+    return data
 
 
 def test_a_run_killed_twice_adds_up_all_its_sessions(cscbench, cscbench_process, counting, tmp_path):
@@ -75,8 +75,8 @@ def test_a_run_killed_twice_adds_up_all_its_sessions(cscbench, cscbench_process,
         assert cscbench_process(*counting, DIES=dies).returncode == -9
     done = cscbench(*counting)
     assert done.returncode == 0, done.stderr
-    found = loaded(only(tmp_path / "reports"))
-    cost, turns = found["timing"]["cost"], found["counts"]["turns"]
+    again = loaded(only(tmp_path / "reports"))
+    cost, turns = again["timing"]["cost"], again["counts"]["turns"]
     assert (cost["requests"], cost["sessions"], cost["killed"]) == (turns, 3, 2)
     assert (cost["tokens_in"], cost["tokens_out"]) == (100 * turns, 4 * turns)
     assert (cost["tokens_reused"], cost["tokens_computed"]) == (75 * turns, 25 * turns)
@@ -91,7 +91,7 @@ def test_a_run_killed_twice_adds_up_all_its_sessions(cscbench, cscbench_process,
     # An unkilled run says the same of everything but what it took.
     assert cscbench(*counting, "--out", "whole").returncode == 0
     whole = loaded(only(tmp_path / "whole"))
-    assert {**found, "timing": {}} == {**whole, "timing": {}}
+    assert {**again, "timing": {}} == {**whole, "timing": {}}
     assert whole["timing"]["cost"]["sessions"] == 1
 
 
@@ -103,11 +103,11 @@ def test_what_failed_and_was_asked_again_is_counted_once_in_usage_and_twice_in_c
     assert (partial["usage"]["requests"], partial["usage"]["failed"]) == (turns, 1)
     assert partial["usage"]["tokens_in"] == 100 * (turns - 1)
     assert cscbench(*counting).returncode == 0
-    found = loaded(only(tmp_path / "reports"))
-    assert found["usage"] == {
+    resumed = loaded(only(tmp_path / "reports"))
+    assert resumed["usage"] == {
         "requests": turns, "failed": 0, "tokens_in": 100 * turns, "tokens_out": 4 * turns, "cut": 0, "dropped": 0
     }  # fmt: skip
-    cost = found["timing"]["cost"]
+    cost = resumed["timing"]["cost"]
     assert (cost["requests"], cost["sessions"], cost["killed"]) == (turns + 1, 2, 0)
 
 
@@ -154,8 +154,8 @@ def test_replies_carried_over_from_another_engine_are_asked_again(cscbench, cscb
     done = cscbench(*counting)
     assert done.returncode == 0, done.stderr
     assert f"ignoring {len(theirs.splitlines())} replies from another model or engine" in done.stderr
-    found = loaded(folder)
-    assert found["usage"]["requests"] == found["timing"]["cost"]["requests"] == found["counts"]["turns"]
+    scored = loaded(folder)
+    assert scored["usage"]["requests"] == scored["timing"]["cost"]["requests"] == scored["counts"]["turns"]
     lines = [json.loads(line) for line in (folder / "replies.jsonl").read_text(encoding="utf-8").splitlines()]
-    own = [line["id"] for line in lines if line["engine"] == found["engine"]["key"]]
-    assert len(own) == len(set(own)) == found["counts"]["turns"]
+    ids = [line["id"] for line in lines if line["engine"] == scored["engine"]["key"]]
+    assert len(ids) == len(set(ids)) == scored["counts"]["turns"]

@@ -73,7 +73,7 @@ class Model:
 
 
 def run(folder, model, dialogues, context=Context.GENERATED, concurrency=3):
-    plays = [play(one, PROMPT, Protocol(context, Sampling())) for one in dialogues]
+    plays = [play(dialogue, PROMPT, Protocol(context, Sampling())) for dialogue in dialogues]
     transcripts = play_at_desk(folder, plays, lambda: LoadedAdapter(model), concurrency)
     return said(transcripts)
 
@@ -83,11 +83,11 @@ Said = namedtuple("Said", ["dialogue", *SpokenTurn.__struct_fields__])
 
 def said(transcripts):
     """Every spoken turn with its dialogue."""
-    return [Said(one.dialogue, *astuple(turn)) for one in transcripts for turn in one.turns]
+    return [Said(transcript.dialogue, *astuple(turn)) for transcript in transcripts for turn in transcript.turns]
 
 
 DIALOGUES = [dialogue("a", 5), dialogue("b", 2), dialogue("c", 7), dialogue("d", 1), dialogue("e", 3)]
-TURNS = [(one.id, n) for one in DIALOGUES for n in range(0, len(one.turns), 2)]
+TURNS = [(dialogue.id, n) for dialogue in DIALOGUES for n in range(0, len(dialogue.turns), 2)]
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 3, 16])
@@ -138,7 +138,7 @@ def test_a_lost_middle_line_is_asked_again_and_nothing_else_is(tmp_path, whole):
     path.write_bytes(b"".join([*lines[:4], b"garbage\n", *lines[5:]]))
     model = Model()
     assert run(tmp_path, model, DIALOGUES) == unkilled
-    assert [f'"{one}"'.encode() in lines[4] for one in model.asked] == [True]
+    assert [f'"{name}"'.encode() in lines[4] for name in model.asked] == [True]
 
 
 def test_other_messages_under_a_known_id_are_asked_once_and_then_known(tmp_path):
@@ -151,15 +151,17 @@ def test_other_messages_under_a_known_id_are_asked_once_and_then_known(tmp_path)
     assert again.asked == []
 
 
-def msg_changed(one: Dialogue) -> Dialogue:
-    turns = tuple(Turn(t.speaker, "other words", t.strategy) if t.speaker is Speaker.CUSTOMER else t for t in one.turns)
-    return Dialogue(one.id, turns, one.language)
+def msg_changed(dialogue: Dialogue) -> Dialogue:
+    turns = tuple(
+        Turn(t.speaker, "other words", t.strategy) if t.speaker is Speaker.CUSTOMER else t for t in dialogue.turns
+    )
+    return Dialogue(dialogue.id, turns, dialogue.language)
 
 
 def test_a_run_whose_replies_are_all_known_loads_no_adapter(tmp_path, whole):
     (tmp_path / "replies.jsonl").write_bytes(whole[0])
     (tmp_path / "run.json").write_bytes(whole[2])
-    plays = [play(one, PROMPT, Protocol(Context.GENERATED, Sampling())) for one in DIALOGUES]
+    plays = [play(dialogue, PROMPT, Protocol(Context.GENERATED, Sampling())) for dialogue in DIALOGUES]
     assert said(play_at_desk(tmp_path, plays, lambda: pytest.fail("loaded"))) == whole[1]
 
 

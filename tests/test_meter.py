@@ -77,10 +77,10 @@ def test_a_line_is_written_now_and_then(tmp_path, monkeypatch):
             await metered.generate(ASKED)
 
     asyncio.run(main())
-    walls = [one.wall_seconds for one in lines(tmp_path / "sessions.jsonl")]  # not closed: as if killed
+    walls = [line.wall_seconds for line in lines(tmp_path / "sessions.jsonl")]  # not closed: as if killed
     assert 3 <= len(walls) <= 5
     assert walls == sorted(walls)
-    assert not any(one.ended for one in lines(tmp_path / "sessions.jsonl"))
+    assert not any(line.ended for line in lines(tmp_path / "sessions.jsonl"))
     metered.close()
 
 
@@ -91,9 +91,9 @@ def test_a_torn_last_line_loses_only_itself(tmp_path):
     path.write_bytes(whole + whole[:40])
     Meter(path, ("cpu",)).close()
     assert path.read_bytes().startswith(whole)
-    found = store.read_lines(path, Session)
-    assert (len(found.values), found.damaged) == (4, 0)
-    assert len({one.started for one in found.values}) == 2
+    read = store.read_lines(path, Session)
+    assert (len(read.values), read.damaged) == (4, 0)
+    assert len({line.started for line in read.values}) == 2
 
 
 GROWN = """
@@ -150,9 +150,9 @@ def test_torch_is_never_imported_for_a_measure(cscbench, tmp_path):
 def test_where_energy_is_not_counted_the_reason_is_said(devices, reason, tmp_path):
     assert reason in joules(devices)
     Meter(tmp_path / "sessions.jsonl", devices).close()
-    for one in lines(tmp_path / "sessions.jsonl"):
-        assert one.energy_joules is None
-        assert reason in one.energy_note
+    for line in lines(tmp_path / "sessions.jsonl"):
+        assert line.energy_joules is None
+        assert reason in line.energy_note
 
 
 # A driver of three boards. Each has used 1000, 2000 or 4000 J, and 5 J more at each reading.

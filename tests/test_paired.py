@@ -40,12 +40,12 @@ COUNTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, m
 @given(counts=COUNTS)
 def test_few_dialogues_are_permuted_exactly_as_scipy_does(counts):
     a, b = (hits(side) for side in zip(*counts, strict=True))
-    (own,) = permutation_test(a, b, rate, seed=0)
+    (p,) = permutation_test(a, b, rate, seed=0)
     reference = scipy_stats.permutation_test(
         (b[:, 0], a[:, 0]), lambda x, y: np.sum(x) - np.sum(y), permutation_type="samples", n_resamples=np.inf
     )
     # scipy doubles the smaller tail; the distribution is symmetric, so that is the same unless all is tied.
-    assert own == pytest.approx(min(1.0, reference.pvalue))
+    assert p == pytest.approx(min(1.0, reference.pvalue))
 
 
 def test_many_dialogues_are_permuted_at_random_near_the_normal_answer():
@@ -53,18 +53,18 @@ def test_many_dialogues_are_permuted_at_random_near_the_normal_answer():
     a = hits(generator.binomial(4, 0.5, 300))
     b = hits(generator.binomial(4, 0.57, 300))
     assert PERMUTATIONS < 1 << 300
-    (own,) = permutation_test(a, b, rate, seed=0)
-    assert own == pytest.approx(scipy_stats.ttest_rel(b[:, 0], a[:, 0]).pvalue, abs=0.01)
-    assert permutation_test(a, b, rate, seed=0) == [own]
+    (p,) = permutation_test(a, b, rate, seed=0)
+    assert p == pytest.approx(scipy_stats.ttest_rel(b[:, 0], a[:, 0]).pvalue, abs=0.01)
+    assert permutation_test(a, b, rate, seed=0) == [p]
 
 
 @given(counts=COUNTS)
 def test_a_system_against_itself_is_no_different_from_itself(counts):
-    own = hits([one for one, _ in counts])
-    (found,) = compare_sums(own, own, rate, Resampling())
-    assert (found.difference, found.interval, found.error) == (0, (0, 0), 0)
-    assert found.p == 1
-    assert found.wins == 0.5
+    sums = hits([left for left, _ in counts])
+    (paired,) = compare_sums(sums, sums, rate, Resampling())
+    assert (paired.difference, paired.interval, paired.error) == (0, (0, 0), 0)
+    assert paired.p == 1
+    assert paired.wins == 0.5
 
 
 @given(counts=COUNTS)
@@ -78,9 +78,9 @@ def test_the_other_way_round_all_signs_turn(counts):
 
 
 def test_one_dialogue_says_nothing_about_others():
-    (found,) = compare_sums(hits([1]), hits([3]), rate, Resampling())
-    assert (found.a, found.b, found.difference) == (25, 75, 50)
-    assert (found.interval, found.error, found.p, found.p_bootstrap, found.wins) == (None,) * 5
+    (paired,) = compare_sums(hits([1]), hits([3]), rate, Resampling())
+    assert (paired.a, paired.b, paired.difference) == (25, 75, 50)
+    assert (paired.interval, paired.error, paired.p, paired.p_bootstrap, paired.wins) == (None,) * 5
 
 
 def test_a_metric_without_a_value_is_not_compared():
@@ -107,13 +107,13 @@ def test_one_turn_a_dialogue_is_sacrebleus_own_paired_bootstrap():
             )
             for side in systems
         )
-        found = compare_sums(a, b, bleu.summarise, Resampling(resamples=5000))[1]
+        paired = compare_sums(a, b, bleu.summarise, Resampling(resamples=5000))[1]
         named = [("a", systems[0]), ("b", systems[1])]
         _, scores = PairedTest(named, {"BLEU": BLEU()}, [references], test_type="bs", n_samples=5000)()
-        assert (found.a, found.b) == pytest.approx([one.score for one in scores["BLEU"]], abs=1e-3)
+        assert (paired.a, paired.b) == pytest.approx([score.score for score in scores["BLEU"]], abs=1e-3)
         # Two estimates of one p from 5,000 draws each: four standard errors of their difference.
         theirs = scores["BLEU"][1].p_value
-        assert found.p_bootstrap == pytest.approx(theirs, abs=4 * (2 * theirs * (1 - theirs) / 5000) ** 0.5 + 1e-3)
+        assert paired.p_bootstrap == pytest.approx(theirs, abs=4 * (2 * theirs * (1 - theirs) / 5000) ** 0.5 + 1e-3)
 
 
 def test_bca_is_scipys():
@@ -125,7 +125,7 @@ def test_bca_is_scipys():
 
     sums = np.stack([values, np.ones(40)], axis=1)
     weights = resample_weights(40, Resampling(resamples=40_000))
-    found = intervals(
+    bca = intervals(
         mean(sums.sum(axis=0)[None])[0], mean(weights @ sums), mean(sums.sum(axis=0) - sums), IntervalMethod.BCA
     )[0]
     wide = 1 - 2 * tail_share(40)
@@ -133,8 +133,8 @@ def test_bca_is_scipys():
         (values,), np.mean, n_resamples=40_000, method="BCa", confidence_level=wide, rng=3
     ).confidence_interval
     plain = intervals(np.zeros(1), mean(weights @ sums), sums, IntervalMethod.PERCENTILE)[0]
-    assert found == pytest.approx(reference, abs=0.012)
-    assert found[1] > plain[1] + 0.012, "skewed values shift it"
+    assert bca == pytest.approx(reference, abs=0.012)
+    assert bca[1] > plain[1] + 0.012, "skewed values shift it"
 
 
 def test_a_share_of_resamples_below_the_difference_makes_no_tail():
@@ -144,7 +144,7 @@ def test_a_share_of_resamples_below_the_difference_makes_no_tail():
 @given(p=st.lists(st.floats(0, 1), max_size=8))
 def test_holm_never_helps_and_keeps_the_order(p):
     adjusted = holm(p)
-    assert all(own <= more <= 1 for own, more in zip(p, adjusted, strict=True))
+    assert all(raw <= holm_p <= 1 for raw, holm_p in zip(p, adjusted, strict=True))
     order = np.argsort(p, kind="stable")
     assert list(np.array(adjusted)[order]) == sorted(adjusted)
 

@@ -52,11 +52,11 @@ replies = (
 
 
 def _prompts():
-    found = []
+    prompts = []
     for path in PROMPT_FILES:
         task, _, prompt_set, language, condition = path.relative_to(content_root() / "tasks").with_suffix("").parts
-        found.append(find_task(task).prompt(prompt_set, Language(language), Condition(condition)))
-    return found
+        prompts.append(find_task(task).prompt(prompt_set, Language(language), Condition(condition)))
+    return prompts
 
 
 def test_the_shipped_prompts_cover_both_languages_and_all_conditions():

@@ -140,19 +140,19 @@ def check(start: Callable[[list[str], Path], Going], folder: Path, args: list[st
 
 def compare(unkilled: Path, killed: Path) -> None:
     def results(folder: Path) -> dict:
-        found = json.loads((folder / "results.json").read_bytes())
-        del found["timing"]
-        return found
+        data = json.loads((folder / "results.json").read_bytes())
+        del data["timing"]
+        return data
 
     def replies(folder: Path) -> list[dict]:
-        found = [json.loads(line) for line in (folder / "replies.jsonl").read_bytes().splitlines()]
-        for one in found:
-            del one["reply"]["seconds"]
-            del one["reply"]["tokens_reused"]  # a new process begins with an empty cache
-        return sorted(found, key=lambda one: one["id"])
+        lines = [json.loads(line) for line in (folder / "replies.jsonl").read_bytes().splitlines()]
+        for line in lines:
+            del line["reply"]["seconds"]
+            del line["reply"]["tokens_reused"]  # a new process begins with an empty cache
+        return sorted(lines, key=lambda line: line["id"])
 
     assert results(killed) == results(unkilled)
-    assert set(Counter(one["id"] for one in replies(killed)).values()) == {1}
+    assert set(Counter(line["id"] for line in replies(killed)).values()) == {1}
     assert replies(killed) == replies(unkilled)
     assert (killed / "predictions.parquet").read_bytes() == (unkilled / "predictions.parquet").read_bytes()
     assert json.loads((killed / "results.json").read_bytes())["run"]["complete"] is True

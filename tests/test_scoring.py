@@ -24,7 +24,7 @@ WORDS = {
 def simulated(dialogues: int = 10, seed: int = 0) -> list[ScoredPair]:
     """Turns in both languages and three topics; a tenth unparsed, a tenth empty, two in five right."""
     random = np.random.default_rng(seed)
-    found = []
+    pairs = []
     for number in range(dialogues):
         language = ZH if number % 2 else EN
         glue = "" if language is ZH else " "
@@ -38,8 +38,8 @@ def simulated(dialogues: int = 10, seed: int = 0) -> list[ScoredPair]:
             label = said if random.random() < 0.9 else None
             form = ParseForm.BRACKET if label else ParseForm.UNPARSED
             topic = ("billing", "delivery", "")[number % 3]
-            found.append(ScoredPair(f"d{number}", turn, language, topic, gold, reference, label, reply, form))
-    return found
+            pairs.append(ScoredPair(f"d{number}", turn, language, topic, gold, reference, label, reply, form))
+    return pairs
 
 
 def plan_of(pairs: Sequence[ScoredPair], condition: Condition = Condition.JOINT) -> ScoringPlan:
@@ -60,8 +60,8 @@ def scored(pairs: Sequence[ScoredPair], condition: Condition = Condition.JOINT) 
     return score(pairs, build_scorers(plan), plan)
 
 
-def values(found: Scored) -> dict[str, float]:
-    return {metric.name: metric.value for metric in found.metrics}
+def values(result: Scored) -> dict[str, float]:
+    return {metric.name: metric.value for metric in result.metrics}
 
 
 def failed(dialogue: str, turn: int) -> ScoredPair:
@@ -75,10 +75,10 @@ def test_the_references_themselves_score_100_on_everything():
     gold = [msgspec.structs.replace(p, strategy=p.reference_strategy, text=p.reference) for p in simulated()]
     english = [pair for pair in gold if pair.language is EN]
     assert values(scored(english)) == pytest.approx(dict.fromkeys(values(scored(english)), 100.0), abs=1e-9)
-    found = values(scored(gold))
+    metrics = values(scored(gold))
     # The package's own tokenizer reads no Chinese: its share of the turns scores 0.
-    assert found.pop("rouge_l_ascii") == pytest.approx(100 * len(english) / len(gold))
-    assert found == pytest.approx(dict.fromkeys(found, 100.0), abs=1e-9)
+    assert metrics.pop("rouge_l_ascii") == pytest.approx(100 * len(english) / len(gold))
+    assert metrics == pytest.approx(dict.fromkeys(metrics, 100.0), abs=1e-9)
 
 
 def test_a_failed_reply_is_never_scored():
@@ -90,17 +90,17 @@ def test_a_failed_reply_is_never_scored():
 
 
 def test_where_every_reply_failed_there_is_no_metric_and_no_table():
-    found = scored([failed("d0", 0), failed("d1", 0)])
-    assert (found.metrics, found.tables) == ((), {})
+    result = scored([failed("d0", 0), failed("d1", 0)])
+    assert (result.metrics, result.tables) == ((), {})
 
 
 def test_an_unparsed_reply_is_wrong_in_accuracy_and_keeps_its_words_in_bleu():
     right = ScoredPair("d0", 0, EN, "", "GT", "your parcel left today", "GT", "your parcel left today", ParseForm.JSON)
     lost = msgspec.structs.replace(right, turn=2, strategy=None, form=ParseForm.UNPARSED)
-    found = values(scored([right, lost]))
-    assert found["strategy_accuracy"] == found["parse_rate"] == 50
-    assert found["bleu_4"] == pytest.approx(100)
-    assert found["rouge_l"] == pytest.approx(100)
+    metrics = values(scored([right, lost]))
+    assert metrics["strategy_accuracy"] == metrics["parse_rate"] == 50
+    assert metrics["bleu_4"] == pytest.approx(100)
+    assert metrics["rouge_l"] == pytest.approx(100)
     noise = msgspec.structs.replace(lost, text="sorry")
     assert values(scored([right, noise]))["bleu_4"] < 90
 
@@ -152,8 +152,8 @@ def test_a_groups_values_are_those_of_its_turns_scored_alone(table):
     for row in rows:
         alone = [pair for pair in pairs if of(pair) == row[key]]
         assert row["n"] == len(alone)
-        found = {name: estimate["value"] for name, estimate in row["metrics"].items()}
-        assert found == pytest.approx(values(scored(alone)), abs=1e-9)
+        row_values = {name: estimate["value"] for name, estimate in row["metrics"].items()}
+        assert row_values == pytest.approx(values(scored(alone)), abs=1e-9)
         one_dialogue = len({pair.dialogue for pair in alone}) == 1
         assert all((estimate["low"] is None) is one_dialogue for estimate in row["metrics"].values())
 
@@ -169,10 +169,10 @@ def test_a_right_strategy_and_a_wrong_one_are_scored_apart():
 
 
 def test_given_the_reference_strategy_only_the_reply_is_scored():
-    found = scored(simulated(), Condition.GOLD_STRATEGY)
-    assert set(values(found)) == {"bleu_2", "bleu_4", "rouge_l", "rouge_l_ascii"}
-    assert set(found.tables) == {"by_language", "by_strategy", "by_stage", "by_topic"}
-    assert not any("strategy" in name for row in found.tables["by_strategy"] for name in row["metrics"])
+    result = scored(simulated(), Condition.GOLD_STRATEGY)
+    assert set(values(result)) == {"bleu_2", "bleu_4", "rouge_l", "rouge_l_ascii"}
+    assert set(result.tables) == {"by_language", "by_strategy", "by_stage", "by_topic"}
+    assert not any("strategy" in name for row in result.tables["by_strategy"] for name in row["metrics"])
 
 
 def test_scoring_twice_gives_the_same_numbers_and_intervals_that_hold_the_value():
@@ -186,9 +186,9 @@ def test_scoring_twice_gives_the_same_numbers_and_intervals_that_hold_the_value(
 
 
 def test_one_dialogue_alone_has_values_and_no_interval():
-    found = scored(simulated(1)).metrics
-    assert found
-    assert all((metric.low, metric.high) == (None, None) for metric in found)
+    metrics = scored(simulated(1)).metrics
+    assert metrics
+    assert all((metric.low, metric.high) == (None, None) for metric in metrics)
 
 
 def test_the_order_of_turns_and_dialogues_changes_no_value():
@@ -197,17 +197,17 @@ def test_the_order_of_turns_and_dialogues_changes_no_value():
 
 
 def test_every_metric_carries_its_own_signature_the_runs_and_the_intervals():
-    found: tuple[Metric, ...] = scored(simulated()).metrics
-    for metric in found:
+    metrics: tuple[Metric, ...] = scored(simulated()).metrics
+    for metric in metrics:
         assert metric.signature.endswith("|task:x|ci:95%,percentile,expanded,by:dialogue,resamples:200,seed:0")
         assert metric.higher_is_better
-    assert len({metric.signature for metric in found}) == len(found)
+    assert len({metric.signature for metric in metrics}) == len(metrics)
 
 
 def test_rows_are_in_the_order_of_the_answered_pairs():
     pairs = simulated(4)
-    found = scored([failed("d0", 98), *pairs])
-    strategy = found.measured[0]
+    result = scored([failed("d0", 98), *pairs])
+    strategy = result.measured[0]
     assert strategy.name == "strategy"
     said = [strategy.scorer.columns[int(row.argmax())] for row in strategy.rows]
     assert said == [f"{pair.reference_strategy}>{pair.strategy or '?'}" for pair in pairs]

@@ -45,21 +45,21 @@ def turns(draw: st.DrawFn) -> list[ScoredPair]:
 @settings(deadline=None)
 @given(pairs=turns(), scorer=st.sampled_from([BleuScorer, RougeScorer, StrategyScorer]))
 def test_summing_over_dialogues_first_changes_no_value(pairs, scorer):
-    own = scorer(SETTING)
-    rows = own.measure(pairs)
+    built = scorer(SETTING)
+    rows = built.measure(pairs)
     numbers = cluster_numbers([pair.dialogue for pair in pairs])
     sums = sum_by_cluster(rows, numbers, int(numbers.max()) + 1)
-    whole = own.summarise(rows.sum(axis=0, keepdims=True))
-    assert own.summarise(sums.sum(axis=0, keepdims=True)) == pytest.approx(whole, abs=1e-9)
+    whole = built.summarise(rows.sum(axis=0, keepdims=True))
+    assert built.summarise(sums.sum(axis=0, keepdims=True)) == pytest.approx(whole, abs=1e-9)
     assert len(sums) == len({pair.dialogue for pair in pairs})
 
 
 @settings(deadline=None)
 @given(pairs=turns(), cut=st.integers(0, 16), scorer=st.sampled_from([BleuScorer, RougeScorer, StrategyScorer]))
 def test_shards_measured_apart_add_up(pairs, cut, scorer):
-    own = scorer(SETTING)
-    apart = np.concatenate([own.measure(pairs[:cut]), own.measure(pairs[cut:])])
-    assert np.array_equal(apart, own.measure(pairs))
+    built = scorer(SETTING)
+    apart = np.concatenate([built.measure(pairs[:cut]), built.measure(pairs[cut:])])
+    assert np.array_equal(apart, built.measure(pairs))
 
 
 def test_dialogues_are_numbered_by_first_appearance_and_summed_under_that_number():
@@ -110,17 +110,17 @@ def test_a_signature_says_how_the_interval_was_made():
 
 def _simulated(dialogues: int, seed: int) -> list[ScoredPair]:
     random = np.random.default_rng(seed)
-    found = []
+    pairs = []
     for number in range(dialogues):
         for turn in range(int(random.integers(2, 9))):
             reference = " ".join(random.choice(WORDS, size=6))
             reply = reference if random.random() < 0.2 else " ".join(random.choice(WORDS, size=5))
             gold, said = random.choice(["GT", "EM", "ID"], size=2)
             label = str(said) if random.random() < 0.9 else None
-            found.append(
+            pairs.append(
                 ScoredPair(f"d{number}", turn, Language.EN, "", str(gold), reference, label, reply, ParseForm.BRACKET)
             )
-    return found
+    return pairs
 
 
 def _slowly(pairs: list[ScoredPair]) -> dict[str, float]:
@@ -136,17 +136,17 @@ def _slowly(pairs: list[ScoredPair]) -> dict[str, float]:
 
 def test_intervals_equal_a_slow_bootstrap_that_copies_dialogues():
     pairs = _simulated(12, seed=1)
-    how = Resampling(resamples=60, seed=2)
-    plan = ScoringPlan(("strategy", "bleu"), (Language.EN,), Condition.JOINT, CSC, None, how, "")
-    found = {metric.name: metric for metric in score(pairs, build_scorers(plan), plan).metrics}
+    resampling = Resampling(resamples=60, seed=2)
+    plan = ScoringPlan(("strategy", "bleu"), (Language.EN,), Condition.JOINT, CSC, None, resampling, "")
+    metrics = {metric.name: metric for metric in score(pairs, build_scorers(plan), plan).metrics}
     names = list(dict.fromkeys(pair.dialogue for pair in pairs))
     drawn = []
-    for counts in resample_weights(len(names), how):
+    for counts in resample_weights(len(names), resampling):
         copies = Counter(dict(zip(names, counts.astype(int), strict=True)))
         drawn.append(_slowly([pair for name in copies.elements() for pair in pairs if pair.dialogue == name]))
     for name, value in _slowly(pairs).items():
-        low, high = np.quantile([one[name] for one in drawn], [tail_share(12), 1 - tail_share(12)])
-        metric = found[name]
+        low, high = np.quantile([sample[name] for sample in drawn], [tail_share(12), 1 - tail_share(12)])
+        metric = metrics[name]
         assert (metric.value, metric.low, metric.high) == pytest.approx((value, low, high), abs=1e-6)
         assert low < value < high
 

@@ -36,7 +36,7 @@ def write(path, entries) -> bytes:
     return path.read_bytes()
 
 
-def found(path) -> dict[str, str]:
+def reply_texts(path) -> dict[str, str]:
     """Request id to text of what a later command would know."""
     return {known[0]: reply.text for known, reply in store.read_replies(path).replies.items()}
 
@@ -54,11 +54,11 @@ def test_replies_cut_at_any_byte_lose_at_most_the_cut_one(tmp_path):
         path.write_bytes(content[:cut])
         # A line whose newline alone is missing is whole.
         whole = {f"d/{n}/joint": REPLIES[n].text for n, end in enumerate(ends) if end <= cut}
-        assert found(path) == whole, cut
+        assert reply_texts(path) == whole, cut
         assert path.read_bytes() in (b"", *(content[: end + 1] for end in ends)), cut
         write(path, [(request(9), Reply("later"))])
         after = store.read_replies(path)
-        assert found(path) == {**whole, "d/9/joint": "later"}, cut
+        assert reply_texts(path) == {**whole, "d/9/joint": "later"}, cut
         assert after.damaged == 0, cut
 
 
@@ -71,7 +71,7 @@ def test_a_corrupt_line_loses_only_itself(tmp_path, garbage, at):
     lines[at] = garbage + b"\n"
     path.write_bytes(b"".join(lines))
     known = store.read_replies(path)
-    assert found(path) == {f"d/{n}/joint": f"第{n}句" for n in range(3) if n != at}
+    assert reply_texts(path) == {f"d/{n}/joint": f"第{n}句" for n in range(3) if n != at}
     assert known.damaged >= 1
 
 
@@ -80,7 +80,7 @@ def test_a_tail_that_is_no_reply_is_cut_off(tmp_path, tail):
     path = tmp_path / "replies.jsonl"
     content = write(path, [(request(0), Reply("ok"))])
     path.write_bytes(content + tail)
-    assert found(path) == {"d/0/joint": "ok"}
+    assert reply_texts(path) == {"d/0/joint": "ok"}
     assert path.read_bytes() == content
 
 
@@ -88,7 +88,7 @@ def test_a_failed_reply_is_passed_over_and_a_later_good_one_counts(tmp_path):
     path = tmp_path / "replies.jsonl"
     write(path, [(request(0), Reply("", error="timeout")), (request(1), Reply("", error="timeout"))])
     write(path, [(request(0), Reply("answered"))])
-    assert found(path) == {"d/0/joint": "answered"}
+    assert reply_texts(path) == {"d/0/joint": "answered"}
 
 
 def test_a_reply_to_other_messages_does_not_hide_the_right_one(tmp_path):
@@ -105,7 +105,7 @@ def test_a_reply_to_other_messages_does_not_hide_the_right_one(tmp_path):
 def test_the_first_of_two_replies_to_one_request_counts(tmp_path):
     path = tmp_path / "replies.jsonl"
     write(path, [(request(0), Reply("first")), (request(0), Reply("second"))])
-    assert found(path) == {"d/0/joint": "first"}
+    assert reply_texts(path) == {"d/0/joint": "first"}
 
 
 @given(st.lists(st.tuples(st.text(), st.text(), st.integers(0, 99)), min_size=1, max_size=4))
@@ -129,7 +129,7 @@ def test_a_key_covers_what_changes_an_answer_and_nothing_else():
             for change in ({"max_tokens": 5}, {"temperature": 0.5}, {"top_p": 0.5}, {"stop": ("x",)}, {"seed": 1})
         ),
     ]
-    assert len({store.request_key(one) for one in (base, *others)}) == len(others) + 1
+    assert len({store.request_key(each) for each in (base, *others)}) == len(others) + 1
     assert store.request_key(msgspec.structs.replace(base, turn=7, id="other")) == store.request_key(base)
 
 
@@ -162,7 +162,7 @@ def test_a_whole_file_is_written_or_the_old_one_stays(tmp_path):
     with full_disk(), pytest.raises(UserError, match="repeat the command"):
         store.write_json(path, ["x" * 5000])
     assert json.loads(path.read_bytes()) == {"说": "好"}
-    assert [one.name for one in tmp_path.iterdir()] == ["results.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_replies_on_a_full_disk_say_so_and_keep_the_earlier_ones(tmp_path):
@@ -172,7 +172,7 @@ def test_replies_on_a_full_disk_say_so_and_keep_the_earlier_ones(tmp_path):
     with full_disk(), pytest.raises(UserError, match="cannot write"):
         log.append(request(1), Reply("y" * 3000))
     log.close()
-    assert found(path) == {"d/0/joint": "x" * 2000}
+    assert reply_texts(path) == {"d/0/joint": "x" * 2000}
 
 
 def test_a_run_folder_takes_its_own_run_and_no_other(tmp_path):
@@ -246,7 +246,7 @@ def test_the_first_half_of_a_request_key_is_over_the_messages_alone():
     base = request(0)
     warm = structs.replace(base, sampling=Sampling(temperature=0.5))
     other = structs.replace(base, messages=base.messages[1:])
-    parts = [store.prompt_key(store.request_key(one)) for one in (base, warm, other)]
+    parts = [store.prompt_key(store.request_key(each)) for each in (base, warm, other)]
     assert parts[0] == parts[1] != parts[2]
     assert store.request_key(base) != store.request_key(warm)
 
@@ -264,16 +264,16 @@ def test_of_each_request_the_reply_counts_that_the_results_rest_on():
         line("c", "1", "", "timeout"),
         line("c", "1", "", "again"),
     ]
-    found = {name: one.reply.text or one.reply.error for name, one in store.effective_replies(lines).items()}
-    assert found == {"a": "answered", "b": "new history", "c": "again"}
+    outcomes = {name: line.reply.text or line.reply.error for name, line in store.effective_replies(lines).items()}
+    assert outcomes == {"a": "answered", "b": "new history", "c": "again"}
 
 
 def test_the_lines_of_a_run_that_goes_on_are_read_without_touching_them(tmp_path):
     path = tmp_path / "replies.jsonl"
     content = write(path, [(request(0), Reply("whole"))]) + b'{"id": "torn'
     path.write_bytes(content)
-    found = store.read_lines(path, store.StoredReply)
-    assert ([line.reply.text for line in found.values], found.damaged) == (["whole"], 1)
+    lines = store.read_lines(path, store.StoredReply)
+    assert ([line.reply.text for line in lines.values], lines.damaged) == (["whole"], 1)
     assert path.read_bytes() == content
     assert store.read_lines(tmp_path / "none.jsonl", store.StoredReply) == store.Lines(())
 

@@ -27,11 +27,11 @@ def says(text: Callable[[Call], str]) -> Callable[[Call], dict[str, Any]]:
     """A server's answers, whose text is made from the call."""
 
     def answer(call: Call) -> dict[str, Any]:
-        found = completion(call)
+        reply = completion(call)
         if len(call.body["messages"]) == 1:  # the adapter's own short question at its start
-            return found
-        found["choices"][0]["message"]["content"] = text(call)
-        return found
+            return reply
+        reply["choices"][0]["message"]["content"] = text(call)
+        return reply
 
     return answer
 

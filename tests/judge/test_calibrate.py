@@ -32,40 +32,40 @@ def rating_of(call) -> int:
 def calibrate(cscbench, url: str, *args: object, **card: object):
     done = cscbench("judge", "calibrate", "--judge", judge_card(url, **card), *args)
     folder = Path(done.stdout.splitlines()[-1]) if done.stdout else Path()
-    found = json.loads((folder / "calibration.json").read_text(encoding="utf-8")) if done.stdout else {}
-    return done, found
+    calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8")) if done.stdout else {}
+    return done, calibration
 
 
 def test_a_judge_that_ranks_well_is_fit_and_its_numbers_are_the_libraries(cscbench):
     stars = {1: 2, 3: 3, 5: 4}  # right in order, timid in size
     with FaultServer(answer=says(lambda call: verdict(stars[rating_of(call)]))) as server:
-        done, found = calibrate(cscbench, server.url)
+        done, calibration = calibrate(cscbench, server.url)
         asked = len(server.asked())
         again, same = calibrate(cscbench, server.url)
         assert len(server.asked()) == asked  # all was on disk
     assert (done.returncode, again.returncode) == (0, 0)
-    assert found["rows"] == same["rows"]
+    assert calibration["rows"] == same["rows"]
     assert "fit: judge" in done.stdout
-    scores, people = zip(*((row["score"], row["rating"]) for row in found["rows"]), strict=True)
-    assert found["spearman"]["value"] == pytest.approx(spearmanr(scores, people).statistic)
-    assert found["kendall"]["value"] == pytest.approx(kendalltau(scores, people).statistic)
+    scores, people = zip(*((row["score"], row["rating"]) for row in calibration["rows"]), strict=True)
+    assert calibration["spearman"]["value"] == pytest.approx(spearmanr(scores, people).statistic)
+    assert calibration["kendall"]["value"] == pytest.approx(kendalltau(scores, people).statistic)
     labels = [1, 2, 3, 4, 5]
-    assert found["kappa"]["value"] == pytest.approx(
+    assert calibration["kappa"]["value"] == pytest.approx(
         cohen_kappa_score(scores, people, weights="quadratic", labels=labels)
     )
-    assert found["mae"]["value"] == pytest.approx(2 / 3)
-    assert found["order"]["value"] == 100
-    assert found["map"] == {"judge": [2, 3, 4], "human": [1, 3, 5]}
-    assert found["repeat_deviation"] == 0
+    assert calibration["mae"]["value"] == pytest.approx(2 / 3)
+    assert calibration["order"]["value"] == 100
+    assert calibration["map"] == {"judge": [2, 3, 4], "human": [1, 3, 5]}
+    assert calibration["repeat_deviation"] == 0
 
 
 def test_one_that_says_the_same_of_all_is_unfit(cscbench):
     with FaultServer(answer=says(lambda _: verdict(4))) as server:
-        done, found = calibrate(cscbench, server.url)
+        done, calibration = calibrate(cscbench, server.url)
     assert done.returncode == 1
     assert "unfit: judge" in done.stdout
-    assert found["order"]["value"] == 50
-    assert found["spearman"] is None
+    assert calibration["order"]["value"] == 50
+    assert calibration["spearman"] is None
     assert "50 % of the pairs are in people's order: at least 75 % must be" in done.stdout
 
 
@@ -74,13 +74,13 @@ def test_one_that_answers_rubbish_too_often_is_unfit_however_well_it_orders(cscb
         return verdict(rating_of(call)) if sum(map(ord, replied(call))) % 5 >= 2 else "four stars out of five!"
 
     with FaultServer(answer=says(answer)) as server:
-        done, found = calibrate(cscbench, server.url)
+        done, calibration = calibrate(cscbench, server.url)
     assert done.returncode == 1
-    assert 0.2 < found["missing"] / found["n"] < 0.6
-    assert found["order"]["value"] == 100
-    assert [row["score"] for row in found["rows"]].count(None) == found["missing"]
-    assert 0.0 not in [row["score"] for row in found["rows"]]
-    assert f"{found['missing']} of {found['n']} ratings are missing: at most 20 % may be" in done.stdout
+    assert 0.2 < calibration["missing"] / calibration["n"] < 0.6
+    assert calibration["order"]["value"] == 100
+    assert [row["score"] for row in calibration["rows"]].count(None) == calibration["missing"]
+    assert 0.0 not in [row["score"] for row in calibration["rows"]]
+    assert f"{calibration['missing']} of {calibration['n']} ratings are missing: at most 20 % may be" in done.stdout
 
 
 def test_a_drifted_judge_raises_the_alarm_and_a_steady_one_does_not(cscbench):
@@ -94,12 +94,12 @@ def test_a_drifted_judge_raises_the_alarm_and_a_steady_one_does_not(cscbench):
         (before,) = Path("then").rglob("calibration.json")
         steady, same = calibrate(cscbench, server.url, "--against", before, "--out", "steady")
         drifted.append(True)
-        moved, found = calibrate(cscbench, server.url, "--against", before, "--out", "now")
+        moved, calibration = calibrate(cscbench, server.url, "--against", before, "--out", "now")
         refused, _ = calibrate(cscbench, server.url, "--against", before, "--out", "then")
     assert (steady.returncode, same["drift"]["alarms"]) == (0, [])
     assert "no drift shown, over 18 ratings" in steady.stdout
     assert moved.returncode == 1
-    assert found["drift"]["shift"]["value"] == pytest.approx(2 / 3)  # 5 stays 5
+    assert calibration["drift"]["shift"]["value"] == pytest.approx(2 / 3)  # 5 stays 5
     assert "the mean moved by +0.67 stars" in moved.stdout
     assert refused.returncode == 2
     assert "choose another --out" in refused.stderr
@@ -143,9 +143,9 @@ def test_rated_replies_are_rated_in_their_place(cscbench):
         encoding="utf-8",
     )
     with FaultServer(answer=says(lambda call: verdict(5 if len(replied(call)) > 7 else 1))) as server:
-        done, found = calibrate(cscbench, server.url, "ratings.csv")
-    assert [row["score"] for row in found["rows"]] == [5, 1, 5, 1]
-    assert found["order"]["value"] == 100
+        done, calibration = calibrate(cscbench, server.url, "ratings.csv")
+    assert [row["score"] for row in calibration["rows"]] == [5, 1, 5, 1]
+    assert calibration["order"]["value"] == 100
     assert done.returncode == 0, done.stdout
     asked = {call.body["messages"][1]["content"] for call in server.asked()}
     assert any("Supporter: Hello\nCustomer: It broke" in text for text in asked)

@@ -29,8 +29,8 @@ def run(cscbench):
     return call
 
 
-def metrics(found: dict) -> dict[str, dict]:
-    return {metric["name"]: metric for metric in found["metrics"]}
+def metrics(data: dict) -> dict[str, dict]:
+    return {metric["name"]: metric for metric in data["metrics"]}
 
 
 def by_length(call) -> str:
@@ -40,21 +40,21 @@ def by_length(call) -> str:
 
 def test_stars_are_the_mean_of_what_the_judge_gave_with_interval_and_signature(run):
     with FaultServer(answer=says(by_length)) as server:
-        done, folder, found = run("--judge", judge_card(server.url))
+        done, folder, scored = run("--judge", judge_card(server.url))
     expected = [min(5, 1 + len(pair.reference) // 20) for pair in results.read_pairs(folder)]
-    stars = metrics(found)["stars"]
+    stars = metrics(scored)["stars"]
     assert stars["value"] == pytest.approx(sum(expected) / len(expected))
     assert stars["low"] < stars["value"] < stars["high"]
     assert stars["signature"].startswith("judge:judge@")
     assert "|level:turn|rubric:csconv/default/zh@" in stars["signature"]
-    assert metrics(found)["stars_handling"]["value"] == pytest.approx(stars["value"])
-    assert metrics(found)["stars_missing"]["value"] == 0
+    assert metrics(scored)["stars_handling"]["value"] == pytest.approx(stars["value"])
+    assert metrics(scored)["stars_missing"]["value"] == 0
     assert len(server.asked()) == REPEATS * len(expected)
-    (row,) = found["tables"]["judges"]
+    (row,) = scored["tables"]["judges"]
     assert row["length_correlation"]["value"] > 0.8  # and so it is told
     assert "judge" in done.stdout
-    assert found["timing"]["judges"]["judge"]["amount"] > 0
-    jsonschema.validate(found, results.schema())
+    assert scored["timing"]["judges"]["judge"]["amount"] > 0
+    jsonschema.validate(scored, results.schema())
 
 
 def test_a_judge_sees_neutral_lines_and_never_who_wrote_them(run):
@@ -81,16 +81,16 @@ def test_rubbish_is_asked_again_then_missing_and_never_a_number(run):
         return "I would rather not say: 0 stars" if bad else verdict(4)
 
     with FaultServer(answer=says(answer)) as server:
-        _, folder, found = run("--judge", judge_card(server.url), limit=12)
+        _, folder, scored = run("--judge", judge_card(server.url), limit=12)
     pairs = results.read_pairs(folder)
     lost = sum(pair.text in set(hopeless) or " ".join(pair.text.split()) in set(hopeless) for pair in pairs)
     assert 0.2 < lost / len(pairs) < 0.6
-    named = metrics(found)
+    named = metrics(scored)
     assert named["stars"]["value"] == 4.0  # no zero is among them
     assert named["stars_missing"]["value"] == pytest.approx(100 * lost / len(pairs))
     assert named["stars_missing"]["low"] < named["stars_missing"]["high"]
-    assert f"judge judge: {lost} of {len(pairs)} ratings are missing, and count nowhere" in found["notes"]
-    assert found["tables"]["judges"][0]["missing"] == lost
+    assert f"judge judge: {lost} of {len(pairs)} ratings are missing, and count nowhere" in scored["notes"]
+    assert scored["tables"]["judges"][0]["missing"] == lost
 
 
 def test_an_answer_that_is_mended_when_asked_again_counts(run):
@@ -98,9 +98,9 @@ def test_an_answer_that_is_mended_when_asked_again_counts(run):
         return verdict(3) if "JSON" in call.body["messages"][-1]["content"] and len(call.body["messages"]) > 2 else "?"
 
     with FaultServer(answer=says(answer)) as server:
-        _, _, found = run("--judge", judge_card(server.url), "--judge-repeats", "1", limit=2)
-    assert metrics(found)["stars"]["value"] == 3.0
-    assert found["tables"]["judges"][0]["tries"] == 2 * found["tables"]["judges"][0]["n"]
+        _, _, scored = run("--judge", judge_card(server.url), "--judge-repeats", "1", limit=2)
+    assert metrics(scored)["stars"]["value"] == 3.0
+    assert scored["tables"]["judges"][0]["tries"] == 2 * scored["tables"]["judges"][0]["n"]
 
 
 def test_nothing_is_asked_twice_and_a_scored_run_keeps_its_stars(run, cscbench):
@@ -129,31 +129,31 @@ def test_a_judge_that_fails_leaves_ratings_missing_and_is_asked_again(run):
         card = judge_card(server.url)
         path = Path(f"model_cards/{card}.md")
         path.write_text(path.read_text(encoding="utf-8").replace("model: echo", "model: echo, retries: 0"), "utf-8")
-        done, _, found = run("--judge", card, "--judge-repeats", "1", limit=2, code=3)
+        done, _, scored = run("--judge", card, "--judge-repeats", "1", limit=2, code=3)
         assert "some ratings failed: the same command asks for them again" in done.stderr
-        lost = found["tables"]["judges"][0]
+        lost = scored["tables"]["judges"][0]
         assert 0 < lost["failed"] == lost["missing"] < lost["n"]
         asked = len(server.asked())
         down.clear()
-        _, _, found = run("--judge", card, "--judge-repeats", "1", limit=2)
+        _, _, scored = run("--judge", card, "--judge-repeats", "1", limit=2)
         assert len(server.asked()) == asked + lost["failed"]
-    assert metrics(found)["stars_missing"]["value"] == 0
+    assert metrics(scored)["stars_missing"]["value"] == 0
 
 
 def test_a_panel_means_its_judges_and_says_how_far_they_agree(run):
     with (
-        FaultServer(answer=says(by_length)) as one,
-        FaultServer(answer=says(lambda call: verdict(max(1, 5 - len(replied(call)) // 20)))) as other,
+        FaultServer(answer=says(by_length)) as long,
+        FaultServer(answer=says(lambda call: verdict(max(1, 5 - len(replied(call)) // 20)))) as short,
     ):
-        names = f"{judge_card(one.url, 'long')},{judge_card(other.url, 'short', family='gpt')}"
-        _, folder, found = run("--judge", names)
+        names = f"{judge_card(long.url, 'long')},{judge_card(short.url, 'short', family='gpt')}"
+        _, folder, scored = run("--judge", names)
     lengths = [len(pair.reference) // 20 for pair in results.read_pairs(folder)]
     mean = sum((min(5, 1 + length) + max(1, 5 - length)) / 2 for length in lengths) / len(lengths)
-    assert metrics(found)["stars"]["value"] == pytest.approx(mean)
-    agreement = found["tables"]["judge_agreement"]
+    assert metrics(scored)["stars"]["value"] == pytest.approx(mean)
+    agreement = scored["tables"]["judge_agreement"]
     assert agreement["kappas"][0]["kappa"]["value"] < 0
     assert agreement["alpha"]["value"] < 0
-    jsonschema.validate(found, results.schema())
+    jsonschema.validate(scored, results.schema())
 
 
 def test_a_judge_of_the_same_family_is_flagged(run, tiny_card):
@@ -161,26 +161,26 @@ def test_a_judge_of_the_same_family_is_flagged(run, tiny_card):
     card.write_text(card.read_text(encoding="utf-8").replace("adapter:", "family: llama\nadapter:"), encoding="utf-8")
     with FaultServer(answer=says(by_length)) as server:
         given = ("--judge", judge_card(server.url, family="llama"), "--judge-repeats", "1")
-        _, _, found = run(*given, model="tiny", limit=1)
-    assert found["tables"]["judges"][0]["same_family"]
-    assert any("judges favour their own" in note for note in found["notes"])
+        _, _, scored = run(*given, model="tiny", limit=1)
+    assert scored["tables"]["judges"][0]["same_family"]
+    assert any("judges favour their own" in note for note in scored["notes"])
 
 
 def test_whole_conversations_are_rated_once_each(run):
     with FaultServer(answer=says(by_length)) as server:
         given = ("--judge", judge_card(server.url), "--judge-level", "dialogue", "--judge-repeats", "1")
-        _, _, found = run(*given, limit=3)
+        _, _, scored = run(*given, limit=3)
     assert len(server.asked()) == 3
-    assert found["tables"]["judges"][0]["n"] == 3
-    assert "|level:dialogue|" in metrics(found)["stars"]["signature"]
+    assert scored["tables"]["judges"][0]["n"] == 3
+    assert "|level:dialogue|" in metrics(scored)["stars"]["signature"]
 
 
 def test_a_local_judge_scores_by_the_likelihoods_of_the_stars(run, tiny_card):
     """Random weights write no JSON: every rating is missing, none is a number."""
-    _, _, found = run("--judge", tiny_card, limit=1)
-    assert "stars" not in metrics(found)
-    assert metrics(found)["stars_missing"]["value"] == 100
-    assert found["scoring"]["judging"]["judges"][0]["score"] == "expected,repeats:1"
+    _, _, scored = run("--judge", tiny_card, limit=1)
+    assert "stars" not in metrics(scored)
+    assert metrics(scored)["stars_missing"]["value"] == 100
+    assert scored["scoring"]["judging"]["judges"][0]["score"] == "expected,repeats:1"
 
 
 def test_stars_compare_and_gate_like_any_metric(run, cscbench, tmp_path):
@@ -192,7 +192,7 @@ def test_stars_compare_and_gate_like_any_metric(run, cscbench, tmp_path):
     assert cscbench("gate", short, "--rules", "gate.yaml", "--baseline", long).returncode == 1
     done = cscbench("compare", long, short, "--format", "json")
     assert done.returncode == 0, done.stderr
-    (table,) = [one for one in json.loads(done.stdout)["metrics"] if one["name"] == "stars"]
+    (table,) = [metric for metric in json.loads(done.stdout)["metrics"] if metric["name"] == "stars"]
     assert {row["verdict"] for row in table["rows"]} == {"baseline", "worse"}
 
 

@@ -18,21 +18,21 @@ def _reply(kind: int, text: str, other: str) -> str:
 
 def _pairs(language: Language, dialogues: int) -> list[ScoredPair]:
     records = [json.loads(line) for line in _DATA.read_text(encoding="utf-8").splitlines()]
-    own = [record for record in records if record["language"] == language.value][:dialogues]
+    selected = [record for record in records if record["language"] == language.value][:dialogues]
     turns = [
         (record["id"], number, turn["text"])
-        for record in own
+        for record in selected
         for number, turn in enumerate(record["dialogue"])
         if turn["strategy"]
     ]
-    found = []
+    pairs = []
     for row, (dialogue, number, text) in enumerate(turns):
         other = turns[(row * 7 + 3) % len(turns)][2]
         said = None if row % 5 == 0 else _CODES[row * 5 % 12]
         form = ParseForm.UNPARSED if said is None else ParseForm.BRACKET
         reply = _reply(row % 6, text, other)
-        found.append(ScoredPair(dialogue, number, language, "", _CODES[row * row % 12], text, said, reply, form))
-    return found
+        pairs.append(ScoredPair(dialogue, number, language, "", _CODES[row * row % 12], text, said, reply, form))
+    return pairs
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def scorer(card: ModelCard | None, *languages: Language) -> BertScorer:
     return BertScorer(ScoringContext(languages, Condition.JOINT, CSC, card))
 
 
-def one(reference: str, text: str, language: Language = EN) -> ScoredPair:
+def scored_pair(reference: str, text: str, language: Language = EN) -> ScoredPair:
     return ScoredPair("d", 0, language, "", "GT", reference, "GT", text, ParseForm.BRACKET)
 
 
@@ -62,10 +62,10 @@ def test_a_run_scores_as_bert_score_scores_it(encoder, name, layer, request):
     pairs = spoken(request.getfixturevalue(name))
     expected = directly(pairs, locate(encoder), layer)
     assert expected.min() < 0.9 < expected.max()
-    found = scorer(resolve_card(encoder), pairs[0].language)
-    assert found.measure(pairs)[:, 0] == pytest.approx(expected, abs=1e-6)
-    assert value(found, pairs) == pytest.approx(100 * expected.mean(), abs=1e-4)
-    (spec,) = found.metrics
+    bertscore = scorer(resolve_card(encoder), pairs[0].language)
+    assert bertscore.measure(pairs)[:, 0] == pytest.approx(expected, abs=1e-6)
+    assert value(bertscore, pairs) == pytest.approx(100 * expected.mean(), abs=1e-4)
+    (spec,) = bertscore.metrics
     assert spec.name == "bertscore_f1"
     assert spec.signature.startswith(f"enc:{encoder}@")
     assert f"|layer:{layer}|idf:no|rescale:no|" in spec.signature
@@ -75,11 +75,11 @@ def test_a_cards_layer_is_the_one_used(en_pairs):
     pairs = spoken(en_pairs)
     weights = locate("minilm-l6")
     card = ModelCard("mine", "bertscore", weights=str(weights), options={"layer": 3})
-    found = scorer(card, EN)
-    assert "|layer:3|" in found.metrics[0].signature
+    bertscore = scorer(card, EN)
+    assert "|layer:3|" in bertscore.metrics[0].signature
     third, last = directly(pairs, weights, 3), directly(pairs, weights, 6)
     assert abs(third - last).max() > 0.01
-    assert found.measure(pairs)[:, 0] == pytest.approx(third, abs=1e-6)
+    assert bertscore.measure(pairs)[:, 0] == pytest.approx(third, abs=1e-6)
     assert "|layer:6|" in scorer(encoder_card(str(weights)), EN).metrics[0].signature  # 0, the default, is the last
 
 
@@ -115,13 +115,13 @@ def test_references_are_read_once_for_all_models_and_runs(en_pairs, own_cache, e
 
 def test_a_torn_file_of_embeddings_is_made_anew(en_pairs, own_cache, embedded):
     pairs = spoken(en_pairs)
-    found = scorer(resolve_card("minilm-l6"), EN)
-    first = found.measure(pairs)
+    bertscore = scorer(resolve_card("minilm-l6"), EN)
+    first = bertscore.measure(pairs)
     (kept,) = own_cache.iterdir()
     whole = kept.read_bytes()
     for torn in (b"", whole[:50], whole[:-1]):
         kept.write_bytes(torn)
-        assert found.measure(pairs).tobytes() == first.tobytes()
+        assert bertscore.measure(pairs).tobytes() == first.tobytes()
         assert kept.read_bytes() == whole
 
 
@@ -137,12 +137,12 @@ def test_a_kill_while_embeddings_are_kept_leaves_them_whole_or_none(own_cache):
 
 def test_a_folder_that_takes_no_embeddings_costs_time_alone(en_pairs, own_cache):
     pairs = spoken(en_pairs)[:2]
-    found = scorer(resolve_card("minilm-l6"), EN)
-    first = found.measure(pairs)
+    bertscore = scorer(resolve_card("minilm-l6"), EN)
+    first = bertscore.measure(pairs)
     shutil.rmtree(own_cache)
     own_cache.write_text("in the way", encoding="utf-8")
     with pytest.warns(UserWarning, match="embeddings of the references are not kept"):
-        assert found.measure(pairs).tobytes() == first.tobytes()
+        assert bertscore.measure(pairs).tobytes() == first.tobytes()
 
 
 def test_another_encoder_layer_or_reference_is_another_file(en_pairs, own_cache):
@@ -164,29 +164,36 @@ def test_the_encoder_is_loaded_once(en_pairs):
 
 def test_empty_replies_score_0_and_change_no_other(en_pairs):
     pairs = spoken(en_pairs)
-    found = scorer(resolve_card("minilm-l6"), EN)
-    rows = found.measure([one("thanks", ""), *pairs, one("thanks", " \n")])
+    bertscore = scorer(resolve_card("minilm-l6"), EN)
+    rows = bertscore.measure([scored_pair("thanks", ""), *pairs, scored_pair("thanks", " \n")])
     assert rows[[0, -1]].tolist() == [[0, 1], [0, 1]]
-    assert rows[1:-1] == pytest.approx(found.measure(pairs), abs=1e-6)
-    assert found.measure([one("thanks", "")]).tolist() == [[0, 1]]  # nothing but silence loads no encoder
+    assert rows[1:-1] == pytest.approx(bertscore.measure(pairs), abs=1e-6)
+    assert bertscore.measure([scored_pair("thanks", "")]).tolist() == [[0, 1]]  # nothing but silence loads no encoder
 
 
 def test_the_references_themselves_score_100(en_pairs):
-    gold = [one(pair.reference, pair.reference) for pair in en_pairs[:6]]
+    gold = [scored_pair(pair.reference, pair.reference) for pair in en_pairs[:6]]
     assert value(scorer(resolve_card("minilm-l6"), EN), gold) == pytest.approx(100, abs=1e-3)
 
 
 def test_replies_longer_than_the_encoder_reads_and_of_odd_marks_have_a_score():
-    found = scorer(resolve_card("minilm-l6"), EN)
-    rows = found.measure([one("hello", "hello " * 900), one("hello", "\u200b"), one("hello", "🙂"), one("hello", "…")])
+    bertscore = scorer(resolve_card("minilm-l6"), EN)
+    rows = bertscore.measure(
+        [
+            scored_pair("hello", "hello " * 900),
+            scored_pair("hello", "\u200b"),
+            scored_pair("hello", "🙂"),
+            scored_pair("hello", "…"),
+        ]
+    )
     assert np.isfinite(rows).all()
     assert ((rows[:, 0] >= 0) & (rows[:, 0] < 0.9)).all()
 
 
 def test_no_turns_have_no_value():
-    found = scorer(resolve_card("minilm-l6"), EN)
-    assert found.measure([]).shape == (0, 2)
-    assert np.isnan(value(found, []))
+    bertscore = scorer(resolve_card("minilm-l6"), EN)
+    assert bertscore.measure([]).shape == (0, 2)
+    assert np.isnan(value(bertscore, []))
 
 
 @pytest.mark.parametrize("languages", [(ZH,), (ZH, EN)])
@@ -261,6 +268,6 @@ def test_weights_cut_short_are_reported_and_raise_nothing_else(tmp_path):
     shutil.copytree(locate("minilm-l6"), broken)
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100_000])
-    found = scorer(encoder_card(str(broken)), EN)
+    bertscore = scorer(encoder_card(str(broken)), EN)
     with pytest.raises(UserError, match=r"encoder broken: transformers cannot load .*broken.*\n.*--encoder"):
-        found.measure([one("hello", "hi")])
+        bertscore.measure([scored_pair("hello", "hi")])

@@ -14,7 +14,7 @@ ZH, EN = Language.ZH, Language.EN
 TOKENIZERS = {ZH: "zh", EN: "13a"}
 
 
-def one(reference: str, text: str, language: Language = EN) -> ScoredPair:
+def scored_pair(reference: str, text: str, language: Language = EN) -> ScoredPair:
     return ScoredPair("d", 0, language, "", "GT", reference, "GT", text, ParseForm.BRACKET)
 
 
@@ -77,21 +77,21 @@ def test_a_mixed_corpus_is_the_sum_of_its_languages_counts(zh_pairs, en_pairs):
     ],
 )
 def test_short_and_odd_replies_score_as_sacrebleu_scores_them(reference, text):
-    pair = one(reference, text)
+    pair = scored_pair(reference, text)
     assert ours([pair]) == pytest.approx([directly([pair], 2), directly([pair], 4)], abs=1e-6)
 
 
 def test_chinese_is_split_into_characters():
-    pair = one("您的包裹今天上午已经发出", "您的包裹明天下午才能发出", ZH)
+    pair = scored_pair("您的包裹今天上午已经发出", "您的包裹明天下午才能发出", ZH)
     assert ours([pair]) == pytest.approx([directly([pair], 2), directly([pair], 4)], abs=1e-6)
     # Characters in common: 您 的 包 裹 天 午 发 出 of 12; pairs of them: 您的 的包 包裹 发出 of 11.
     assert ours([pair])[0] == pytest.approx(100 * (8 / 12 * 4 / 11) ** 0.5, abs=1e-6)
 
 
 def test_an_empty_reply_costs_brevity_and_sinks_nothing(en_pairs):
-    silent = [one(pair.reference, "") for pair in en_pairs]
+    silent = [scored_pair(pair.reference, "") for pair in en_pairs]
     assert ours(silent) == [0, 0]
-    full = [one(pair.reference, pair.reference) for pair in en_pairs]
+    full = [scored_pair(pair.reference, pair.reference) for pair in en_pairs]
     half = full[::2] + silent[1::2]
     assert ours(half) == pytest.approx([directly(half, 2), directly(half, 4)], abs=1e-6)
     assert 0 < ours(half)[0] < ours(full)[0] == pytest.approx(100, abs=1e-9)
@@ -128,11 +128,11 @@ def test_many_sums_at_once_are_sacrebleus_one_by_one(rows):
     sums[:, 4:8] = np.minimum.accumulate(sums[:, 4:8], axis=1)
     sums[:, :4] = np.minimum(np.minimum.accumulate(sums[:, :4], axis=1), sums[:, 4:8])
     sums[:, 8] = sums[:, 4]
-    for own, (two, four) in zip(sums.astype(int).tolist(), scorer(EN).summarise(sums), strict=True):
+    for row, (two, four) in zip(sums.astype(int).tolist(), scorer(EN).summarise(sums), strict=True):
         for order, value in ((2, two), (4, four)):
-            if own[9] == 0:
+            if row[9] == 0:
                 assert np.isnan(value)
                 continue
-            counts = {"correct": own[:order], "total": own[4 : 4 + order], "sys_len": own[8], "ref_len": own[9]}
+            counts = {"correct": row[:order], "total": row[4 : 4 + order], "sys_len": row[8], "ref_len": row[9]}
             expected = BLEU.compute_bleu(**counts, smooth_method="exp", max_ngram_order=order).score
             assert value == pytest.approx(expected, rel=1e-12, abs=1e-12)

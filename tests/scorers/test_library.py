@@ -43,14 +43,14 @@ def script(tmp_path):
 SAME = 'return {"overlap": float(predictions == references), "length": float(len(predictions[0])), "words": ["x", "y"]}'
 
 
-def one(text: str, reference: str) -> ScoredPair:
+def scored_pair(text: str, reference: str) -> ScoredPair:
     return ScoredPair("d", 0, Language.EN, "", "GT", reference, "GT", text, ParseForm.BRACKET)
 
 
 def test_a_metric_is_its_mean_over_turns(script):
     scorer = find_scorer(f"evaluate:{script(SAME)}")(SETTING)
     assert [spec.name for spec in scorer.metrics] == ["overlap", "overlap_length"]
-    sums = scorer.measure([one("a", "a"), one("bbb", "a")]).sum(axis=0, keepdims=True)
+    sums = scorer.measure([scored_pair("a", "a"), scored_pair("bbb", "a")]).sum(axis=0, keepdims=True)
     assert scorer.summarise(sums)[0] == pytest.approx([0.5, 2.0])
 
 
@@ -58,7 +58,7 @@ def test_one_with_lists_of_references_gets_lists(script):
     nested = 'datasets.Sequence(datasets.Value("string"))'
     name = script('return {"count": float(len(references[0]))}', nested)
     scorer = find_scorer(f"evaluate:{name}")(SETTING)
-    assert scorer.summarise(scorer.measure([one("a", "b")])) == pytest.approx(1.0)
+    assert scorer.summarise(scorer.measure([scored_pair("a", "b")])) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_one_that_is_not_to_be_had_is_told_with_the_cure(cscbench, script):
     name = f"evaluate:{script(SAME)}"
     done = cscbench("run", "--model", "gold", "--limit", "1", "--encoder", "none", "--scorer", name)
     assert done.returncode == 0, done.stderr
-    (found,) = Path("reports").glob("*/results.json")
-    metrics = {metric["name"]: metric for metric in json.loads(found.read_text(encoding="utf-8"))["metrics"]}
+    (results_file,) = Path("reports").glob("*/results.json")
+    metrics = {metric["name"]: metric for metric in json.loads(results_file.read_text(encoding="utf-8"))["metrics"]}
     assert metrics["overlap"]["value"] == 1.0
     assert metrics["overlap"]["signature"].startswith("evaluate:overlap|evaluate:")
 
@@ -90,17 +90,17 @@ def test_one_that_is_not_to_be_had_is_told_with_the_cure(cscbench, script):
 def test_our_strategy_scores_open_offline_and_equal_scikit_learns():
     predictions = ["Greeting", "策略5 情感管理", "no idea", "GT"]
     references = ["GT", "EM", "EM", "ID"]
-    found = evaluate.load(CSC_STRATEGY).compute(predictions=predictions, references=references)
+    computed = evaluate.load(CSC_STRATEGY).compute(predictions=predictions, references=references)
     said = ["GT", "EM", "?", "GT"]
-    assert found["strategy_accuracy"] == pytest.approx(100 * accuracy_score(references, said))
+    assert computed["strategy_accuracy"] == pytest.approx(100 * accuracy_score(references, said))
     macro = f1_score(references, said, labels=sorted(set(references)), average="macro", zero_division=0)
-    assert found["strategy_macro_f1"] == pytest.approx(100 * macro)
-    assert found["parse_rate"] == 75
+    assert computed["strategy_macro_f1"] == pytest.approx(100 * macro)
+    assert computed["parse_rate"] == 75
 
 
 def test_the_page_shows_what_comes_out():
     page = (Path(__file__).parents[2] / "docs/extending.md").read_text(encoding="utf-8")
-    (block,) = [one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "CSC_STRATEGY" in one]
+    (block,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "CSC_STRATEGY" in block]
     code, _, shown = block.rpartition("\n# ")
     *before, last = code.strip().splitlines()
     space: dict = {}

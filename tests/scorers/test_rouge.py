@@ -24,7 +24,7 @@ def scorer(*languages: Language) -> RougeScorer:
     return RougeScorer(ScoringContext(languages, Condition.JOINT, CSC))
 
 
-def one(reference: str, text: str, language: Language) -> ScoredPair:
+def scored_pair(reference: str, text: str, language: Language) -> ScoredPair:
     return ScoredPair("d", 0, language, "", "GT", reference, "GT", text, ParseForm.BRACKET)
 
 
@@ -49,7 +49,7 @@ def test_a_run_scores_as_rouge_score_with_the_stated_tokenizer_and_with_its_defa
 
 @given(reference=TEXTS, text=TEXTS, language=st.sampled_from(Language))
 def test_any_turn_scores_as_rouge_score_scores_it(reference, text, language):
-    pair = one(reference, text, language)
+    pair = scored_pair(reference, text, language)
     tokenizer = _Characters() if language is ZH else None
     expected = [100 * directly(pair, tokenizer), 100 * directly(pair)]
     assert ours([pair]) == pytest.approx(expected, abs=1e-6)
@@ -79,14 +79,17 @@ def test_tokens_are_the_texts_letters_and_digits_in_order(text):
 
 def test_only_latin_and_digits_count_for_the_packages_default():
     # What makes the published Chinese ROUGE-L an artefact: equal replies score 0, unlike ones with one number 100.
-    assert ours([one("您的订单今天发货", "您的订单今天发货", ZH)]) == pytest.approx([100, 0])
-    own, default = ours([one("请拨打400热线", "退款400元", ZH)])
+    assert ours([scored_pair("您的订单今天发货", "您的订单今天发货", ZH)]) == pytest.approx([100, 0])
+    rouge_l, default = ours([scored_pair("请拨打400热线", "退款400元", ZH)])
     assert default == pytest.approx(100)
-    assert 0 < own < 50
+    assert 0 < rouge_l < 50
 
 
 def test_an_empty_reply_scores_nothing_and_still_counts():
-    pairs = [one("thank you for waiting", "thank you for waiting", EN), one("thank you for waiting", "", EN)]
+    pairs = [
+        scored_pair("thank you for waiting", "thank you for waiting", EN),
+        scored_pair("thank you for waiting", "", EN),
+    ]
     assert ours(pairs) == pytest.approx([50, 50])
 
 
@@ -96,7 +99,7 @@ def test_no_turns_have_no_value():
 
 def test_signatures_name_the_tokenizers():
     for languages, said in (((ZH,), "char"), ((EN,), "word"), ((ZH, EN), "char+word")):
-        own, default = scorer(*languages).metrics
-        assert (own.name, default.name) == ("rouge_l", "rouge_l_ascii")
-        assert own.signature.startswith(f"tok:{said}|stem:no|")
+        rouge_l, default = scorer(*languages).metrics
+        assert (rouge_l.name, default.name) == ("rouge_l", "rouge_l_ascii")
+        assert rouge_l.signature.startswith(f"tok:{said}|stem:no|")
         assert default.signature.startswith("tok:rouge-score-default|stem:no|")

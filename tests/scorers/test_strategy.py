@@ -27,7 +27,7 @@ def ours(said: list[tuple[str, str | None]]) -> list[float]:
 
 @given(st.lists(st.tuples(st.sampled_from(CODES), st.sampled_from([*CODES, None])), min_size=1, max_size=60))
 def test_any_labels_score_as_scikit_learn_scores_them(said):
-    gold, labels = [one for one, _ in said], [label or "unparsed" for _, label in said]
+    gold, labels = [gold_code for gold_code, _ in said], [label or "unparsed" for _, label in said]
     expected = [
         100 * accuracy_score(gold, labels),
         100 * f1_score(gold, labels, labels=sorted(set(gold)), average="macro", zero_division=0),

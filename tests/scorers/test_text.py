@@ -15,7 +15,9 @@ from cscbench.values import CSC, Condition, Language, ParseForm, ScoredPair
 CODES = [strategy.code for strategy in CSC.strategies]
 
 
-def one(text: str, reference: str = "ok", said: str | None = "GT", gold: str = "GT", dialogue: str = "d") -> ScoredPair:
+def scored_pair(
+    text: str, reference: str = "ok", said: str | None = "GT", gold: str = "GT", dialogue: str = "d"
+) -> ScoredPair:
     return ScoredPair(dialogue, 0, Language.EN, "", gold, reference, said, text, ParseForm.BRACKET)
 
 
@@ -23,40 +25,40 @@ def values(name: str, pairs: list[ScoredPair]) -> dict[str, float]:
     scorer = find_scorer(name)(ScoringContext((Language.EN, Language.ZH), Condition.JOINT, CSC))
     rows = scorer.measure(pairs)
     assert rows.shape == (len(pairs), len(scorer.columns))
-    found = scorer.summarise(rows.sum(axis=0, keepdims=True))[0]
-    return {spec.name: float(value) for spec, value in zip(scorer.metrics, found, strict=True)}
+    row = scorer.summarise(rows.sum(axis=0, keepdims=True))[0]
+    return {spec.name: float(value) for spec, value in zip(scorer.metrics, row, strict=True)}
 
 
 def test_distinct_n_is_the_mean_over_replies():
-    found = values("diversity", [one("a b a b"), one("谢谢您"), one("")])
-    assert found["distinct_1"] == pytest.approx(100 * (2 / 4 + 2 / 3) / 2)
-    assert found["distinct_2"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    metrics = values("diversity", [scored_pair("a b a b"), scored_pair("谢谢您"), scored_pair("")])
+    assert metrics["distinct_1"] == pytest.approx(100 * (2 / 4 + 2 / 3) / 2)
+    assert metrics["distinct_2"] == pytest.approx(100 * (2 / 3 + 1) / 2)
 
 
 def test_a_phrase_counts_as_repeated_within_its_dialogue_only():
     same = "I will look into it"
-    assert values("diversity", [one(same), one(same, dialogue="e")])["repeated_phrases"] == 0
-    assert values("diversity", [one(same), one(same)])["repeated_phrases"] == 50
-    assert np.isnan(values("diversity", [one("too short")])["repeated_phrases"])
+    assert values("diversity", [scored_pair(same), scored_pair(same, dialogue="e")])["repeated_phrases"] == 0
+    assert values("diversity", [scored_pair(same), scored_pair(same)])["repeated_phrases"] == 50
+    assert np.isnan(values("diversity", [scored_pair("too short")])["repeated_phrases"])
 
 
 def test_length_matches_whether_too_long_or_too_short():
-    assert values("length", [one("a b", "a b c d")])["length_match"] == 50
-    assert values("length", [one("您好吗好", "您好")])["length_match"] == 50
-    assert values("length", [one("a b", "c"), one("c", "a b")])["length_match"] == 100
+    assert values("length", [scored_pair("a b", "a b c d")])["length_match"] == 50
+    assert values("length", [scored_pair("您好吗好", "您好")])["length_match"] == 50
+    assert values("length", [scored_pair("a b", "c"), scored_pair("c", "a b")])["length_match"] == 100
 
 
 def test_placeholders_by_hand():
     pairs = [
-        one("Hi [UserName], [UserName]!", "Hello [UserName] of [CompanyName]"),
-        one("请报[手机号码]", "请报[手机号码]和[用户姓名]"),
-        one("no [Invention", "nothing"),
+        scored_pair("Hi [UserName], [UserName]!", "Hello [UserName] of [CompanyName]"),
+        scored_pair("请报[手机号码]", "请报[手机号码]和[用户姓名]"),
+        scored_pair("no [Invention", "nothing"),
     ]
-    found = values("placeholders", pairs)
-    assert found == pytest.approx(
+    metrics = values("placeholders", pairs)
+    assert metrics == pytest.approx(
         {"placeholder_recall": 50, "placeholder_precision": 100 * 2 / 3, "placeholder_f1": 400 / 7}
     )
-    assert all(np.isnan(value) for value in values("placeholders", [one("none")]).values())
+    assert all(np.isnan(value) for value in values("placeholders", [scored_pair("none")]).values())
 
 
 LABELS = st.lists(
@@ -66,14 +68,14 @@ LABELS = st.lists(
 
 @given(LABELS)
 def test_transitions_diverge_as_scipy_says(labels):
-    pairs = [one("x", said=said, gold=gold, dialogue=name) for name, said, gold in labels]
+    pairs = [scored_pair("x", said=said, gold=gold, dialogue=name) for name, said, gold in labels]
     counts: list[Counter[tuple[str | None, str | None]]] = []
     for number in (1, 2):
-        last, found = {}, Counter()
+        last, transitions = {}, Counter()
         for label in labels:
-            found[last.get(label[0], "^"), label[number]] += 1
+            transitions[last.get(label[0], "^"), label[number]] += 1
             last[label[0]] = label[number]
-        counts.append(found)
+        counts.append(transitions)
     keys = list(counts[0] | counts[1])
     expected = jensenshannon(*([count[key] for key in keys] for count in counts), base=2) ** 2
     assert values("transitions", pairs)["transition_divergence"] == pytest.approx(100 * expected, abs=1e-6)
@@ -83,7 +85,9 @@ def test_transitions_diverge_as_scipy_says(labels):
 def test_sums_over_dialogues_are_the_sums_of_all(name, zh_pairs):
     scorer = find_scorer(name)(ScoringContext((Language.ZH,), Condition.JOINT, CSC))
     whole = scorer.measure(zh_pairs).sum(axis=0)
-    parts = [[pair for pair in zh_pairs if pair.dialogue == own] for own in {pair.dialogue for pair in zh_pairs}]
+    parts = [
+        [pair for pair in zh_pairs if pair.dialogue == dialogue] for dialogue in {pair.dialogue for pair in zh_pairs}
+    ]
     assert sum(scorer.measure(part).sum(axis=0) for part in parts) == pytest.approx(whole)
 
 
