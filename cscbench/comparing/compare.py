@@ -25,7 +25,7 @@ class Verdict(StrEnum):
     WORSE = "worse"
     NOT_SHOWN = "no difference shown"
     TOO_FEW = "too few dialogues to tell"
-    MEASURED_DIFFERENTLY = "measured otherwise"
+    MEASURED_DIFFERENTLY = "measured differently"
 
 
 class ComparisonRow(Frozen, frozen=True):

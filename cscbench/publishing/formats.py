@@ -1,4 +1,4 @@
-"""A comparison as rows of text, and those as Markdown, LaTeX or CSV; what models and cards are called stays inert."""
+"""Format a comparison as rows of text, Markdown, LaTeX or CSV; names of models and cards are escaped."""
 
 import csv
 import io
@@ -6,15 +6,16 @@ import re
 from collections.abc import Sequence
 
 from cscbench.comparing.compare import Comparison, ComparisonRow, MetricTable
+from cscbench.publishing.export.latex import latex_table
 from cscbench.scoring.bootstrap import Interval
 
 HEAD = (
     "metric",
     "run",
     "value",
-    "95 %",
+    "95% CI",
     "difference",
-    "95 %",
+    "95% CI",
     "p (Holm)",
     "p bootstrap",
     "wins",
@@ -27,19 +28,13 @@ CSV_HEAD = (
     *("metric", "run", "value", "low", "high", "difference", "difference_low", "difference_high"),
     *("p_holm", "p", "p_bootstrap", "wins", "detectable", "group", "verdict"),
 )
-# A cell that begins with one of these is a formula to a spreadsheet.
+# A spreadsheet runs a cell that starts with one of these as a formula.
 _FORMULA = re.compile(r"^\s*[=+\-@\t\r]")
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{char: "\\" + char for char in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
 
 
-def rows(found: Comparison) -> list[tuple[str, ...]]:
-    """A line for each metric and run."""
-    return [_row(metric, row) for metric in found.metrics for row in metric.rows]
+def rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return a row per metric and run."""
+    return [_row(metric, row) for metric in comparison.metrics for row in metric.rows]
 
 
 def _row(metric: MetricTable, row: ComparisonRow) -> tuple[str, ...]:
@@ -54,7 +49,7 @@ def _row(metric: MetricTable, row: ComparisonRow) -> tuple[str, ...]:
         _interval(paired.interval, "+") if paired else "",
         p_value(row.p),
         p_value(paired.p_bootstrap) if paired else "",
-        f"{100 * paired.wins:.0f} %" if paired and paired.wins is not None else "",
+        f"{100 * paired.wins:.0f}%" if paired and paired.wins is not None else "",
         "" if row.detectable is None else f"{row.detectable:.2f}",
         "" if row.group is None else str(row.group),
         row.verdict.value,
@@ -66,14 +61,14 @@ def _interval(interval: Interval | None, sign: str) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p value in print; nothing where there is none."""
+    """Format a p-value; an empty string for None."""
     if value is None:
         return ""
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A pipe table."""
+    """Return a pipe table."""
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(markdown_text(cell) for cell in cells) + " |"
@@ -82,32 +77,21 @@ def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """The text as Markdown shows it, on one line: no mark-up, no HTML, no formula."""
+    """Return the text escaped for Markdown, on one line: no markup, HTML or formula."""
     return re.sub(r"([\\`*_\[\]<>|#!~$])", r"\\\1", " ".join(text.split())).replace("&", "&amp;")
 
 
 def latex(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A booktabs table."""
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(latex_text(cell) for cell in cells) + r" \\"
-
-    columns = "".join("r" if number in NUMBERS else "l" for number in range(len(head)))
-    body = [line(head), r"\midrule", *map(line, lines)]
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    """Return a booktabs table."""
+    return latex_table(head, [("", lines)], NUMBERS)
 
 
-def latex_text(text: str) -> str:
-    """The text as LaTeX prints it, on one line."""
-    return "".join(_LATEX.get(char, char) for char in " ".join(text.split()))
-
-
-def as_csv(found: Comparison) -> str:
-    """CSV as RFC 4180 has it, numbers in full; a name that a spreadsheet would run begins with an apostrophe."""
+def as_csv(comparison: Comparison) -> str:
+    """Return RFC 4180 CSV with full-precision numbers; names that a spreadsheet would run get an apostrophe."""
     sink = io.StringIO()
     writer = csv.writer(sink)
     writer.writerow(CSV_HEAD)
-    for metric in found.metrics:
+    for metric in comparison.metrics:
         for row in metric.rows:
             pair = row.paired
             low, high = row.interval or (None, None)
@@ -121,5 +105,5 @@ def as_csv(found: Comparison) -> str:
 
 
 def csv_safe(text: str) -> str:
-    """The text as a cell of CSV that no spreadsheet runs."""
+    """Return the text as a CSV cell that no spreadsheet runs as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text

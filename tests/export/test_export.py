@@ -1,4 +1,4 @@
-"""Exports, read back by those who read them."""
+"""Exports, read back by the tools they are for."""
 
 import json
 import os
@@ -11,7 +11,8 @@ import pandas
 import pyarrow.parquet
 import pytest
 import yaml
-from pages import page, table
+from pages import page
+from pages import table as page_table
 
 from cscbench.publishing.export import ExportedRun, Target, export, exported
 from cscbench.publishing.export.lm_eval import model_folder
@@ -44,7 +45,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, shared_cache) -> list[Path]:
-    """ExportedRun runs of two baselines."""
+    """Finished runs of two baselines."""
     out = tmp_path_factory.mktemp("runs")
     env = {**os.environ, "CSCBENCH_CACHE": str(shared_cache)}
     for model in ("retrieval", "majority"):
@@ -61,7 +62,7 @@ def runs(folders) -> list[ExportedRun]:
 @pytest.fixture(scope="module")
 def hostile(runs) -> list[ExportedRun]:
     """The same with hostile labels, topics and replies."""
-    found = []
+    renamed = []
     for number, run in enumerate(runs):
         texts = HOSTILE[number:] + HOSTILE[:number]
         pairs = tuple(
@@ -69,15 +70,15 @@ def hostile(runs) -> list[ExportedRun]:
             for at, pair in enumerate(run.pairs)
         )
         model = msgspec.structs.replace(run.results.model, label=texts[5])
-        found.append(
+        renamed.append(
             msgspec.structs.replace(run, results=msgspec.structs.replace(run.results, model=model), pairs=pairs)
         )
-    return found
+    return renamed
 
 
 def only(files, ending):
-    (found,) = [content for path, content in files.items() if str(path).endswith(ending)]
-    return found
+    (match,) = [content for path, content in files.items() if str(path).endswith(ending)]
+    return match
 
 
 def test_the_command_writes_every_form_twice_to_the_same_bytes(cscbench, folders, tmp_path):
@@ -96,30 +97,30 @@ def test_the_command_writes_every_form_twice_to_the_same_bytes(cscbench, folders
 def test_pandas_reads_the_csv_back(runs, tmp_path):
     files = export(runs, Target.CSV)
     (tmp_path / "m.csv").write_bytes(only(files, "metrics.csv"))
-    found = pandas.read_csv(tmp_path / "m.csv")
-    assert tuple(found.columns) == METRIC_HEAD
+    table = pandas.read_csv(tmp_path / "m.csv")
+    assert tuple(table.columns) == METRIC_HEAD
     for run in runs:
-        own = found[found.run == run.results.run.name].set_index("metric")
-        assert {name: own.value[name] for name in own.index} == {m.name: m.value for m in run.results.metrics}
+        values = table[table.run == run.results.run.name].set_index("metric").value
+        assert {name: values[name] for name in values.index} == {m.name: m.value for m in run.results.metrics}
 
 
 def test_pyarrow_reads_the_parquet_back_with_texts_as_they_are(hostile, tmp_path):
     files = export(hostile, Target.PARQUET)
     (tmp_path / "t.parquet").write_bytes(only(files, "turns.parquet"))
-    found = pyarrow.parquet.read_table(tmp_path / "t.parquet")
-    assert tuple(found.column_names) == TURN_HEAD
-    assert found["text"].to_pylist() == [pair.text for run in hostile for pair in run.pairs]
-    assert found["topic"].to_pylist() == [pair.topic for run in hostile for pair in run.pairs]
+    table = pyarrow.parquet.read_table(tmp_path / "t.parquet")
+    assert tuple(table.column_names) == TURN_HEAD
+    assert table["text"].to_pylist() == [pair.text for run in hostile for pair in run.pairs]
+    assert table["topic"].to_pylist() == [pair.topic for run in hostile for pair in run.pairs]
 
 
 def test_no_cell_of_the_csv_is_a_formula(hostile, tmp_path):
     for content in export(hostile, Target.CSV).values():
         (tmp_path / "x.csv").write_bytes(content)
-        found = pandas.read_csv(tmp_path / "x.csv", dtype=str, keep_default_na=False)
-        cells = [cell for column in found for cell in found[column]]
+        table = pandas.read_csv(tmp_path / "x.csv", dtype=str, keep_default_na=False)
+        cells = [cell for column in table for cell in table[column]]
         texts = [cell for cell in cells if not cell.replace(".", "", 1).replace("-", "", 1).isdigit()]
         assert not any(text.lstrip()[:1] in {"=", "+", "-", "@"} for text in texts if "e-" not in text)
-        assert len(found) in {
+        assert len(table) in {
             len(hostile[0].pairs) + len(hostile[1].pairs),
             sum(len(r.results.metrics) for r in hostile),
         }
@@ -139,7 +140,7 @@ def test_huggingface_hub_reads_the_model_card_back(runs):
     card = ModelCard(text)
     name, results = model_index_to_eval_results(card.data.to_dict()["model-index"])
     assert name == runs[0].results.model.label
-    assert [(one.metric_type, one.metric_value) for one in results] == [
+    assert [(result.metric_type, result.metric_value) for result in results] == [
         (m.name, m.value) for m in runs[0].results.metrics
     ]
     assert results[0].metric_args["signature"] == runs[0].results.metrics[0].signature
@@ -149,10 +150,10 @@ def test_huggingface_hub_reads_the_eval_results_back(runs):
     from huggingface_hub import parse_eval_result_entries
 
     files = export(runs[:1], Target.HF, "owner/data")
-    found = parse_eval_result_entries(yaml.safe_load(only(files, "cscbench.yaml")))
-    assert [one.value for one in found] == [metric.value for metric in runs[0].results.metrics]
-    assert {one.dataset_id for one in found} == {"owner/data"}
-    assert found[0].task_id == "strategy_accuracy_gold_joint"
+    entries = parse_eval_result_entries(yaml.safe_load(only(files, "cscbench.yaml")))
+    assert [entry.value for entry in entries] == [metric.value for metric in runs[0].results.metrics]
+    assert {entry.dataset_id for entry in entries} == {"owner/data"}
+    assert entries[0].task_id == "strategy_accuracy_gold_joint"
 
 
 @pytest.mark.parametrize("label", HOSTILE)
@@ -171,11 +172,11 @@ def test_a_hostile_name_stays_a_name_on_the_card(runs, label):
 
 
 def test_a_card_is_of_one_model(runs):
-    with pytest.raises(UserError, match="a model card is of one model, the runs are of majority, retrieval"):
+    with pytest.raises(UserError, match="a model card describes one model; these runs are from majority, retrieval"):
         export(runs, Target.HF)
     with pytest.raises(UserError, match=r"OWNER/NAME"):
         export(runs[:1], Target.HF, "nowhere")
-    with pytest.raises(UserError, match="is given twice"):
+    with pytest.raises(UserError, match="is listed twice"):
         export([runs[0], runs[0]], Target.CSV)
 
 
@@ -184,12 +185,12 @@ def test_lm_evals_files_have_the_fields_that_its_own_have(hostile):
     for path, content in files.items():
         assert len(path.parts) == 2
         if path.suffix == ".json":
-            found = json.loads(content)
-            (name,) = found["results"]
+            results = json.loads(content)
+            (name,) = results["results"]
             assert {"results", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples"} <= {
-                *found
+                *results
             }
-            assert found["n-samples"][name]["original"] > 0
+            assert results["n-samples"][name]["original"] > 0
         else:
             lines = [json.loads(line) for line in content.decode().split("\n")[:-1]]
             assert [line["doc_id"] for line in lines] == [*range(len(lines))]
@@ -197,8 +198,8 @@ def test_lm_evals_files_have_the_fields_that_its_own_have(hostile):
 
 
 def test_a_standard_error_is_half_the_interval(runs):
-    found = json.loads(next(iter(export(runs[:1], Target.LM_EVAL).values())))
-    (values,) = found["results"].values()
+    results = json.loads(next(iter(export(runs[:1], Target.LM_EVAL).values())))
+    (values,) = results["results"].values()
     metric = runs[0].results.metrics[0]
     assert values[f"{metric.name}_stderr,none"] == pytest.approx((metric.high - metric.low) / 3.92, rel=1e-3)
 
@@ -229,7 +230,7 @@ def test_lm_evals_own_table_maker_reads_the_files(runs, tmp_path):
 
 
 def test_the_page_names_every_form_and_what_it_writes(runs):
-    rows = {row[0]: row[1] for row in table(page("exports.md"), "Exports")}
+    rows = {row[0]: row[1] for row in page_table(page("exports.md"), "Exports")}
     assert set(rows) == {target.value for target in Target}
     for target in Target:
         for path in export(runs[:1], target, "a/b" if target is Target.HF else ""):

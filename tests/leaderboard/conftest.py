@@ -1,4 +1,4 @@
-"""Real runs of the baselines, made once, and boards of a test's own to put them on."""
+"""Real runs of the baselines, made once, and boards for tests to put them on."""
 
 import os
 import shutil
@@ -32,13 +32,13 @@ def made(folder: Path, model: str, *args: str) -> Path:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory, shared_cache) -> dict[str, Path]:
-    """Finished runs by what they are."""
+    """Finished runs by description."""
     folder = tmp_path_factory.mktemp("runs")
     os.environ["CSCBENCH_CACHE"] = str(shared_cache)
-    found = {model: made(folder, model) for model in ("gold", "majority", "retrieval")}
-    found["retrieval generated"] = made(folder, "retrieval", "--context", "generated")
-    found["retrieval en"] = made(folder, "retrieval", "--language", "en")
-    return found
+    finished = {model: made(folder, model) for model in ("gold", "majority", "retrieval")}
+    finished["retrieval generated"] = made(folder, "retrieval", "--context", "generated")
+    finished["retrieval en"] = made(folder, "retrieval", "--language", "en")
+    return finished
 
 
 @pytest.fixture
@@ -62,5 +62,5 @@ def filled(board, runs) -> Path:
 
 
 def copied(run: Path, to: Path) -> Path:
-    """A copy of a run, to be spoilt."""
+    """A copy of a run, to be damaged."""
     return Path(shutil.copytree(run, to / run.name))

@@ -1,4 +1,4 @@
-"""Adding runs to a board: what is kept, what is refused, and that the command it names makes the run again."""
+"""Adding runs to a board: what is stored, what is refused, and that the entry's command reproduces the run."""
 
 import json
 import shlex
@@ -29,13 +29,13 @@ def test_the_command_adds_runs_once_and_for_all(cscbench, board, runs):
 
 
 def test_the_entry_names_the_command_that_makes_the_run_again(filled, runs, tmp_path):
-    for own in read_entries(filled):
-        words = shlex.split(own.entry.command)
+    for listed in read_entries(filled):
+        words = shlex.split(listed.entry.command)
         assert words[:2] == ["cscbench", "run"]
         again = made(tmp_path, words[3], *words[4:])
-        assert again.name == own.entry.id  # the hash covers all that decides a run
+        assert again.name == listed.entry.id  # the hash covers all that decides a run
         assert json.loads((again / "results.json").read_bytes())["metrics"] == json.loads(
-            json.dumps([vars_of(metric) for metric in own.entry.results.metrics])
+            json.dumps([vars_of(metric) for metric in listed.entry.results.metrics])
         )
 
 
@@ -45,24 +45,30 @@ def vars_of(metric):
 
 def test_every_option_of_a_command_is_one_that_run_has(filled):
     known = {name for option in cli.get_command(None, "run").params for name in option.opts}
-    for own in read_entries(filled):
-        assert {word for word in shlex.split(own.entry.command) if word.startswith("--")} <= known
+    for listed in read_entries(filled):
+        assert {word for word in shlex.split(listed.entry.command) if word.startswith("--")} <= known
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda found: found["run"].update(complete=False), r"replies failed: a board takes whole runs"),
-        (lambda found: found["task"].update(name="csconv"), r"a run on csconv: board test is of csconv_sample"),
-        (lambda found: found["protocol"].update(condition="ranked"), r"no track for gold ranked; it has gold joint"),
-        (lambda found: found.update(schema="cscbench/results/0"), r"expected the schema cscbench/results/1"),
+        (lambda results: results["run"].update(complete=False), r"partial run: 0 of 419 replies failed"),
+        (
+            lambda results: results["task"].update(name="csconv"),
+            r"the run's task is 'csconv'; the task of board test is 'csconv_sample'",
+        ),
+        (
+            lambda results: results["protocol"].update(condition="ranked"),
+            r"no track for gold ranked; it has gold joint",
+        ),
+        (lambda results: results.update(schema="cscbench/results/0"), r"expected the schema cscbench/results/1"),
     ],
 )
 def test_what_does_not_belong_on_a_board_is_refused(board, runs, tmp_path, spoil, said):
     run = copied(runs["gold"], tmp_path)
-    found = json.loads((run / "results.json").read_bytes())
-    spoil(found)
-    (run / "results.json").write_text(json.dumps(found), encoding="utf-8")
+    results = json.loads((run / "results.json").read_bytes())
+    spoil(results)
+    (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
     with pytest.raises(UserError, match=said):
         add(read_board(board), board, run)
     assert not (board / "entries").exists()

@@ -1,4 +1,4 @@
-"""Boards and entries as files: what is read, and what a person is told of a mistake."""
+"""Boards and entries as files: what is read, and the error messages."""
 
 import json
 
@@ -11,10 +11,10 @@ from cscbench.values import Condition, Context, UserError
 
 def test_a_board_is_read_from_the_working_directory_and_the_shipped_ones_beside_it(board):
     assert {"test", "csconv", "csconv_sample"} <= {*board_folders()}
-    found, folder = find_board("test")
+    read, folder = find_board("test")
     assert folder == board
-    assert (found.name, found.title.zh, found.task) == ("test", "测试榜", "csconv_sample")
-    assert [(track.context, track.condition) for track in found.tracks] == [
+    assert (read.name, read.title.zh, read.task) == ("test", "测试榜", "csconv_sample")
+    assert [(track.context, track.condition) for track in read.tracks] == [
         (Context.GOLD, Condition.JOINT),
         (Context.GENERATED, Condition.JOINT),
     ]
@@ -30,12 +30,12 @@ def test_an_unknown_board_is_answered_with_the_nearest_name(board):
     [
         ("task: csconv_sample", "tsak: csconv_sample", r"board.yaml:3: .*did you mean 'task'"),
         ("context: generated", "context: generatd", r"board.yaml:6"),
-        ("rank_by: bleu_2", "rank_by: bleu_3", r"track generated: `rank_by` 'bleu_3' is none of the columns.*bleu_2"),
-        ("id: generated", "id: gold", r"`tracks`: gold is there twice"),
-        ("context: generated", "context: gold", r"gold, joint is there twice"),
-        ("metric: bleu_2", "metric: rouge_l", r"`columns`: rouge_l is there twice"),
-        ("title: {en: Test board, zh: 测试榜}", "name: test", r"board.yaml:1: `name` is the folder's"),
-        (BOARD, "- one\n", r"board.yaml:1: a board is a mapping"),
+        ("rank_by: bleu_2", "rank_by: bleu_3", r"track generated: `rank_by` 'bleu_3' is not a column.*bleu_2"),
+        ("id: generated", "id: gold", r"`tracks` lists gold twice"),
+        ("context: generated", "context: gold", r"lists gold, joint twice"),
+        ("metric: bleu_2", "metric: rouge_l", r"`columns` lists rouge_l twice"),
+        ("title: {en: Test board, zh: 测试榜}", "name: test", r"board.yaml:1: remove `name`"),
+        (BOARD, "- one\n", r"board.yaml:1: a board file must be a mapping"),
         ("Test board", "[", r"board.yaml:1"),
     ],
 )
@@ -47,7 +47,7 @@ def test_a_wrong_board_says_where_and_what(board, old, new, said):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": "cscbench/entry/9"}', '{"schema": "cscbench/entry/1"}'])
-def test_a_damaged_entry_is_named_with_its_cure(filled, content):
+def test_a_damaged_entry_is_named_with_a_hint(filled, content):
     path = sorted((filled / "entries").glob("*.json"))[0]
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=path.stem):
@@ -57,7 +57,7 @@ def test_a_damaged_entry_is_named_with_its_cure(filled, content):
 def test_an_entry_of_another_name_than_its_file_is_refused(filled):
     path = sorted((filled / "entries").glob("*.json"))[0]
     path.rename(path.with_name("other.json"))
-    with pytest.raises(UserError, match="file and id must be alike"):
+    with pytest.raises(UserError, match="must be the file's name"):
         read_entries(filled)
 
 

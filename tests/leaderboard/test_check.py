@@ -1,4 +1,4 @@
-"""What `cscbench leaderboard check` finds, by spoiling a sound board."""
+"""What `cscbench leaderboard check` finds in a damaged board."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from cscbench.publishing.board.check import check
 
 
 def spoilt(filled, change):
-    """What is found after a change to the JSON of the first entry."""
+    """The result of a check after a change to the JSON of the first entry."""
     path = sorted((filled / "entries").glob("*--gold--gold--*.json"))[0]
     data = json.loads(path.read_bytes())
     change(data)
@@ -22,9 +22,9 @@ def spoilt(filled, change):
 def test_a_sound_board_has_no_problem_and_says_what_stands_apart(filled, runs):
     assert check(read_board(filled), filled).problems == ()
     add(read_board(filled), filled, runs["retrieval en"])
-    found = check(read_board(filled), filled)
-    assert found.problems == ()
-    assert found.notes == ("track gold: 2 sets of dialogues, each ranked by itself",)
+    checked = check(read_board(filled), filled)
+    assert checked.problems == ()
+    assert checked.notes == ("track gold: 2 sets of dialogues, each ranked separately",)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,13 @@ def test_a_sound_board_has_no_problem_and_says_what_stands_apart(filled, runs):
     [
         (
             lambda data: data["results"]["metrics"][0].update(value=99.0),
-            "strategy_accuracy is 99.0000, its turns give 100",
+            "strategy_accuracy is 99.0000, but 100",
         ),
         (lambda data: data["results"]["run"].update(complete=False), "partial"),
         (lambda data: data["results"]["counts"].update(turns=7), "7 in the entry"),
-        (lambda data: data["results"]["task"].update(name="csconv"), "a run on 'csconv'"),
+        (lambda data: data["results"]["task"].update(name="csconv"), "the run's task is 'csconv'"),
         (lambda data: data["results"]["protocol"].update(condition="ranked"), "no track for gold ranked"),
-        (lambda data: data["results"]["run"].update(hash="0" * 8), "is of another run"),
+        (lambda data: data["results"]["run"].update(hash="0" * 8), "belongs to another run"),
         (lambda data: data.update(schema="x"), "expected the schema cscbench/"),
         (lambda data: data.pop("results"), "damaged"),
     ],
@@ -67,7 +67,7 @@ def test_one_run_under_two_names_is_found(filled):
     shutil.copytree(path.with_suffix(""), path.with_name("other"))
     problems = check(read_board(filled), filled).problems
     assert len(problems) == 2
-    assert all("the same run" in problem for problem in problems)
+    assert all("holds the same run" in problem for problem in problems)
 
 
 def test_a_reported_row_must_say_whose_it_is_and_use_the_boards_columns(filled):
@@ -89,7 +89,7 @@ def test_a_reported_row_must_say_whose_it_is_and_use_the_boards_columns(filled):
     (filled / "entries" / "theirs.json").write_text(json.dumps(entry), encoding="utf-8")
     problems = " ".join(check(read_board(filled), filled).problems)
     assert "`task` is 'csconv'" in problems
-    assert "'bleu_9' is no column" in problems
+    assert "'bleu_9' is not a column" in problems
     assert "who reported this?" in problems
 
 

@@ -35,5 +35,5 @@ def test_every_command_is_one():
         command = cli.get_command(None, words[1])
         if words[1] == "leaderboard":
             command = command.commands[words[2]]
-        known = {option for one in command.params for option in one.opts}
+        known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known

@@ -28,16 +28,16 @@ ROWS = [line.split("|") for line in TABLE.strip().splitlines()]
 @pytest.fixture(scope="module")
 def entries():
     _, folder = find_board("csconv")
-    found = [own.entry for own in read_entries(folder)]
-    return {(own.label, own.context): own for own in found if isinstance(own, ReportedEntry)}
+    listed = [row.entry for row in read_entries(folder)]
+    return {(entry.label, entry.context): entry for entry in listed if isinstance(entry, ReportedEntry)}
 
 
 @pytest.mark.parametrize(("label", "cells"), ROWS)
 def test_every_cell_is_the_papers(entries, label, cells):
     numbers = [float(cell) for cell in cells.split()]
-    for context, own in ((Context.GOLD, numbers[:6]), (Context.GENERATED, numbers[6:])):
+    for context, expected in ((Context.GOLD, numbers[:6]), (Context.GENERATED, numbers[6:])):
         entry = entries[label.strip(), context]
-        assert [(value.metric, value.value) for value in entry.values] == [*zip(METRICS, own, strict=True)]
+        assert [(value.metric, value.value) for value in entry.values] == [*zip(METRICS, expected, strict=True)]
         assert entry.lora == label.strip().endswith("+ RoleCS")
         assert entry.unknowns
 

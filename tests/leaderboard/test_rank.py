@@ -1,4 +1,4 @@
-"""Ranks, ties and what stands apart."""
+"""Ranks, ties, and what is not ranked."""
 
 import msgspec
 import pytest
@@ -11,16 +11,18 @@ from cscbench.publishing.board.records import ENTRY_SCHEMA, BoardEntry, Reported
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.values import Context
 
-HOW = Resampling()
+RESAMPLING = Resampling()
 
 
-def ranked(folder, change=lambda placed: placed):
-    return rank(read_board(folder), change(read_entries(folder)), HOW)
+def ranked(folder, change=lambda entries: entries):
+    return rank(read_board(folder), change(read_entries(folder)), RESAMPLING)
 
 
 def labels(block, folder):
     names = {
-        own.entry.id: own.entry.results.model.name for own in read_entries(folder) if isinstance(own.entry, RunEntry)
+        listed.entry.id: listed.entry.results.model.name
+        for listed in read_entries(folder)
+        if isinstance(listed.entry, RunEntry)
     }
     return [names.get(row.entry, row.entry) for row in block.rows]
 
@@ -31,15 +33,15 @@ def test_runs_are_ranked_by_the_tracks_metric_on_the_same_dialogues(filled):
     assert labels(block, filled) == ["gold", "retrieval", "majority"]
     assert [row.cells[0].rank for row in block.rows] == [1, 2, 3]
     assert [row.cells[0].tie_group for row in block.rows] == [1, 2, 3]
-    assert block.rows[0].cells[3] is None  # nobody was judged
+    assert block.rows[0].cells[3] is None  # there were no judges
     assert block.title.en == "40 dialogues, 419 turns (zh+en)"
     assert [labels(block, filled) for block in generated.blocks] == [["retrieval"]]
 
 
 def test_a_rank_is_of_each_column_and_equal_values_share_it(filled):
-    def twins(placed):
-        own = next(one for one in placed if one.entry.id.startswith("csconv_sample--gold--retrieval"))
-        return (*placed, BoardEntry(msgspec.structs.replace(own.entry, id="zwilling"), own.folder))
+    def twins(entries):
+        retrieval = next(listed for listed in entries if listed.entry.id.startswith("csconv_sample--gold--retrieval"))
+        return (*entries, BoardEntry(msgspec.structs.replace(retrieval.entry, id="zwilling"), retrieval.folder))
 
     (block,) = ranked(filled, twins)[0].blocks
     assert [row.cells[1].rank for row in block.rows] == [1, 2, 2, 4]
@@ -53,11 +55,11 @@ def test_ties_agree_with_the_paired_tests_of_compare(filled):
         for entry, folder in run_entries(read_entries(filled))
         if entry.results.protocol.context is Context.GOLD
     ]
-    theirs = {table.name: {row.run: row.group for row in table.rows} for table in compare(runs, HOW).metrics}
+    compared = {table.name: {row.run: row.group for row in table.rows} for table in compare(runs, RESAMPLING).metrics}
     for row in block.rows:
         for cell in row.cells:
             if cell is not None:
-                assert cell.tie_group == theirs[cell.metric][row.entry]
+                assert cell.tie_group == compared[cell.metric][row.entry]
 
 
 def test_other_dialogues_are_another_block(filled, runs):
@@ -69,10 +71,10 @@ def test_other_dialogues_are_another_block(filled, runs):
 
 
 def test_what_was_measured_otherwise_or_is_partial_is_never_ranked(filled):
-    def other(placed):
-        found = []
-        for own in placed:
-            entry = own.entry
+    def altered(entries):
+        changed = []
+        for listed in entries:
+            entry = listed.entry
             if entry.results.model.name == "gold":
                 metrics = tuple(
                     msgspec.structs.replace(m, signature=m.signature.replace("smooth:exp", "smooth:floor"))
@@ -82,12 +84,12 @@ def test_what_was_measured_otherwise_or_is_partial_is_never_ranked(filled):
             if entry.results.model.name == "majority":
                 run = msgspec.structs.replace(entry.results.run, complete=False)
                 entry = msgspec.structs.replace(entry, results=msgspec.structs.replace(entry.results, run=run))
-            found.append(BoardEntry(entry, own.folder))
-        return found
+            changed.append(BoardEntry(entry, listed.folder))
+        return changed
 
-    (block,) = ranked(filled, other)[0].blocks
+    (block,) = ranked(filled, altered)[0].blocks
     cells = dict(zip(labels(block, filled), [row.cells for row in block.rows], strict=True))
-    assert cells["gold"][1].not_ranked_because == "measured otherwise: smooth:floor"
+    assert cells["gold"][1].not_ranked_because == "measured differently: smooth:floor"
     assert (cells["gold"][1].rank, cells["gold"][1].tie_group) == (None, None)
     assert cells["gold"][0].rank == 1  # accuracy was measured alike
     assert (cells["majority"][0].rank, cells["majority"][0].not_ranked_because) == (None, "partial: replies failed")
@@ -95,12 +97,12 @@ def test_what_was_measured_otherwise_or_is_partial_is_never_ranked(filled):
 
 
 def test_reported_rows_stand_last_and_have_no_rank(filled):
-    def with_reported(placed):
+    def with_reported(entries):
         values = (ReportedValue("bleu_2", 99.0), ReportedValue("strategy_accuracy", 99.0))
         entry = ReportedEntry(
             ENTRY_SCHEMA, "theirs", "Theirs", "", 0, False, Context.GOLD, "csconv_sample", "a paper", "", (), values
         )
-        return (*placed, BoardEntry(entry, None))
+        return (*entries, BoardEntry(entry, None))
 
     gold, generated = ranked(filled, with_reported)
     assert [block.reported for block in gold.blocks] == [False, True]
@@ -116,7 +118,7 @@ def test_reported_rows_stand_last_and_have_no_rank(filled):
 
 
 def test_ranking_is_the_same_each_time_and_in_any_order(filled):
-    assert ranked(filled) == ranked(filled, lambda placed: placed[::-1])
+    assert ranked(filled) == ranked(filled, lambda entries: entries[::-1])
 
 
 def test_one_dialogue_alone_ties_nothing(filled, runs, tmp_path):

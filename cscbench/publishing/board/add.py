@@ -1,4 +1,4 @@
-"""A run becomes an entry of a board: its results with provenance, and its turns next to them."""
+"""Add runs to a board: an entry holds the results with provenance, and its folder the turns."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,41 +6,41 @@ from pathlib import Path
 import msgspec
 
 from cscbench.asking import files
-from cscbench.publishing.board.boards import ENTRIES, OF_RUN, read_entry
+from cscbench.publishing.board.boards import ENTRIES, OF_RUN, read_entry, run_problems
 from cscbench.publishing.board.records import ENTRY_SCHEMA, Board, BoardEntry, RunEntry
 from cscbench.runs.finished import load
 from cscbench.runs.reproduce import command_of
-from cscbench.runs.results import Results
 from cscbench.values import UserError
 
 
 def add(board: Board, folder: Path, run_folder: Path, replace: bool = False) -> Path:
-    """Write the entry of a run into the board in `folder`, and give its file. The same run again changes nothing.
+    """Add a run to the board in `folder` and return the entry's file. Adding the same run again changes nothing.
 
-    The entry and its turns are one set: an entry without its turns, or with those of another run, is never there.
+    The entry and its turns are written together: an entry without its turns, or with another run's, never exists.
 
     Raises:
-        UserError: the run is unfinished, partial, of another task, in no track, or there already with other content.
+        UserError: the run is unfinished, partial, has another task or no track, or exists with different content.
     """
     entry = entry_of(board, run_folder)
     entries = folder / ENTRIES
     path = entries / f"{entry.id}.json"
     turns = {f"{entry.id}/{name}": _content(run_folder / name) for name in OF_RUN}
     if not replace:
-        _keep(path, entry, turns)
+        _check_unchanged(path, entry, turns)
     files.write_set(entries, {**turns, path.name: files.json_bytes(msgspec.to_builtins(entry))})
     return path
 
 
 def entry_of(board: Board, run_folder: Path) -> RunEntry:
-    """A finished run as an entry of a board.
+    """Return a finished run as an entry of a board.
 
     Raises:
-        UserError: the run is unfinished, partial, of another task, or in no track.
+        UserError: the run is unfinished, partial, or has another task or no track.
     """
     run = load(run_folder)
     results = run.scored()
-    _check(board, run_folder, results)
+    if problems := run_problems(board, results):
+        raise UserError(f"{run_folder}: {problems[0]}")
     return RunEntry(
         schema=ENTRY_SCHEMA,
         id=results.run.name,
@@ -51,29 +51,15 @@ def entry_of(board: Board, run_folder: Path) -> RunEntry:
     )
 
 
-def with_unpublished_runs(board: Board, placed: Sequence[BoardEntry], runs: Sequence[Path]) -> tuple[BoardEntry, ...]:
-    """A board's entries and runs that are not added; one that is there already counts once.
+def with_unpublished_runs(board: Board, entries: Sequence[BoardEntry], runs: Sequence[Path]) -> tuple[BoardEntry, ...]:
+    """Return a board's entries plus further runs that have not been added; each run appears once.
 
     Raises:
-        UserError: as `entry_of`.
+        UserError: see `entry_of`.
     """
-    there = {own.entry.id for own in placed}
+    published = {listed.entry.id for listed in entries}
     further = [BoardEntry(entry_of(board, run), run) for run in runs]
-    return (*placed, *(own for own in further if own.entry.id not in there))
-
-
-def _check(board: Board, run_folder: Path, found: Results) -> None:
-    if found.task.name != board.task:
-        raise UserError(f"{run_folder}: a run on {found.task.name}: board {board.name} is of {board.task}")
-    if not found.run.complete:
-        raise UserError(
-            f"{run_folder}: {found.counts.failed} of {found.counts.turns} replies failed: a board takes whole runs. "
-            "The same `cscbench run` asks for them again"
-        )
-    played = (found.protocol.context, found.protocol.condition)
-    if played not in {(track.context, track.condition) for track in board.tracks}:
-        known = ", ".join(f"{track.context} {track.condition}" for track in board.tracks)
-        raise UserError(f"{run_folder}: board {board.name} has no track for {' '.join(played)}; it has {known}")
+    return (*entries, *(listed for listed in further if listed.entry.id not in published))
 
 
 def _content(path: Path) -> bytes:
@@ -81,13 +67,13 @@ def _content(path: Path) -> bytes:
         return files.read(path)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot read: {error.strerror}: `cscbench score {path.parent}` writes it anew"
+            f"{path}: cannot read: {error.strerror}. Run `cscbench score {path.parent}` to write it again"
         ) from None
 
 
-def _keep(path: Path, entry: RunEntry, turns: dict[str, bytes]) -> None:
-    """What is published is not changed by accident."""
-    there = [name for name in turns if files.exists(path.parent / name)]
+def _check_unchanged(path: Path, entry: RunEntry, turns: dict[str, bytes]) -> None:
+    """Raise an error if adding would change what is already published."""
+    published = [name for name in turns if files.exists(path.parent / name)]
     same = not files.exists(path) or read_entry(path).entry == entry
-    if not same or any(turns[name] != files.read(path.parent / name) for name in there):
-        raise UserError(f"{path}: is there already with other content: --replace puts this run in its place")
+    if not same or any(turns[name] != files.read(path.parent / name) for name in published):
+        raise UserError(f"{path} already exists with different content. Use --replace to overwrite it")

@@ -1,4 +1,4 @@
-"""Entries to ranked tables: only what was measured alike on the same dialogues is ranked together, with its ties."""
+"""Rank a board's entries, with ties: only values measured the same way on the same dialogues are ranked together."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -29,22 +29,22 @@ from cscbench.values import Metric, UserError
 REPORTED = Bilingual(en="Reported by the paper, not run here", zh="论文报告，未在此运行")
 
 
-# One metric of each entry of a block, by metric and entry.
+# Metric sums by metric and entry of a block.
 Sums = Mapping[str, Mapping[str, MetricSums]]
 
 
-def rank(board: Board, placed: Sequence[BoardEntry], resampling: Resampling) -> tuple[RankedTrack, ...]:
-    """The board's tracks, ranked.
+def rank(board: Board, entries: Sequence[BoardEntry], resampling: Resampling) -> tuple[RankedTrack, ...]:
+    """Rank the tracks of a board.
 
     Raises:
         UserError: an entry's turns are missing or damaged.
     """
-    return tuple(_track(board, track, placed, resampling) for track in board.tracks)
+    return tuple(_track(board, track, entries, resampling) for track in board.tracks)
 
 
-def _track(board: Board, track: Track, placed: Sequence[BoardEntry], resampling: Resampling) -> RankedTrack:
+def _track(board: Board, track: Track, entries: Sequence[BoardEntry], resampling: Resampling) -> RankedTrack:
     groups: defaultdict[str, list[tuple[RunEntry, Path]]] = defaultdict(list)
-    for entry, folder in run_entries(placed):
+    for entry, folder in run_entries(entries):
         protocol = entry.results.protocol
         if (protocol.context, protocol.condition) == (track.context, track.condition):
             groups[_dialogues_of(finished_run(entry, folder))].append((entry, folder))
@@ -52,18 +52,16 @@ def _track(board: Board, track: Track, placed: Sequence[BoardEntry], resampling:
     for members in sorted(groups.values(), key=lambda members: (-len(members), members[0][0].id)):
         sums, missing = _sums(members)
         notes += missing
-        entries = [entry for entry, _ in members]
-        blocks.append(
-            Block(_title(entries[0]), False, _sorted(board, track, _rows(board, entries, sums, resampling.seed)))
-        )
-    reported = _reported(board, track, placed)
+        runs = [entry for entry, _ in members]
+        blocks.append(Block(_title(runs[0]), False, _sorted(board, track, _rows(board, runs, sums, resampling.seed))))
+    reported = _reported(board, track, entries)
     if reported:
         blocks.append(Block(REPORTED, True, _sorted(board, track, reported)))
     return RankedTrack(track, board.columns, tuple(blocks), tuple(dict.fromkeys(notes)))
 
 
 def _dialogues_of(run: FinishedRun) -> str:
-    """What two entries must share to be compared: every turn's place and reference."""
+    """Return the hash of every turn's position and reference; comparable entries have the same hash."""
     turns = sorted((*turn, pair.reference, pair.reference_strategy) for turn, pair in run.pairs.items())
     return sha256(msgspec.json.encode(turns)).hexdigest()
 
@@ -77,9 +75,9 @@ def _title(entry: RunEntry) -> Bilingual:
 
 
 def _sums(members: Sequence[tuple[RunEntry, Path]]) -> tuple[Sums | None, list[str]]:
-    """The sums of whole runs; and for each scorer whose sums cannot be had, why its ties are not known.
+    """Return the sums of complete runs, and why the ties of any scorer are unknown.
 
-    None where so many runs are compared over so few dialogues that no difference could be shown.
+    The sums are None if there are too many runs for the number of dialogues to show any difference.
     """
     runs = {entry.id: finished_run(entry, folder).read_all() for entry, folder in members if entry.results.run.complete}
     sums: defaultdict[str, dict[str, MetricSums]] = defaultdict(dict)
@@ -88,7 +86,7 @@ def _sums(members: Sequence[tuple[RunEntry, Path]]) -> tuple[Sums | None, list[s
     if len(runs) < 2 or clusters < 2:
         return sums, []
     if not can_differ(len(runs), clusters):
-        return None, [f"{len(runs)} runs on {clusters} dialogues: no difference between two of them could be shown"]
+        return None, [f"{len(runs)} runs on {clusters} dialogues: too few to show any difference"]
     notes = []
     pairing = pair_runs(tuple(runs.values()))
     for (entry_id, run), turns in zip(runs.items(), pairing.turns, strict=True):
@@ -98,7 +96,7 @@ def _sums(members: Sequence[tuple[RunEntry, Path]]) -> tuple[Sums | None, list[s
             try:
                 metrics = run.metric_sums(scorer, turns, pairing.clusters)
             except UserError as error:
-                notes.append(f"ties of {scorer} are not known: {error}")
+                notes.append(f"ties of {scorer} are unknown: {error}")
                 continue
             for metric in metrics:
                 sums[metric.spec.name][entry_id] = msgspec.structs.replace(metric, run=entry_id)
@@ -114,8 +112,10 @@ def _rows(board: Board, entries: Sequence[RunEntry], sums: Sums | None, seed: in
 
 
 def _column(name: str, entries: Sequence[RunEntry], sums: Sums | None, seed: int) -> dict[str, Cell | None]:
-    """One metric of a block: ranked among the cells of the most common signature, the others apart."""
-    values = {entry.id: next((own for own in entry.results.metrics if own.name == name), None) for entry in entries}
+    """Return one metric of a block; only cells with the most common signature are ranked."""
+    values = {
+        entry.id: next((metric for metric in entry.results.metrics if metric.name == name), None) for entry in entries
+    }
     known = {entry: value for entry, value in values.items() if value is not None}
     signatures = Counter(value.signature for value in known.values())
     if not signatures:
@@ -142,30 +142,29 @@ def _column(name: str, entries: Sequence[RunEntry], sums: Sums | None, seed: int
 
 
 def _rank(entry: str, order: Sequence[str], ranked: Mapping[str, Metric]) -> int:
-    """From 1; equal values share a rank."""
-    return 1 + next(at for at, other in enumerate(order) if ranked[other].value == ranked[entry].value)
+    """Return the rank, counted from 1; equal values share a rank."""
+    return 1 + next(at for at, rival in enumerate(order) if ranked[rival].value == ranked[entry].value)
 
 
 def _difference(signature: str, usual: str) -> str:
-    """The parts of a signature that the usual one does not have."""
-    own = [part for part in signature.split("|") if part not in usual.split("|")]
-    return "measured otherwise: " + ", ".join(own) if own else "measured otherwise"
+    """Return the parts of a signature that the usual one does not have, in words."""
+    differing = [part for part in signature.split("|") if part not in usual.split("|")]
+    return "measured differently" + (f": {', '.join(differing)}" if differing else "")
 
 
 def _tie_groups(order: Sequence[str], sums: Mapping[str, MetricSums] | None, seed: int) -> Mapping[str, int]:
-    """Tie groups as `compare` has them: all are tied where nothing could be shown, none are known without sums."""
+    """Return tie groups as `compare` forms them: all tied if `sums` is None, none if an entry's sums are missing."""
     if sums is None:
         return dict.fromkeys(order, 1)
     return tie_groups([sums[entry] for entry in order], seed) if len(order) > 1 and set(order) <= set(sums) else {}
 
 
-def _reported(board: Board, track: Track, placed: Sequence[BoardEntry]) -> list[RankedRow]:
-    """Rows that were not run here, in the track of their context that comes first: their condition is not known."""
-    if track != next(own for own in board.tracks if own.context is track.context):
+def _reported(board: Board, track: Track, entries: Sequence[BoardEntry]) -> list[RankedRow]:
+    """Return the reported rows; they belong to the first track of their context, as their condition is unknown."""
+    if track != next(candidate for candidate in board.tracks if candidate.context is track.context):
         return []
     rows = []
-    for own in placed:
-        entry = own.entry
+    for entry in (listed.entry for listed in entries):
         if isinstance(entry, ReportedEntry) and entry.context is track.context:
             values = {value.metric: value.value for value in entry.values}
             cells = [Cell(c.metric, values[c.metric]) if c.metric in values else None for c in board.columns]
@@ -174,13 +173,13 @@ def _reported(board: Board, track: Track, placed: Sequence[BoardEntry]) -> list[
 
 
 def _sorted(board: Board, track: Track, rows: Sequence[RankedRow]) -> tuple[RankedRow, ...]:
-    """By the track's metric, the ranked ones first; then by name."""
+    """Sort rows by the track's metric, ranked ones first, then by name."""
     at = [column.metric for column in board.columns].index(track.rank_by)
 
-    def place(row: RankedRow) -> tuple[bool, float, float, str]:
+    def sort_key(row: RankedRow) -> tuple[bool, float, float, str]:
         cell = row.cells[at]
         if cell is None:
             return True, 0, 0, row.entry
         return False, cell.rank if cell.rank is not None else 1e9, -cell.value, row.entry
 
-    return tuple(sorted(rows, key=place))
+    return tuple(sorted(rows, key=sort_key))

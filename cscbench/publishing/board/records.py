@@ -1,4 +1,4 @@
-"""What a board is made of: its file, its entries, and the ranked tables that pages and checks read."""
+"""The values of a board: its file, its entries, and its ranked tables."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ ENTRY_SCHEMA = "cscbench/entry/1"
 
 
 class Bilingual(Frozen, frozen=True):
-    """One thing to read, in both languages of the pages."""
+    """A text in both languages of the pages."""
 
     en: str
     zh: str
 
 
 class Column(Frozen, frozen=True):
-    """A metric that a board shows, under a heading of its own."""
+    """A metric that a board shows, and its heading."""
 
     metric: str
     title: Bilingual
@@ -34,7 +34,7 @@ class Track(Frozen, frozen=True):
 
 
 class Board(Frozen, frozen=True):
-    """The content of board.yaml; `name` is its folder's. `baseline` is an entry's model label, or empty."""
+    """The contents of board.yaml; `name` is the folder's name. `baseline` is an entry's model label, or empty."""
 
     name: str
     title: Bilingual
@@ -46,9 +46,9 @@ class Board(Frozen, frozen=True):
 
 
 class RunEntry(Frozen, frozen=True, tag="run", tag_field="kind"):
-    """A run of cscbench: its results as they were, the command that makes them again, and who published it when.
+    """A cscbench run: its results, the command that reproduces them, and when it was added.
 
-    Beside `entries/ID.json` lies `entries/ID/` with the run's predictions.parquet and scores.parquet.
+    The folder `entries/ID/` next to `entries/ID.json` holds the run's run.json, predictions.parquet and scores.parquet.
     """
 
     schema: str
@@ -60,14 +60,14 @@ class RunEntry(Frozen, frozen=True, tag="run", tag_field="kind"):
 
 
 class ReportedValue(Frozen, frozen=True):
-    """A number that others printed, with no interval or signature of ours."""
+    """A value from a publication, without interval or signature."""
 
     metric: str
     value: Number
 
 
 class ReportedEntry(Frozen, frozen=True, tag="reported", tag_field="kind"):
-    """A row of somebody's table, not run here; `unknowns` say what the source leaves out. Never ranked beside runs."""
+    """A row of a published table, not run here and never ranked; `unknowns` say what the source leaves out."""
 
     schema: str
     id: str
@@ -84,7 +84,7 @@ class ReportedEntry(Frozen, frozen=True, tag="reported", tag_field="kind"):
 
 
 class BoardEntry(Frozen, frozen=True):
-    """An entry of a board, and the folder of its turns; None where it was only reported."""
+    """An entry of a board and the folder of its turns, None for a reported entry."""
 
     entry: RunEntry | ReportedEntry
     folder: Path | None
@@ -93,9 +93,8 @@ class BoardEntry(Frozen, frozen=True):
 class Cell(Frozen, frozen=True):
     """One entry's value in one column.
 
-    `rank` counts from 1 among cells of one signature in the block, and `tied` has the cells that differ from the best
-    of them by no more than noise explains; both are null for a cell that is not ranked.
-    `not_ranked_because` says why, or is empty.
+    `rank` counts from 1 among cells of the same signature in the block; cells of the same `tie_group` do not differ
+    significantly from the best of the group. Both are null if the cell is not ranked; `not_ranked_because` says why.
     """
 
     metric: str
@@ -109,7 +108,7 @@ class Cell(Frozen, frozen=True):
 
 
 class RankedRow(Frozen, frozen=True):
-    """An entry in a block; `partial` where replies failed."""
+    """An entry in a block; `partial` is true if replies failed."""
 
     entry: str
     cells: tuple[Cell | None, ...]
@@ -117,7 +116,7 @@ class RankedRow(Frozen, frozen=True):
 
 
 class Block(Frozen, frozen=True):
-    """Rows that may be compared: the same dialogues of the same data. `reported` holds what was not run here."""
+    """Comparable rows: the same dialogues of the same data. A `reported` block holds rows that were not run here."""
 
     title: Bilingual
     reported: bool
@@ -125,7 +124,7 @@ class Block(Frozen, frozen=True):
 
 
 class RankedTrack(Frozen, frozen=True):
-    """A track's blocks: runs first, the largest block first; what was reported last."""
+    """A track's blocks: blocks of runs, largest first, then the reported block."""
 
     track: Track
     columns: tuple[Column, ...]

@@ -1,4 +1,4 @@
-"""Finished runs in the forms that other tools read: files by their path below the folder of the export."""
+"""Export finished runs in the formats of other tools: files by their path in the export folder."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -13,7 +13,7 @@ Files = Mapping[PurePosixPath, bytes]
 
 
 class Target(StrEnum):
-    """Whose form."""
+    """The format of an export."""
 
     LM_EVAL = "lm-eval"
     HF = "hf"
@@ -23,7 +23,7 @@ class Target(StrEnum):
 
 
 class ExportedRun(Frozen, frozen=True):
-    """A finished run as exports take it: its results, its turns, and each turn's statistics."""
+    """A finished run to export: its results, its turns, and each turn's statistics."""
 
     results: Results
     pairs: tuple[ScoredPair, ...]
@@ -31,7 +31,7 @@ class ExportedRun(Frozen, frozen=True):
 
 
 def exported(folder: Path) -> ExportedRun:
-    """A run folder.
+    """Read a run folder.
 
     Raises:
         UserError: the run is not finished, or a file is missing or damaged.
@@ -41,16 +41,16 @@ def exported(folder: Path) -> ExportedRun:
 
 
 def export(runs: Sequence[ExportedRun], target: Target, dataset: str = "") -> Files:
-    """The files of an export; `dataset` is the data's id on the Hugging Face Hub, for `.eval_results`.
+    """Return the files of an export; `dataset` is the dataset's Hugging Face Hub id, for `.eval_results`.
 
     Raises:
-        UserError: one run is given twice, a package is missing, or `hf` is asked for runs of different models.
+        UserError: a run is listed twice, a package is missing, or an export to `hf` has runs of several models.
     """
     from cscbench.publishing.export import hub, lm_eval, tables
 
     names = [run.results.run.name for run in runs]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"{min(twice)} is given twice")
+        raise UserError(f"{min(twice)} is listed twice")
     match target:
         case Target.LM_EVAL:
             return lm_eval.files(runs)
@@ -65,10 +65,10 @@ def export(runs: Sequence[ExportedRun], target: Target, dataset: str = "") -> Fi
 
 
 def write(files: Files, out: Path) -> tuple[Path, ...]:
-    """Write an export below `out`, all of its files or none; gives their paths. Other files there are not touched.
+    """Write all files of an export to `out`, or none, and return their paths. Other files in `out` are not changed.
 
     Raises:
-        UserError: the disk is full, or a file cannot be put in its place.
+        UserError: a file cannot be written.
     """
     write_set(out, {str(relative): content for relative, content in files.items()})
     return tuple(out / relative for relative in files)

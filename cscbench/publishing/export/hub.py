@@ -1,4 +1,4 @@
-"""A model card with `model-index`, and `.eval_results`, as the Hugging Face Hub reads them; made by huggingface_hub."""
+"""Export a model card with `model-index`, and `.eval_results`, for the Hugging Face Hub."""
 
 import re
 from collections.abc import Sequence
@@ -6,63 +6,59 @@ from pathlib import PurePosixPath
 
 from cscbench.content.extras import require_extra
 from cscbench.publishing.export import ExportedRun, Files
+from cscbench.publishing.export.tables import PRINTED_HEAD, printed_rows
 from cscbench.publishing.formats import markdown
 from cscbench.values import UserError
 
-_HEAD = ("task", "context", "condition", "metric", "value", "95 %", "turns")
-
 
 def files(runs: Sequence[ExportedRun], dataset: str) -> Files:
-    """README.md; with `dataset`, `.eval_results/cscbench.yaml` too: the Hub knows a result by its dataset's id there.
+    """Return README.md, and with `dataset` also `.eval_results/cscbench.yaml`, where the Hub looks up the dataset id.
 
     Raises:
-        UserError: runs of several models: a card is of one; or the id is none.
+        UserError: the runs have different models, or `dataset` is not a Hub id.
     """
-    require_extra("hf", ["huggingface_hub"], "model cards of the Hub")
+    require_extra("hf", ["huggingface_hub"], "writing a model card")
     labels = sorted({run.results.model.label for run in runs})
     if len(labels) > 1:
-        raise UserError(f"a model card is of one model, the runs are of {', '.join(labels)}: export each by itself")
-    found = {PurePosixPath("README.md"): _card(labels[0], runs)}
+        raise UserError(
+            f"a model card describes one model; these runs are from {', '.join(labels)}. Export each model separately"
+        )
+    contents = {PurePosixPath("README.md"): _card(labels[0], runs)}
     if dataset:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
-            raise UserError(f"--dataset {dataset!r}: an id of the Hub is OWNER/NAME")
-        found[PurePosixPath(".eval_results/cscbench.yaml")] = _eval_results(runs, dataset)
-    return found
+            raise UserError(f"--dataset {dataset!r}: a Hub dataset id has the form OWNER/NAME")
+        contents[PurePosixPath(".eval_results/cscbench.yaml")] = _eval_results(runs, dataset)
+    return contents
 
 
 def _card(label: str, runs: Sequence[ExportedRun]) -> bytes:
     from huggingface_hub import ModelCardData
     from huggingface_hub.repocard_data import EvalResult
 
-    results = [
+    values = [
         EvalResult(
             task_type="text-generation",
             task_name="Customer-support conversation",
-            dataset_type=found.task.name,
-            dataset_name=found.task.title,
-            dataset_config=f"{found.protocol.context.value}, {found.protocol.condition.value}",
+            dataset_type=results.task.name,
+            dataset_name=results.task.title,
+            dataset_config=f"{results.protocol.context.value}, {results.protocol.condition.value}",
             dataset_split="test",
             metric_type=metric.name,
             metric_name=metric.name,
             metric_value=metric.value,
             metric_args={"low": metric.low, "high": metric.high, "n": metric.n, "signature": metric.signature},
         )
-        for found in (run.results for run in runs)
-        for metric in found.metrics
+        for results in (run.results for run in runs)
+        for metric in results.metrics
     ]
     languages = sorted({language.value for run in runs for language in run.results.task.languages})
-    data = ModelCardData(language=languages, model_name=label, eval_results=results, tags=["cscbench"])
+    data = ModelCardData(language=languages, model_name=label, eval_results=values, tags=["cscbench"])
     return f"---\n{data.to_yaml()}\n---\n\n{_table(runs)}".encode()
 
 
 def _table(runs: Sequence[ExportedRun]) -> str:
-    rows = []
-    for found in (run.results for run in runs):
-        played = (found.task.name, found.protocol.context.value, found.protocol.condition.value)
-        for m in found.metrics:
-            interval = "" if m.low is None or m.high is None else f"{m.low:.2f} to {m.high:.2f}"
-            rows.append((*played, m.name, f"{m.value:.2f}", interval, str(m.n)))
-    return f"## Customer-support conversation, by cscbench\n\n{markdown(_HEAD, rows)}"
+    rows = [row[1:] for row in printed_rows(runs)]  # the card names the model
+    return f"## Customer-support conversation, by cscbench\n\n{markdown(PRINTED_HEAD[1:], rows)}"
 
 
 def _eval_results(runs: Sequence[ExportedRun], dataset: str) -> bytes:
@@ -72,13 +68,13 @@ def _eval_results(runs: Sequence[ExportedRun], dataset: str) -> bytes:
     entries = [
         EvalResultEntry(
             dataset_id=dataset,
-            task_id=f"{metric.name}_{found.protocol.context.value}_{found.protocol.condition.value}",
+            task_id=f"{metric.name}_{results.protocol.context.value}_{results.protocol.condition.value}",
             value=metric.value,
-            date=found.timing.finished,
+            date=results.timing.finished,
             notes=metric.signature,
         )
-        for found in (run.results for run in runs)
-        for metric in found.metrics
+        for results in (run.results for run in runs)
+        for metric in results.metrics
     ]
     text: str = yaml.safe_dump(eval_result_entries_to_yaml(entries), allow_unicode=True, sort_keys=False)
     return text.encode()

@@ -1,6 +1,6 @@
-"""lm-evaluation-harness's results_DATE.json and samples_TASK_DATE.jsonl (as its version 0.4.13 writes and reads them).
+"""Export results_DATE.json and samples_TASK_DATE.jsonl of lm-evaluation-harness, in the format of its version 0.4.13.
 
-Values keep cscbench's scale of 0 to 100. A standard error is what the 95 % interval implies: half its width / 1.96.
+Values stay on cscbench's scale of 0 to 100. A standard error is half the width of the 95% interval, divided by 1.96.
 """
 
 import json
@@ -15,69 +15,69 @@ from cscbench.values import Metric, ParseForm, ScoredPair
 
 _Z = 1.959964
 _FILTER = "none"
-# A turn's own values, where the run was scored with them: the statistic, and what to divide it by.
+# Per-turn values, if the run was scored with them, and the statistic that holds each.
 _PER_TURN = {"rouge_l": "rouge.f1", "rouge_l_ascii": "rouge.f1_ascii", "bertscore_f1": "bertscore.f1"}
 
 
 def files(runs: Sequence[ExportedRun]) -> Files:
-    """Two files a run, in a folder named by its model as lm-eval names it."""
-    found: dict[PurePosixPath, bytes] = {}
+    """Return two files per run, in a folder named after the model as lm-eval names it."""
+    contents: dict[PurePosixPath, bytes] = {}
     for run in runs:
         folder = PurePosixPath(model_folder(run.results.model.label))
         date = run.results.timing.finished.replace(":", "-")
         name = task_name(run)
         results = json.dumps(results_of(run), indent=2, ensure_ascii=False, allow_nan=False)
-        samples = [json.dumps(one, ensure_ascii=False, allow_nan=False) for one in samples_of(run)]
-        found[folder / f"results_{name}_{date}.json"] = results.encode() + b"\n"
-        found[folder / f"samples_{name}_{date}.jsonl"] = "".join(line + "\n" for line in samples).encode()
-    return found
+        samples = [json.dumps(sample, ensure_ascii=False, allow_nan=False) for sample in samples_of(run)]
+        contents[folder / f"results_{name}_{date}.json"] = results.encode() + b"\n"
+        contents[folder / f"samples_{name}_{date}.jsonl"] = "".join(line + "\n" for line in samples).encode()
+    return contents
 
 
 def model_folder(label: str) -> str:
-    """A model's name as the name of a folder: lm-eval's replacements, and no dots or separators that lead elsewhere."""
+    """Return a folder name for a model, with lm-eval's replacements; it is never a path to another folder."""
     safe = re.sub(r'[\x00-\x1f"<>:/|\\?*\[\]]+', "__", label)[:120]
     return safe if safe.strip(". ") else "__"
 
 
 def task_name(run: ExportedRun) -> str:
-    """Task, context and condition as one task of lm-eval's, which has no contexts."""
-    found = run.results
-    return re.sub(r"\W", "_", f"{found.task.name}_{found.protocol.context}_{found.protocol.condition}")
+    """Return one lm-eval task name for task, context and condition."""
+    results = run.results
+    return re.sub(r"\W", "_", f"{results.task.name}_{results.protocol.context}_{results.protocol.condition}")
 
 
 def results_of(run: ExportedRun) -> dict[str, Any]:
-    """The content of results_DATE.json."""
-    found, name = run.results, task_name(run)
-    signatures = {metric.name: metric.signature for metric in found.metrics}
+    """Return the contents of results_DATE.json."""
+    results, name = run.results, task_name(run)
+    signatures = {metric.name: metric.signature for metric in results.metrics}
     config = {
         "task": name,
-        "dataset_name": found.task.name,
+        "dataset_name": results.task.name,
         "output_type": "generate_until",
         "num_fewshot": 0,
-        "metadata": {"version": found.cscbench, "scale": "0-100", "signatures": signatures},
+        "metadata": {"version": results.cscbench, "scale": "0-100", "signatures": signatures},
     }
     return {
-        "results": {name: {"alias": name, "sample_len": found.counts.turns, **_values(found.metrics)}},
+        "results": {name: {"alias": name, "sample_len": results.counts.turns, **_values(results.metrics)}},
         "group_subtasks": {name: []},
         "configs": {name: config},
-        "versions": {name: found.cscbench},
+        "versions": {name: results.cscbench},
         "n-shot": {name: 0},
-        "higher_is_better": {name: {metric.name: metric.higher_is_better for metric in found.metrics}},
-        "n-samples": {name: {"original": found.counts.turns, "effective": found.counts.answered}},
+        "higher_is_better": {name: {metric.name: metric.higher_is_better for metric in results.metrics}},
+        "n-samples": {name: {"original": results.counts.turns, "effective": results.counts.answered}},
         "config": {
-            "model": found.model.adapter,
-            "model_args": {"pretrained": found.model.weights, "peft": found.model.lora},
-            "random_seed": found.protocol.seed,
+            "model": results.model.adapter,
+            "model_args": {"pretrained": results.model.weights, "peft": results.model.lora},
+            "random_seed": results.protocol.seed,
         },
         "git_hash": None,
         "date": None,
-        "task_hashes": {name: _hash("".join(file.sha256 for file in found.data.files))},
-        "model_source": found.model.adapter,
-        "model_name": found.model.label,
-        "model_name_sanitized": model_folder(found.model.label),
-        "start_time": found.timing.started,
-        "end_time": found.timing.finished,
-        "cscbench": {"run": found.run.name, "hash": found.run.hash},
+        "task_hashes": {name: _hash("".join(file.sha256 for file in results.data.files))},
+        "model_source": results.model.adapter,
+        "model_name": results.model.label,
+        "model_name_sanitized": model_folder(results.model.label),
+        "start_time": results.timing.started,
+        "end_time": results.timing.finished,
+        "cscbench": {"run": results.run.name, "hash": results.run.hash},
     }
 
 
@@ -92,8 +92,8 @@ def _values(metrics: Sequence[Metric]) -> dict[str, Any]:
 
 
 def samples_of(run: ExportedRun) -> list[dict[str, Any]]:
-    """A line a turn, as lm-eval logs samples. The prompt is not in a run's predictions, so `arguments` is empty."""
-    rows = {place: number for number, place in enumerate(run.scores.turns)}
+    """Return a sample per turn. Predictions do not hold the prompt, so `arguments` is empty."""
+    rows = {turn: number for number, turn in enumerate(run.scores.turns)}
     return [_sample(run, number, pair, rows.get((pair.dialogue, pair.turn))) for number, pair in enumerate(run.pairs)]
 
 
@@ -112,8 +112,8 @@ def _sample(run: ExportedRun, number: int, pair: ScoredPair, row: int | None) ->
         if "strategy_accuracy" in names:
             values["strategy_accuracy"] = 100.0 * (pair.strategy == pair.reference_strategy)
         if row is not None:
-            columns = {name: own for name, own in _PER_TURN.items() if own in run.scores.columns}
-            values.update({name: 100.0 * float(run.scores.columns[own][row]) for name, own in columns.items()})
+            columns = {name: key for name, key in _PER_TURN.items() if key in run.scores.columns}
+            values.update({name: 100.0 * float(run.scores.columns[key][row]) for name, key in columns.items()})
     return {
         "doc_id": number,
         "doc": doc,

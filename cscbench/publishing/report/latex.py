@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cscbench.publishing.formats import latex_text
+from cscbench.publishing.export.latex import latex_text
 from cscbench.publishing.report.blocks import (
     Block,
     Bullets,

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from cscbench.publishing.board.records import Block, Board, BoardEntry, Cell, RankedTrack, RunEntry
-from cscbench.publishing.formats import csv_safe, latex_text
+from cscbench.publishing.export.latex import latex_table, latex_text
+from cscbench.publishing.formats import csv_safe
 from cscbench.publishing.site.entry_summary import EntrySummary, safe_text
 from cscbench.publishing.site.folder import Folder
 
@@ -70,20 +71,14 @@ def _json(board: Board, ranked: Sequence[RankedTrack], facts: Mapping[str, Entry
 
 
 def _latex(ranked: RankedTrack, facts: Mapping[str, EntrySummary]) -> str:
-    """A booktabs table a track, a group of lines a block; no rank crosses a block."""
+    """Return the LaTeX table of a track, with a group of rows per block."""
     head = ["model", *(column.title.en for column in ranked.columns)]
-    parts = [r"\begin{tabular}{l" + "r" * len(ranked.columns) + "}", r"\toprule", _line(head)]
-    for block in ranked.blocks:
-        parts += [r"\midrule", rf"\multicolumn{{{len(head)}}}{{l}}{{\emph{{{latex_text(block.title.en)}}}}} \\"]
-        for row in block.rows:
-            cells = [None if cell is None else cell for cell in row.cells]
-            parts.append(_line([facts[row.entry].name, *map(_value, cells)]))
+    groups = [
+        (block.title.en, [[facts[row.entry].name, *map(_value, row.cells)] for row in block.rows])
+        for block in ranked.blocks
+    ]
     title = latex_text(f"{ranked.track.title.en}: {ranked.track.context}, {ranked.track.condition}")
-    return "\n".join([f"% {title}", *parts, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return " & ".join(latex_text(cell) for cell in cells) + r" \\"
+    return f"% {title}\n" + latex_table(head, groups, range(1, len(head)))
 
 
 def _value(cell: Cell | None) -> str:
