@@ -90,7 +90,7 @@ def test_a_reported_row_must_say_whose_it_is_and_use_the_boards_columns(filled):
     problems = " ".join(check(read_board(filled), filled).problems)
     assert "`task` is 'csconv'" in problems
     assert "'bleu_9' is not a column" in problems
-    assert "who reported this?" in problems
+    assert "`source` is empty" in problems
 
 
 def test_the_command_says_all_problems_and_exits_with_1(cscbench, filled):
