@@ -1,6 +1,6 @@
-"""A real HTTP server that speaks chat completions and fails as it is told to; it counts what it was asked and answered.
+"""A real HTTP server with a chat completions API that fails on demand and counts its requests and answers.
 
-A reply's text is a digest of the messages that it answers, so that one scored for another request shows.
+A reply's text is a digest of the messages that it answers, so that a reply scored for another request is noticed.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from typing import Any
 
 
 def digest(messages: Sequence[dict[str, str]]) -> str:
-    """What the server answers to these messages."""
+    """Return what the server answers to these messages."""
     return hashlib.sha256(json.dumps(messages, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request as it came: its number, when, and what was in it. `digest` is empty for a GET."""
+    """A received request: its number, time and content. `digest` is empty for a GET."""
 
     number: int
     at: float
@@ -33,7 +33,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Does:
-    """What the server does with a call: waits, then answers, whole or cut after half its body, or drops the line."""
+    """What the server does with a call: wait, then answer in full, answer half of the body, or reset the connection."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ Behaviour = Callable[[Call], Does]
 
 
 def completion(call: Call) -> dict[str, Any]:
-    """A well-formed answer: four tokens a word or so, eight of them written."""
+    """A well-formed answer: a prompt token for each four characters, and eight completion tokens."""
     words = sum(len(message["content"]) for message in call.body["messages"]) // 4
     message = {"role": "assistant", "content": f"[GT] {call.digest}"}
     return {
@@ -58,21 +58,21 @@ def completion(call: Call) -> dict[str, Any]:
 
 
 class FaultServer:
-    """Serves on a free port in a thread of its own, from `with` to its end.
+    """Serves on a free port in its own thread, within a `with` block.
 
-    `places`: more calls at once than this are refused with 429. `key`: what the caller must hold.
+    It refuses more than `slots` calls at once with 429, and calls without its `key` with 401.
     """
 
     def __init__(
         self,
         does: Behaviour = lambda _call: Does(),
         *,
-        places: int = 10_000,
+        slots: int = 10_000,
         key: str = "",
         models: Sequence[dict[str, Any]] = ({"id": "echo"},),
         answer: Callable[[Call], dict[str, Any]] = completion,
     ) -> None:
-        self._does, self._places, self._key, self._models, self._answer = does, places, key, models, answer
+        self._does, self._slots, self._key, self._models, self._answer = does, slots, key, models, answer
         self.calls: list[Call] = []
         self.answered: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
@@ -84,7 +84,7 @@ class FaultServer:
         return f"http://127.0.0.1:{self._port}/v1"
 
     def asked(self) -> list[Call]:
-        """The calls for completions, less the adapter's own short question at each start."""
+        """The calls for completions, without the adapter's own short request at each start."""
         return [call for call in self.calls if call.digest and "word OK" not in call.body["messages"][-1]["content"]]
 
     def __enter__(self) -> "FaultServer":
@@ -109,15 +109,15 @@ class FaultServer:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await self._one(reader, writer):
+            while await self._serve_call(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client has gone (killed, or out of patience), or the server ends
+            pass  # the client is gone (killed, or timed out), or the server is stopping
         finally:
             writer.close()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """One call; whether the connection goes on."""
+    async def _serve_call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one call; return whether the connection stays open."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         content = await reader.readexactly(int(headers.get("content-length", 0)))
@@ -140,7 +140,7 @@ class FaultServer:
         if self._key and call.headers.get("authorization") != f"Bearer {self._key}":
             given = call.headers.get("authorization", "nothing")
             return Does(401, body=error(f"Incorrect API key provided: {given}", "invalid_api_key"))
-        if self.in_flight > self._places:
+        if self.in_flight > self._slots:
             return Does(429)
         return self._does(call)
 

@@ -1,4 +1,4 @@
-"""Cards for servers, and how to ask the openai adapter."""
+"""Cards for servers, and helpers that send requests to the openai adapter."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def loaded(card: ModelCard) -> LoadedAdapter:
 
 
 def ask(adapter: LoadedAdapter, requests: Sequence[Request]) -> list[Reply]:
-    """The replies to requests that are all in flight at once, in their order; then the adapter is closed."""
+    """Send all requests at once, close the adapter, and return the replies in order."""
 
     async def main() -> list[Reply]:
         try:
@@ -38,6 +38,6 @@ def ask(adapter: LoadedAdapter, requests: Sequence[Request]) -> list[Reply]:
 
 
 def leave(adapter: LoadedAdapter) -> LoadedAdapter:
-    """Close what was only to be looked at."""
+    """Close an adapter that was only loaded to be inspected."""
     ask(adapter, [])
     return adapter

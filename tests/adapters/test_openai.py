@@ -1,4 +1,4 @@
-"""The openai adapter against a real server that fails in every way it is told to."""
+"""The openai adapter against a real server that fails on demand in every way."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def _no_keys(monkeypatch):
 
 
 def first_times(*does: Does):
-    """Does these in turn to each question, then answers; the adapter's own question at the start is answered."""
+    """A behavior: do these in turn for each request, then answer; answer the adapter's own request at the start."""
     seen: dict[str, int] = {}
 
     def decide(call: Call) -> Does:
@@ -33,7 +33,7 @@ def first_times(*does: Does):
     return decide
 
 
-# --- tried again
+# --- retried
 
 
 FAULTS = {
@@ -63,12 +63,12 @@ def test_a_failure_that_can_pass_is_tried_again_and_the_reply_is_the_right_one(m
 
 
 @pytest.mark.parametrize("fault", [Does(500), Does(cut=True), Does(reset=True)], ids=["500", "cut", "reset"])
-def test_what_never_passes_is_a_failed_reply_that_says_how_often_and_why(make_request, fault):
+def test_a_failure_that_persists_is_a_failed_reply_with_the_number_of_attempts_and_the_reason(make_request, fault):
     with FaultServer(first_times(*[fault] * 99)) as server:
         (reply,) = ask(loaded(server_card(server.url, retries=1)), [make_request()])
     assert len(server.asked()) == 2
     assert reply.text == ""
-    assert reply.error.startswith("no reply after 2 tries; the last: ")
+    assert reply.error.startswith("no reply after 2 attempts; the last: ")
     assert ("told to fail with 500" in reply.error) is (fault.status == 500)
 
 
@@ -103,12 +103,12 @@ def test_a_pause_that_the_server_asks_for_is_kept_by_the_whole_adapter(make_requ
 def test_a_pause_of_an_hour_ends_the_run_instead(make_request):
     with FaultServer(first_times(Does(429, {"Retry-After": "3600"}))) as server:
         adapter = loaded(server_card(server.url))
-        with pytest.raises(UserError, match=r"asks to wait 60 minutes .*the same command goes on"):
+        with pytest.raises(UserError, match=r"asks to wait 60 minutes .*repeat the command then to continue"):
             ask(adapter, [make_request()])
 
 
 def test_requests_at_once_come_down_to_what_the_server_takes(make_request):
-    with FaultServer(lambda _: Does(wait=0.004), places=4) as server:
+    with FaultServer(lambda _: Does(wait=0.004), slots=4) as server:
         adapter = loaded(server_card(server.url, concurrency=32))
         replies = ask(adapter, [make_request(f"question {number}") for number in range(600)])
         asked = server.asked()
@@ -137,19 +137,19 @@ def test_requests_and_tokens_keep_to_their_rates(make_request):
 
 
 def refused(card) -> str:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         leave(loaded(card))
-    return str(told.value)
+    return str(raised.value)
 
 
 def test_a_wrong_or_missing_key_is_told_at_the_start_with_its_variable_and_never_shown(monkeypatch):
     with FaultServer(key=KEY) as server:
         assert "put it into the environment variable OPENAI_API_KEY" in refused(server_card(server.url))
         monkeypatch.setenv("OTHER_KEY", "sk-wrong-0815")
-        said = refused(server_card(server.url, key_env="OTHER_KEY"))
-        assert "It was given the key in the environment variable OTHER_KEY" in said
-        assert "Incorrect API key provided: Bearer ***" in said
-        assert "0815" not in said
+        message = refused(server_card(server.url, key_env="OTHER_KEY"))
+        assert "The key came from the environment variable OTHER_KEY" in message
+        assert "Incorrect API key provided: Bearer ***" in message
+        assert "0815" not in message
         monkeypatch.setenv("OTHER_KEY", f" {KEY}\n")  # as `export OTHER_KEY=$(cat file)` may leave it
         leave(loaded(server_card(server.url, key_env="OTHER_KEY")))
         assert not server.asked()
@@ -166,8 +166,8 @@ def test_nobody_at_the_address_is_told_at_once():
 @pytest.mark.parametrize("owner", ["vllm", "llamacpp"])
 def test_a_model_that_the_engine_does_not_list_is_refused_with_the_nearest_name(owner):
     with FaultServer(models=[{"id": "qwen-7b", "owned_by": owner}], does=engine_pages) as server:
-        said = refused(server_card(server.url, model="qwen7b"))
-    assert "has no model 'qwen7b'; did you mean 'qwen-7b'?" in said
+        message = refused(server_card(server.url, model="qwen7b"))
+    assert "has no model 'qwen7b'; did you mean 'qwen-7b'?" in message
     assert not [call for call in server.calls if call.digest]
 
 
@@ -184,10 +184,10 @@ def test_a_model_that_a_hosted_server_does_not_know_is_told_with_those_it_has():
         return Does(404, body=error("The model does not exist", "model_not_found")) if call.digest else Does()
 
     with FaultServer(decide, models=[{"id": "small"}, {"id": "large"}]) as server:
-        said = refused(server_card(server.url, model="smal"))
-    assert "HTTP 404: The model does not exist (model_not_found)" in said
-    assert "did you mean 'small'?" in said
-    assert "It has: small, large" in said
+        message = refused(server_card(server.url, model="smal"))
+    assert "HTTP 404: The model does not exist (model_not_found)" in message
+    assert "did you mean 'small'?" in message
+    assert "It has: small, large" in message
 
 
 def test_an_address_without_v1_is_told_as_such():
@@ -196,7 +196,7 @@ def test_an_address_without_v1_is_told_as_such():
 
 
 @pytest.mark.parametrize(
-    ("message", "hint"),
+    ("reason", "hint"),
     [
         (
             "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'.",
@@ -206,14 +206,14 @@ def test_an_address_without_v1_is_told_as_such():
         ("unknown field seed", "options.seed: false"),
     ],
 )
-def test_a_field_that_the_model_does_not_take_is_told_at_the_start_with_the_cure(message, hint):
+def test_a_field_that_the_model_rejects_is_reported_at_the_start_with_the_fix(reason, hint):
     def decide(call: Call) -> Does:
-        return Does(400, body=error(message, "unsupported")) if call.digest else Does()
+        return Does(400, body=error(reason, "unsupported")) if call.digest else Does()
 
     with FaultServer(decide) as server:
-        said = refused(server_card(server.url))
-    assert message in said
-    assert hint in said
+        message = refused(server_card(server.url))
+    assert reason in message
+    assert hint in message
 
 
 def test_an_account_without_credit_is_told_and_not_asked_again():
@@ -276,22 +276,22 @@ def test_a_server_that_goes_ends_the_run_once_the_tries_are_over(make_request):
                 await adapter.aclose()
 
         began = time.monotonic()
-        with pytest.raises(UserError, match=r"no server at .*\n.*the same command goes on"):
+        with pytest.raises(UserError, match=r"no server at .*\n.*repeat the command to continue"):
             asyncio.run(main())
     assert time.monotonic() - began < 5
 
 
 def test_an_answer_of_another_model_is_a_failed_reply(make_request):
     def answer(call: Call) -> dict:
-        other = call.body["messages"][-1]["content"] == "hello"
-        return completion(call) | {"model": "echo-2026-02" if other else "echo-2026-01"}
+        updated = call.body["messages"][-1]["content"] == "hello"
+        return completion(call) | {"model": "echo-2026-02" if updated else "echo-2026-01"}
 
     with FaultServer(answer=answer) as server:
         adapter = loaded(server_card(server.url))
         assert adapter.engine_facts["model"] == "echo-2026-01"
         good, bad = ask(adapter, [make_request("hi"), make_request("hello")])
     assert (good.error, bad.text) == ("", "")
-    assert "'echo-2026-02', where this run began with 'echo-2026-01'" in bad.error
+    assert "'echo-2026-02', but this run started with 'echo-2026-01'" in bad.error
     assert bad.tokens_out == 8  # it is paid for
 
 
@@ -325,7 +325,7 @@ def test_of_one_that_does_not_nothing_is_assumed_and_the_reader_is_told(make_req
         adapter = loaded(server_card(server.url))
         ask(adapter, [make_request()])
     assert adapter.engine_facts == {"engine": "unknown", "model": "echo"}
-    assert "does not say what it runs" in adapter.notes[0]
+    assert "does not report its engine" in adapter.notes[0]
     assert "repetition_penalty" not in server.asked()[0].body
 
 

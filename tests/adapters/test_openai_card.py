@@ -16,13 +16,13 @@ SECRET = "sk-proj-4711-secret"
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
-        ({"key_env": SECRET}, "takes the name of an environment variable"),
-        ({"base_url": f"https://me:{SECRET}@host/v1"}, "is an address alone"),
-        ({"base_url": f"https://host/v1?key={SECRET}"}, "is an address alone"),
+        ({"key_env": SECRET}, "must be the name of an environment variable"),
+        ({"base_url": f"https://me:{SECRET}@host/v1"}, "must contain only an address"),
+        ({"base_url": f"https://host/v1?key={SECRET}"}, "must contain only an address"),
         ({"api_key": SECRET}, "unknown field `api_key`; known: base_url,"),
-        ({"base_url_env": "http://host:1/v1"}, "takes the name of an environment variable"),
+        ({"base_url_env": "http://host:1/v1"}, "must be the name of an environment variable"),
         ({"base_url": "localhost:8000/v1"}, "must be an address such as"),
         ({"concurrency": 0}, "at least 1"),
         ({"retries": -1}, "at least 0"),
@@ -30,16 +30,16 @@ SECRET = "sk-proj-4711-secret"
         ({"timeout": 0}, "above 0"),
         ({"timeout": float("inf")}, "above 0"),
         ({"max_tokens_field": "max_token"}, "max_tokens or max_completion_tokens"),
-        ({"extra_body": {"temperature": 1}}, "may not set temperature"),
+        ({"extra_body": {"temperature": 1}}, "must not set temperature"),
         ({"extra_body": "thinking: off"}, "Expected `object`"),
         ({"seeds": True}, "did you mean 'seed'?"),
     ],
 )
-def test_an_option_that_is_none_is_refused_and_a_key_in_it_is_not_repeated(option, said):
-    with pytest.raises(UserError) as told:
+def test_an_option_that_is_none_is_refused_and_a_key_in_it_is_not_repeated(option, message):
+    with pytest.raises(UserError) as raised:
         options(ModelCard("served", "openai", options={"model": "m", **option}))
-    assert said in str(told.value)
-    assert "4711" not in str(told.value)
+    assert message in str(raised.value)
+    assert "4711" not in str(raised.value)
 
 
 def test_a_card_without_a_model_is_refused_and_weights_name_it():
@@ -77,7 +77,7 @@ def test_where_and_how_fast_a_server_is_asked_makes_no_other_run(name):
 
 
 def test_whatever_else_a_card_says_does():
-    others = [
+    records = [
         record(),
         record(model="m"),
         record(model="n"),
@@ -87,15 +87,15 @@ def test_whatever_else_a_card_says_does():
         record(model="m", max_tokens_field="max_completion_tokens"),
         record(model="m", extra_body={"chat_template_kwargs": {"enable_thinking": False}}),
     ]
-    assert len({other.hash for other in others}) == len(others)
+    assert len({each.hash for each in records}) == len(records)
     named = set(LOCAL) | {"model", "lora_model", "seed", "logprobs", "max_tokens_field", "extra_body"}
     assert named == set(OpenAiOptions.__struct_fields__)  # a new option is one of them
 
 
 def test_nothing_of_this_machine_is_in_what_is_published():
-    found = json.dumps(record(weights="/home/me/qwen.gguf", model="/home/me/qwen", **LOCAL).model.fingerprint)
+    fingerprint = json.dumps(record(weights="/home/me/qwen.gguf", model="/home/me/qwen", **LOCAL).model.fingerprint)
     whole = str(record(weights="/home/me/qwen.gguf", model="/home/me/qwen", **LOCAL))
-    assert '"model": "qwen"' in found
+    assert '"model": "qwen"' in fingerprint
     for private in ("corp.example", "/home/me", "MY_KEY", "MY_SERVER"):
         assert private not in whole
 

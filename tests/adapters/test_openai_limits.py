@@ -34,14 +34,14 @@ def test_no_limit_never_waits():
 CLOCK = itertools.count(100)
 
 
-def settle(window: Window, places: int, answers: int) -> int:
-    """Refusals of a server with so many places while it gives so many answers, always asked as much as allowed."""
+def settle(window: Window, slots: int, answers: int) -> int:
+    """Count the refusals of a server with so many slots until it has given so many answers, with a full window."""
     refusals = 0
     while answers > 0:
         now = next(CLOCK)
         batch = window.size
         for number in range(batch):
-            if number < places:
+            if number < slots:
                 window.answered()
                 answers -= 1
             else:
@@ -50,12 +50,12 @@ def settle(window: Window, places: int, answers: int) -> int:
     return refusals
 
 
-@pytest.mark.parametrize("places", [1, 3, 4, 11])
-def test_a_window_finds_how_many_a_server_takes_and_is_then_seldom_refused(places):
+@pytest.mark.parametrize("slots", [1, 3, 4, 11])
+def test_a_window_finds_how_many_a_server_takes_and_is_then_seldom_refused(slots):
     window = Window(32)
-    settle(window, places, 400)
-    assert places / 2 <= window.size + 1 <= places + 2
-    assert 0 < settle(window, places, 2000) <= 2000 * 0.02  # it does try for more
+    settle(window, slots, 400)
+    assert slots / 2 <= window.size + 1 <= slots + 2
+    assert 0 < settle(window, slots, 2000) <= 2000 * 0.02  # it does try for more
 
 
 def test_a_window_grows_back_to_its_most_when_a_server_has_recovered():
@@ -108,16 +108,16 @@ def test_retry_after_is_read_in_every_form(headers, seconds):
 
 def test_a_pause_holds_back_all_requests_even_those_that_wait_already():
     async def main() -> list[float]:
-        gate, began, went = RateLimiter(4, 0, 0), time.monotonic(), []
+        limiter, began, went = RateLimiter(4, 0, 0), time.monotonic(), []
 
-        async def one() -> None:
-            async with gate.place(0):
+        async def request() -> None:
+            async with limiter.slot(0):
                 went.append(time.monotonic() - began)
                 await asyncio.sleep(0.01)
 
-        gate.pause(0.2)
-        gate.pause(0.05)  # a shorter one does not end it
-        await asyncio.gather(*(one() for _ in range(8)))
+        limiter.pause(0.2)
+        limiter.pause(0.05)  # a shorter one does not end it
+        await asyncio.gather(*(request() for _ in range(8)))
         return went
 
     went = asyncio.run(main())
@@ -125,12 +125,12 @@ def test_a_pause_holds_back_all_requests_even_those_that_wait_already():
     assert min(went) >= 0.2
 
 
-def test_a_place_is_given_back_by_one_who_fails_or_is_cancelled():
+def test_a_request_that_fails_or_is_cancelled_frees_its_slot():
     async def main() -> None:
-        gate = RateLimiter(1, 0, 0)
+        limiter = RateLimiter(1, 0, 0)
 
         async def hold(seconds: float) -> None:
-            async with gate.place(0):
+            async with limiter.slot(0):
                 await asyncio.sleep(seconds)
                 raise ValueError
 
@@ -141,7 +141,7 @@ def test_a_place_is_given_back_by_one_who_fails_or_is_cancelled():
         await asyncio.gather(first, second, return_exceptions=True)
         with pytest.raises(ValueError):  # noqa: PT011 - ours, above
             await asyncio.wait_for(hold(0), 1)
-        async with asyncio.timeout(1), gate.place(0):
+        async with asyncio.timeout(1), limiter.slot(0):
             pass
 
     asyncio.run(main())

@@ -16,7 +16,7 @@ from cscbench.values import UserError
 
 KEY = "sk-llama-do-not-tell"
 
-# In a process of its own: llama.cpp writes to the terminal, and ends with its process.
+# In its own process: llama.cpp writes to the terminal, and ends with its process.
 SERVE = """
 import sys
 from importlib.metadata import distribution
@@ -63,7 +63,7 @@ def card(url: str, **options):
 def test_it_says_what_it_is_and_answers_several_at_once(llama, make_request):
     adapter = loaded(card(llama))
     questions = [make_request(text, max_tokens=6) for text in ("Say hello.", "Say hello.", "What is 2 + 2?")]
-    first, same, other = ask(adapter, questions)
+    first, same, different = ask(adapter, questions)
     assert {name: adapter.engine_facts[name] for name in ("engine", "quantization", "context_length", "model")} == {
         "engine": "llama.cpp",
         "quantization": "Q4_1",
@@ -71,19 +71,19 @@ def test_it_says_what_it_is_and_answers_several_at_once(llama, make_request):
         "model": "smol",
     }
     assert len(adapter.engine_facts["chat_template"]) == len(hashlib.sha256().hexdigest())
-    for reply in (first, same, other):
+    for reply in (first, same, different):
         assert (reply.error, reply.tokens_out, reply.finish_reason) == ("", 6, "length")
         assert reply.tokens_in > 20
         assert reply.logprob is not None
         assert reply.logprob < 0
-    assert first.text == same.text != other.text
+    assert first.text == same.text != different.text
     assert same.logprob == pytest.approx(first.logprob, abs=0.05)
 
 
 def test_a_seed_is_sent_and_kept_to(llama, make_request):
     warm = [make_request("Tell a story.", max_tokens=8, temperature=1.0, seed=seed) for seed in (1, 1, 2)]
-    one, again, two = ask(loaded(card(llama, concurrency=1)), warm)
-    assert one.text == again.text != two.text
+    first, same_seed, other_seed = ask(loaded(card(llama, concurrency=1)), warm)
+    assert first.text == same_seed.text != other_seed.text
 
 
 def test_a_prompt_that_does_not_fit_is_a_failed_reply_in_the_server_s_words(llama, make_request):
@@ -96,7 +96,7 @@ def test_a_wrong_key_and_an_unknown_name_are_told(llama, monkeypatch):
     with pytest.raises(UserError, match=r"has no model 'smoll'; did you mean 'smol'"):
         leave(loaded(card(llama, model="smoll")))
     monkeypatch.setenv("LLAMA_KEY", "wrong")
-    with pytest.raises(UserError, match=r"HTTP 401: Invalid API Key\nIt was given the key .* LLAMA_KEY"):
+    with pytest.raises(UserError, match=r"HTTP 401: Invalid API Key\nThe key came from .* LLAMA_KEY"):
         leave(loaded(card(llama)))
 
 
@@ -104,7 +104,7 @@ def test_a_second_name_of_the_same_weights_is_not_taken_for_lora(llama, tmp_path
     (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
     (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
     settings = {"model": "smol", "lora_model": "smol-tuned", "key_env": "LLAMA_KEY"}
-    with pytest.raises(UserError, match="cannot be proven that the server's 'smol-tuned' has LoRA weights on"):
+    with pytest.raises(UserError, match="cannot verify that the server applies LoRA weights to 'smol-tuned'"):
         leave(loaded(server_card(llama, lora=str(tmp_path), **settings)))
 
 
@@ -123,9 +123,9 @@ def test_a_run_over_it_is_scored_and_leaves_neither_key_nor_address(llama, cscbe
     done = cscbench("run", "--model", "llama", "--data", "one.json", "--encoder", "none", LLAMA_URL=llama)
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.splitlines()[-1])
-    found = results.read(folder)
-    assert (found.counts.turns, found.counts.answered, found.run.complete) == (2, 2, True)
-    assert 2 <= found.usage.tokens_out <= 16
+    scored = results.read(folder)
+    assert (scored.counts.turns, scored.counts.answered, scored.run.complete) == (2, 2, True)
+    assert 2 <= scored.usage.tokens_out <= 16
     texts = [done.stdout, done.stderr, *(path.read_bytes().decode("utf-8", "replace") for path in folder.iterdir())]
     for private in (KEY, "LLAMA_", "127.0.0.1", "site-packages"):
         assert not [text for text in texts if private in text]

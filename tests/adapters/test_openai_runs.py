@@ -1,4 +1,4 @@
-"""Whole runs over a server, through the real command: faults, the budget, a kill, and what must not leak."""
+"""Complete runs against a server through the real command: faults, the budget, a kill, and secrets."""
 
 import json
 import os
@@ -22,15 +22,15 @@ KEY = "sk-do-not-tell-4711"
 
 
 def write_data(dialogues: int, turns: int) -> None:
-    """data.json: so many dialogues of so many supporter turns, no two alike."""
+    """Write data.json with so many dialogues of so many supporter turns, all different."""
     rows = []
     for number in range(dialogues):
-        turn = [
+        pair = [
             {"speaker": "customer", "text": f"I have question {number}, part"},
             {"speaker": "supporter", "strategy": "GT", "text": f"Answer {number}, part"},
         ]
-        said = [{**one, "text": f"{one['text']} {part}."} for part in range(turns) for one in turn]
-        rows.append({"id": f"d{number}", "dialogue": said, "source": "made"})
+        lines = [{**turn, "text": f"{turn['text']} {part}."} for part in range(turns) for turn in pair]
+        rows.append({"id": f"d{number}", "dialogue": lines, "source": "made"})
     Path("data.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
@@ -61,20 +61,20 @@ def cost(lines: list[dict]) -> float:
 
 
 def expected() -> dict[tuple[str, int], str]:
-    """For each turn, what the server answers to just the messages that the turn should send."""
+    """For each turn, what the server answers to exactly the messages that the turn should send."""
     plan = prepare(RunOptions(model="served", data="data.json"))
-    found = {}
+    answers = {}
     for dialogue in plan.dialogues:
         walk = play(dialogue, plan.prompts[dialogue.language], Protocol(Context.GOLD, plan.sampling))
         request = next(walk)
         while True:
-            text = digest([{"role": one.role.value, "content": one.content} for one in request.messages])
-            found[(dialogue.id, request.turn)] = text
+            text = digest([{"role": message.role.value, "content": message.content} for message in request.messages])
+            answers[(dialogue.id, request.turn)] = text
             try:
                 request = walk.send(Reply(f"[GT] {text}"))
             except StopIteration:
                 break
-    return found
+    return answers
 
 
 def assert_each_turn_has_its_own_answer(folder: Path) -> None:
@@ -83,12 +83,12 @@ def assert_each_turn_has_its_own_answer(folder: Path) -> None:
     assert {(pair.form, pair.strategy, pair.error) for pair in pairs} == {(ParseForm.BRACKET, "GT", "")}
 
 
-def assert_no_key(folder: Path, *said: str) -> None:
+def assert_no_key(folder: Path, *outputs: str) -> None:
     texts = [path.read_bytes().decode("utf-8", "replace") for path in folder.iterdir()]
-    assert not [text for text in (*texts, *said) if "do-not-tell" in text]
+    assert not [text for text in (*texts, *outputs) if "do-not-tell" in text]
 
 
-# Of a thousand calls; together 300. What may pass by itself, in every way that it fails.
+# Out of a thousand calls, 300 in total: every kind of failure that a retry may not meet.
 THOUSANDTHS = (
     (60, Does(429)),
     (20, Does(429, {"retry-after-ms": "30"})),
@@ -102,7 +102,7 @@ THOUSANDTHS = (
 
 
 def faults(call: Call, tries: Counter[str]) -> Does:
-    """By the request and how often it was tried, so that every run of the test meets the same.
+    """Decide by the request and its number of attempts, so that every run of the test meets the same faults.
 
     Nothing fails more than three times in a row: waits grow with each, and the test would wait for the unluckiest.
     """
@@ -152,9 +152,9 @@ def test_what_fails_for_good_is_kept_out_of_the_scores_and_asked_again_by_the_sa
         (failed,) = [pair for pair in results.read_pairs(only_run()) if pair.error]
         assert (failed.form, failed.text) == (ParseForm.FAILED, "")
         assert failed.error == "HTTP 400: flagged for *** (content_filter)"
-        found = results.read(only_run())
-        assert (found.counts.failed, found.run.complete) == (1, False)
-        assert {metric.n for metric in found.metrics} == {19}
+        scored = results.read(only_run())
+        assert (scored.counts.failed, scored.run.complete) == (1, False)
+        assert {metric.n for metric in scored.metrics} == {19}
         before, mended = len(server.asked()), True
         assert cscbench(*COMMAND, MY_KEY=KEY).returncode == 0
         assert len(server.asked()) == before + 1

@@ -29,7 +29,7 @@ def test_a_greedy_request_holds_messages_and_settings_and_nothing_that_a_model_m
 
 def test_every_other_setting_is_sent_when_it_is_set():
     sampling = Sampling(max_tokens=7, temperature=0.5, top_p=0.9, stop=("END",), seed=5)
-    found = sent(
+    fields = sent(
         sampling,
         {"top_k": 0},
         seed=False,
@@ -37,7 +37,7 @@ def test_every_other_setting_is_sent_when_it_is_set():
         max_tokens_field="max_completion_tokens",
         extra_body={"chat_template_kwargs": {"enable_thinking": False}},
     )
-    assert {name: found[name] for name in found if name not in ("model", "messages", "stream")} == {
+    assert {name: fields[name] for name in fields if name not in ("model", "messages", "stream")} == {
         "max_completion_tokens": 7,
         "temperature": 0.5,
         "top_p": 0.9,
@@ -105,8 +105,8 @@ def test_reasoning_that_loops_on_its_tag_is_split_at_once():
         ({"content": ""}, "content_filter", "no content (finish reason: content_filter)"),
         ({"content": None, "refusal": "I will not."}, "stop", "no content (finish reason: stop): I will not."),
         ({"content": None}, None, "no content (finish reason: none given)"),
-        ({"content": None, "reasoning": "Hm"}, "length", "`sampling.max_tokens` of the card ended it within"),
-        ({"content": "<think>Hm"}, "length", "`sampling.max_tokens` of the card ended it within"),
+        ({"content": None, "reasoning": "Hm"}, "length", "`sampling.max_tokens` of the card ended it during"),
+        ({"content": "<think>Hm"}, "length", "`sampling.max_tokens` of the card ended it during"),
         ({"content": "", "reasoning_content": "Hm"}, "stop", "no content"),
     ],
 )

@@ -1,4 +1,4 @@
-"""How fast a server is asked: as many requests at once as it takes, pauses that it asks for, so many a minute."""
+"""How fast a server is asked: requests in flight, pauses that it requests, and rates per minute."""
 
 import asyncio
 import math
@@ -7,85 +7,82 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 
-# Beside a level that was once too much, one step up is tried only after so many rounds of answers.
-_ROUNDS_BEFORE_TRYING = 50
+# Just below a level that was refused, the next step up waits for so many rounds of answers.
+_ROUNDS_BEFORE_RETRY = 50
 
 
 class Bucket:
-    """A token bucket: fills at `per_minute` (0: no limit), holds a second's worth, and may be overdrawn by waiting.
+    """A token bucket: it fills at `per_minute` (0: no limit), holds one second's worth, and waits may overdraw it.
 
-    So requests are spread over the minute, and no window of a minute sees more than the limit and one second's worth.
+    This spreads requests over the minute: no 60-second window exceeds the limit by more than one second's worth.
     """
 
     def __init__(self, per_minute: float, now: float) -> None:
         self._rate = per_minute / 60
-        self._most = max(self._rate, 1.0)
-        self._level, self._at = self._most, now
+        self._capacity = max(self._rate, 1.0)
+        self._level, self._updated = self._capacity, now
 
     def delay(self, amount: float, now: float) -> float:
-        """Take `amount` out; how many seconds to wait before using it. Who comes first waits least."""
+        """Take `amount` out; return the seconds to wait before using it. Earlier callers wait less."""
         if not self._rate:
             return 0.0
-        self._level = min(self._most, self._level + (now - self._at) * self._rate) - amount
-        self._at = now
+        self._level = min(self._capacity, self._level + (now - self._updated) * self._rate) - amount
+        self._updated = now
         return max(0.0, -self._level / self._rate)
 
 
 class Window:
-    """How many requests may be in flight, at most `most`: one more for each round of answers, half after a refusal.
+    """Allows up to `largest` requests in flight: one more after each round of answers, half after a refusal.
 
     Additive increase and multiplicative decrease (Chiu and Jain 1989). Just below the level that was refused last,
-    growth is slow, so that a server with a fixed number of places refuses seldom.
+    growth is slow, so that a server with a fixed number of slots rarely refuses.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._limit = float(most)
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._limit = float(largest)
         self._refused_at = math.inf
         self._halved = -math.inf
 
     @property
     def size(self) -> int:
-        """How many may be in flight now."""
+        """The number of requests that may be in flight now."""
         return int(self._limit)
 
     def answered(self) -> None:
-        """A request was answered."""
+        """Record an answered request."""
         slow = int(self._limit) + 1 >= self._refused_at
-        self._limit = min(self._most, self._limit + 1 / (self._limit * (_ROUNDS_BEFORE_TRYING if slow else 1)))
-        if self._limit >= self._refused_at:  # what was too much is no longer
+        self._limit = min(self._largest, self._limit + 1 / (self._limit * (_ROUNDS_BEFORE_RETRY if slow else 1)))
+        if self._limit >= self._refused_at:  # the refused level now works
             self._refused_at = math.inf
 
     def refused(self, level: int, sent: float, now: float) -> None:
-        """A request sent at `sent`, so many then in flight, was too many. Before the last halving: nothing new."""
+        """Record a refused request, sent with `level` in flight; ignore it if `sent` before the last halving."""
         if sent <= self._halved:
             return
-        # Refused below a level that was too much: it is not our requests at once that this server minds.
+        # A refusal below a refused level: this server does not refuse because of our concurrency.
         self._refused_at = math.inf if level < self._refused_at < math.inf else level
         self._limit = max(1.0, self._limit / 2)
         self._halved = now
 
 
 class RateLimiter:
-    """What every request to a server passes through."""
+    """The limits on all requests to a server."""
 
-    def __init__(self, most: int, requests_per_minute: int, tokens_per_minute: int) -> None:
+    def __init__(self, concurrency: int, requests_per_minute: int, tokens_per_minute: int) -> None:
         now = time.monotonic()
-        self._window = Window(most)
+        self._window = Window(concurrency)
         self._requests, self._tokens = Bucket(requests_per_minute, now), Bucket(tokens_per_minute, now)
         self._in_flight = 0
         self._paused_until = -math.inf
-        self._left = asyncio.Event()
+        self._freed = asyncio.Event()
 
     @asynccontextmanager
-    async def place(self, tokens: int) -> AsyncIterator[int]:
-        """Wait for a place in flight, for pauses to end, and for the rates to allow one request of so many tokens.
-
-        Gives how many are then in flight.
-        """
+    async def slot(self, tokens: int) -> AsyncIterator[int]:
+        """Wait until a request of `tokens` tokens may be sent; yield the number of requests then in flight."""
         while self._in_flight >= self._window.size:
-            self._left.clear()
-            await self._left.wait()
+            self._freed.clear()
+            await self._freed.wait()
         self._in_flight += 1
         try:
             await self._pause_over()
@@ -95,37 +92,37 @@ class RateLimiter:
             yield self._in_flight
         finally:
             self._in_flight -= 1
-            self._left.set()
+            self._freed.set()
 
     async def _pause_over(self) -> None:
         while (rest := self._paused_until - time.monotonic()) > 0:
             await asyncio.sleep(rest)
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for so long."""
+        """Send nothing for `seconds`."""
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     def answered(self) -> None:
-        """A request was answered."""
+        """Record an answered request."""
         self._window.answered()
 
     def refused(self, level: int, sent: float) -> None:
-        """A request sent at `sent` (monotonic), when so many were in flight, was too many."""
+        """Record that a request sent at `sent` (monotonic) with `level` in flight was refused."""
         self._window.refused(level, sent, time.monotonic())
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float:
-    """How many seconds a server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date; 0 if none.
+    """Return the seconds that a server asks to wait (`retry-after-ms`, or `retry-after` as seconds or a date), or 0.
 
-    `headers` are looked up in lower case; `now` is seconds since the epoch. What cannot be read is passed over, as
-    RFC 9110 has it for a field that is not valid.
+    `headers` are looked up in lower case; `now` is in seconds since the epoch. Invalid values are ignored, as RFC 9110
+    specifies.
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        said = headers.get(name, "")
+        header = headers.get(name, "")
         try:
-            seconds = float(said) * unit
+            seconds = float(header) * unit
         except ValueError:
-            seconds = _until(said, now)
+            seconds = _until(header, now)
         if math.isfinite(seconds) and seconds > 0:
             return seconds
     return 0.0

@@ -1,4 +1,4 @@
-"""Finds out what a server is, makes sure that it answers as the card wants, and proves that LoRA weights are on."""
+"""Identify a server, check that it answers as the card requires, and verify that LoRA weights are applied."""
 
 import hashlib
 import os
@@ -19,8 +19,8 @@ from cscbench.models.openai.wire import Completion, RequestTemplate, body
 from cscbench.values import ChatRole, Frozen, Message, ModelCard, UserError
 
 _OPENAI = "https://api.openai.com/v1"
-# What these engines take besides OpenAI's fields. A server started with other defaults (vLLM reads them from the
-# model's generation_config.json) would sample otherwise than the card says, and penalties change greedy replies too.
+# Fields that these engines accept besides OpenAI's. Without them a server's defaults (vLLM reads them from the model's
+# generation_config.json) would override the card's sampling, and penalties affect greedy replies too.
 _ENGINE_FIELDS: Mapping[str, Mapping[str, Any]] = {
     "vllm": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
     "llama.cpp": {
@@ -39,7 +39,7 @@ _HELLO = (Message(ChatRole.USER, "Answer with the word OK."),)
 
 
 class ListedModel(msgspec.Struct, frozen=True):
-    """One of the models that a server lists; engines add fields of their own."""
+    """A model that a server lists; engines add their own fields."""
 
     id: str
     owned_by: str | None = None
@@ -48,25 +48,25 @@ class ListedModel(msgspec.Struct, frozen=True):
 
 
 class ModelList(msgspec.Struct, frozen=True):
-    """GET /models."""
+    """The response to GET /models."""
 
     data: tuple[ListedModel, ...] = ()
 
 
 class VllmVersion(msgspec.Struct, frozen=True):
-    """vLLM's GET /version."""
+    """vLLM's response to GET /version."""
 
     version: str = ""
 
 
 class SlotSettings(msgspec.Struct, frozen=True):
-    """llama.cpp: the window of one request, in tokens."""
+    """llama.cpp's context window for one request, in tokens."""
 
     n_ctx: int | None = None
 
 
 class LlamaProps(msgspec.Struct, frozen=True):
-    """llama.cpp's GET /props."""
+    """llama.cpp's response to GET /props."""
 
     build_info: str = ""
     chat_template: str = ""
@@ -75,7 +75,7 @@ class LlamaProps(msgspec.Struct, frozen=True):
 
 
 class ServerInfo(Frozen, frozen=True):
-    """What a server tells of itself: the engine, empty where unknown; facts; the names of its models."""
+    """What a server reports: its engine (empty if unknown), facts, and the names of its models."""
 
     engine: str
     facts: Mapping[str, str]
@@ -83,7 +83,7 @@ class ServerInfo(Frozen, frozen=True):
 
 
 class ServerProbe(Frozen, frozen=True):
-    """What came of asking a server before the first request of a run."""
+    """The result of probing a server before the first request of a run."""
 
     server: ServerInfo
     template: RequestTemplate
@@ -92,16 +92,16 @@ class ServerProbe(Frozen, frozen=True):
 
 
 def load(context: LoadContext) -> LoadedAdapter:
-    """A ready adapter for a card, after one short question to its server.
+    """Load the adapter for a card, after one short request to its server.
 
     Raises:
-        UserError: no server, a wrong key, an unknown model, a field that the server does not take, or LoRA weights
-            that are not on.
+        UserError: there is no server, the key is wrong, the model is unknown, the server rejects a field, or the LoRA
+            weights are not applied.
     """
     card, settings = context.card, options(context.card)
     url, key = _address(card, settings), _key(card, settings)
-    # Connections belong to an event loop, and this function runs inside that of the run: it asks in one of its own.
-    probe = run_in_thread_loop(_find_out(card, settings, Endpoint(url, key, settings)))
+    # Connections belong to an event loop, and this function runs inside the run's: it probes in a loop of its own.
+    probe = run_in_thread_loop(_probe_server(card, settings, Endpoint(url, key, settings)))
     endpoint = Endpoint(url, key, settings)
     adapter = OpenAiAdapter(card, endpoint, probe.template, probe.served, probe.server.models)
     facts = {**probe.server.facts, "model": shown_name(probe.served)}
@@ -118,28 +118,30 @@ def _address(card: ModelCard, settings: OpenAiOptions) -> str:
         return url
     if name != OpenAiOptions().base_url_env:
         raise UserError(
-            f"{card.name}: the environment variable {name} is not set, which its card names for the server's address: "
-            f"export {name}=http://HOST:PORT/v1"
+            f"{card.name}: the environment variable {name} is not set; the card's `options.base_url_env` names it for "
+            f"the server's address: export {name}=http://HOST:PORT/v1"
         )
     return _OPENAI
 
 
 def _key(card: ModelCard, settings: OpenAiOptions) -> str:
-    """The key, checked: an error of the HTTP library about a bad header would show it."""
+    """Return the key, checked: the HTTP library's error about an invalid header would show it."""
     key = os.environ.get(settings.key_env, "").strip()
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise UserError(f"{card.name}: what the environment variable {settings.key_env} holds cannot be a key")
+        raise UserError(
+            f"{card.name}: the environment variable {settings.key_env} does not contain a valid key: set it again"
+        )
     return key
 
 
-async def _find_out(card: ModelCard, settings: OpenAiOptions, endpoint: Endpoint) -> ServerProbe:
+async def _probe_server(card: ModelCard, settings: OpenAiOptions, endpoint: Endpoint) -> ServerProbe:
     base = settings.model or card.weights
-    asked = settings.lora_model if card.lora else base
+    model = settings.lora_model if card.lora else base
     server = ServerInfo("", {}, ())
-    template = RequestTemplate(asked, settings)
+    template = RequestTemplate(model, settings)
     try:
         server = await _describe(endpoint, base)
-        _check_listed(card, endpoint, server, [asked, base])
+        _check_listed(card, endpoint, server, [model, base])
         template = msgspec.structs.replace(template, engine_fields=_ENGINE_FIELDS.get(server.engine, {}))
         hello = (await endpoint.post("chat/completions", body(_HELLO, card.sampling, template), 0, Completion)).value
         notes = _notes(server, hello)
@@ -150,14 +152,14 @@ async def _find_out(card: ModelCard, settings: OpenAiOptions, endpoint: Endpoint
     except Refused as error:
         raise refused_error(card, endpoint, template, server.models, error) from None
     except Unanswered as error:
-        raise UserError(f"{card.name}: the server at {endpoint.url} gives no reply: {error}") from None
+        raise UserError(f"{card.name}: the server at {endpoint.url} does not answer: {error}") from None
     finally:
         await endpoint.aclose()
-    return ServerProbe(server, template, hello.model or asked, tuple(notes))
+    return ServerProbe(server, template, hello.model or model, tuple(notes))
 
 
 async def _describe(endpoint: Endpoint, base: str) -> ServerInfo:
-    """What the server says of itself. One that lists no models, or not to this key, may answer all the same."""
+    """Return what the server reports. A server that lists no models, or not to this key, may still answer."""
     try:
         listed = (await endpoint.get(f"{endpoint.url}/models", ModelList)).data
     except Refused as error:
@@ -188,14 +190,14 @@ def _llama_facts(props: LlamaProps) -> dict[str, str]:
 
 
 def _check_listed(card: ModelCard, endpoint: Endpoint, server: ServerInfo, names: list[str]) -> None:
-    """The engines that we know list all that they serve; llama.cpp would answer to any name with what it has."""
+    """Check names against the list of a known engine: llama.cpp would answer any name with the model that it has."""
     for name in names:
         if server.engine and name not in server.models:
             listed = ", ".join(server.models)
             raise UserError(
                 f"{card.name}: the {server.engine} server at {endpoint.url} has no model {name!r}"
-                f"{did_you_mean(name, server.models)}.\nIt has: {listed}. Name one of them in the card, or start it "
-                "with that name (vLLM: --served-model-name, --lora-modules; llama.cpp: --alias)"
+                f"{did_you_mean(name, server.models)}.\nIt has: {listed}. Use one of these names in the card, or start "
+                "the server with that name (vLLM: --served-model-name, --lora-modules; llama.cpp: --alias)"
             )
 
 
@@ -203,9 +205,9 @@ def _notes(server: ServerInfo, hello: Completion) -> list[str]:
     notes = []
     if not server.engine:
         notes.append(
-            "the server does not say what it runs: top-k, penalties and chat template are its own, and so is how it "
-            "rounds"
+            "the server does not report its engine: top-k, penalties, chat template and numerical precision are the "
+            "server's own"
         )
     if hello.system_fingerprint and not server.engine:
-        notes.append(f"the server's system fingerprint when the run began: {hello.system_fingerprint}")
+        notes.append(f"the server's system fingerprint when the run started: {hello.system_fingerprint}")
     return notes

@@ -1,4 +1,4 @@
-"""What is sent to a server and what comes back, as values; a server's answer to a `Reply`."""
+"""The bodies of requests and answers as values; conversion of an answer to a `Reply`."""
 
 import math
 import re
@@ -10,11 +10,11 @@ import msgspec
 from cscbench.models.openai import OpenAiOptions
 from cscbench.values import Frozen, Message, Reply, Sampling
 
-# Servers answer with more than we read, and differ in what: unknown fields are passed over.
+# Servers send different fields beyond those that we read: unknown fields are ignored.
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
-    """A reply's words; `reasoning` is named differently by different servers."""
+    """A reply's text; servers use different names for its reasoning."""
 
     content: str | None = None
     reasoning_content: str | None = None
@@ -30,7 +30,7 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 
 
 class Logprobs(msgspec.Struct, frozen=True):
-    """The tokens of a reply, where they were asked for and the server has them."""
+    """The tokens of a reply, if they were requested and the server reports them."""
 
     content: tuple[TokenLogprob, ...] | None = None
 
@@ -44,13 +44,13 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class PromptDetails(msgspec.Struct, frozen=True):
-    """`cached_tokens` of the prompt were not computed again."""
+    """How many tokens of the prompt came from the server's cache."""
 
     cached_tokens: int | None = None
 
 
 class WireUsage(msgspec.Struct, frozen=True):
-    """What a request took, in tokens."""
+    """The tokens of a request and its answer."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -58,7 +58,7 @@ class WireUsage(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """A server's answer to one request; without a choice it is none."""
+    """A server's answer to one request; it must have a choice."""
 
     choices: Annotated[tuple[Choice, ...], msgspec.Meta(min_length=1)]
     model: str | None = None
@@ -67,7 +67,7 @@ class Completion(msgspec.Struct, frozen=True):
 
 
 class RequestTemplate(Frozen, frozen=True):
-    """How a model is asked: its name on the server, the card's options, and what else this engine must be told."""
+    """What all requests to a model share: its name on the server, the card's options, and fields for its engine."""
 
     model: str
     options: OpenAiOptions
@@ -75,9 +75,9 @@ class RequestTemplate(Frozen, frozen=True):
 
 
 def body(messages: Sequence[Message], sampling: Sampling, template: RequestTemplate) -> dict[str, Any]:
-    """The body of a chat completions request.
+    """Return the body of a chat completions request.
 
-    `top_p` is sent where it matters only: some models take neither it nor a temperature.
+    `top_p` is only sent if it matters: some models accept neither it nor a temperature.
     """
     settings = template.options
     fields: dict[str, Any] = {
@@ -99,7 +99,7 @@ def body(messages: Sequence[Message], sampling: Sampling, template: RequestTempl
 
 
 def with_logprobs(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The same body, asking for the log-probability of each token (and of one rival: llama.cpp's default is 20)."""
+    """Return the body, requesting each token's log-probability (and one alternative; llama.cpp's default is 20)."""
     return {**fields, "logprobs": True, "top_logprobs": 1}
 
 
@@ -108,7 +108,7 @@ _CLOSE = re.compile(r"(.*?)</(?:think|thinking|reasoning)>(.*)", re.DOTALL | re.
 
 
 def split_reasoning(content: str) -> tuple[str, str]:
-    """The reasoning at a text's head, and the rest. Its opening tag may stand in the prompt; its end may be missing."""
+    """Split a text into its leading reasoning and the rest; the opening or the closing tag may be missing."""
     if opened := _OPEN.match(content):
         return opened[2].strip(), (opened[3] or "").strip()
     if closed := _CLOSE.match(content):
@@ -117,11 +117,12 @@ def split_reasoning(content: str) -> tuple[str, str]:
 
 
 def reply_of(completion: Completion, seconds: float) -> Reply:
-    """The reply in a server's answer; one with an error where the answer holds no words of the model."""
+    """Return the reply in a server's answer, with an error if the answer has no text from the model."""
     choice, usage = completion.choices[0], completion.usage or WireUsage()
-    said = choice.message
-    head, text = split_reasoning(said.content or "")
-    reasoning = "\n".join(part for part in ((said.reasoning_content or said.reasoning or "").strip(), head) if part)
+    message = choice.message
+    head, text = split_reasoning(message.content or "")
+    field = (message.reasoning_content or message.reasoning or "").strip()
+    reasoning = "\n".join(part for part in (field, head) if part)
     details = usage.prompt_tokens_details
     return Reply(
         text=text,
@@ -130,25 +131,25 @@ def reply_of(completion: Completion, seconds: float) -> Reply:
         tokens_reused=details.cached_tokens if details else None,
         seconds=seconds,
         finish_reason=choice.finish_reason or "",
-        error="" if text else _why_silent(choice, bool(reasoning)),
+        error="" if text else _empty_reply_error(choice, bool(reasoning)),
         reasoning=reasoning,
-        logprob=_sum(choice.logprobs),
+        logprob=_total_logprob(choice.logprobs),
     )
 
 
-def _why_silent(choice: Choice, reasoned: bool) -> str:
-    """Why there are no words; empty where the model itself chose to say nothing."""
+def _empty_reply_error(choice: Choice, reasoned: bool) -> str:
+    """Return why there is no text; empty if the model itself chose to write nothing."""
     reason = choice.finish_reason or "none given"
     if reasoned and reason == "length":
-        return "no reply: `sampling.max_tokens` of the card ended it within its reasoning"
+        return "no reply: `sampling.max_tokens` of the card ended it during its reasoning: raise it"
     if choice.message.content is None or reasoned or reason == "content_filter":
         refusal = f": {choice.message.refusal}" if choice.message.refusal else ""
         return f"no reply: the server's answer has no content (finish reason: {reason}){refusal}"
     return ""
 
 
-def _sum(logprobs: Logprobs | None) -> float | None:
-    """The sum over a reply's tokens; None where a token's is not known."""
+def _total_logprob(logprobs: Logprobs | None) -> float | None:
+    """Return the sum over a reply's tokens; None if any is unknown."""
     known = [token.logprob for token in (logprobs.content or ())] if logprobs else []
     total = math.fsum(value for value in known if value is not None)
     return total if known and None not in known and math.isfinite(total) else None
