@@ -136,7 +136,7 @@ def export(made: Made) -> Writer:
         assert (out / "sub" / "metrics.csv").read_bytes() == b"the person's"
         return [files.read(out / name) for name in after]
 
-    args = ("export", made.new, "--to", "csv", "--out", out)
+    args = ("export", made.new, "--format", "csv", "--out", out)
     return Writer(args, out, lambda: afresh(out, Path("before")), lambda: exports.write(after, out), view)
 
 

@@ -21,6 +21,7 @@ LAYERS = (
     ("runs", "demo_weights"),
     ("train", "comparing"),
     ("publishing",),
+    ("api",),
     ("cli",),
     ("__main__",),
 )

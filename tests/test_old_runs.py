@@ -102,7 +102,7 @@ def test_two_old_runs_compare_as_they_did(old):
     }
 
 
-@pytest.mark.parametrize(("name", "schema"), [("run.json", "cscbench/run/2"), ("results.json", "cscbench/results/12")])
+@pytest.mark.parametrize(("name", "schema"), [("run.json", "cscbench/run/3"), ("results.json", "cscbench/results/12")])
 @pytest.mark.parametrize("command", ["show", "compare", "gate"])
 def test_a_newer_version_is_named(old, cscbench, tmp_path, name, schema, command):
     data = json.loads((old[0] / name).read_bytes()) | {"schema": schema, "more": {}}

@@ -83,7 +83,7 @@ def test_whole_commands_read_such_runs(cscbench, bare, tmp_path):
     for model in ("gold", "retrieval"):
         cscbench("run", "--model", model, *bare, "--condition", "reply-only")
     runs = sorted((tmp_path / "reports").iterdir())
-    for command in (("show",), ("compare",), ("agree",), ("report",), ("export", "--to", "csv")):
+    for command in (("show",), ("compare",), ("compare", "--texts"), ("report",), ("export", "--format", "csv")):
         done = cscbench(*command, *runs)
         assert done.returncode == 0, (command, done.stderr)
     table = {table.name for table in compare([load(run) for run in runs], Resampling()).metrics}

@@ -34,7 +34,7 @@ columns:
 RULES = "rules:\n- {metric: bleu_2, margin: 5, min_n: 2}\n- {metric: strategy_accuracy, floor: 5, min_n: 2}\n"
 REPORTED = {
     "kind": "reported",
-    "schema": "cscbench/entry/1",
+    "schema": "cscbench/entry/2",
     "id": "entry",
     "label": "Theirs",
     "family": "Q",
@@ -139,7 +139,9 @@ def spoilt(data: Any, rng: random.Random) -> tuple[Any, str]:
 def commands(runs: dict[str, Path]) -> list[tuple[object, ...]]:
     """All that read the spoilt results of `majority`."""
     good, bad = runs["gold"], runs["majority"]
-    exports = [("export", bad, "--to", form, "--out", "out") for form in ("lm-eval", "hf", "csv", "parquet", "latex")]
+    exports = [
+        ("export", bad, "--format", form, "--out", "out") for form in ("lm-eval", "hf", "csv", "parquet", "latex")
+    ]
     return [
         ("show", good, bad),
         ("compare", good, bad),

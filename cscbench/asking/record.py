@@ -11,7 +11,7 @@ from cscbench.content.csconv import Fault, SourceFile
 from cscbench.content.extras import versions
 from cscbench.values import Condition, Context, Frozen, Language, ModelCard, StrategySet
 
-RUN_SCHEMA = "cscbench/run/1"
+RUN_SCHEMA = "cscbench/run/2"
 
 
 class ModelRecord(ModelCard, frozen=True, kw_only=True):
@@ -45,7 +45,10 @@ class DataRecord(Frozen, frozen=True):
 
 
 class ProtocolRecord(Frozen, frozen=True):
-    """How the dialogues were played; prompts by language, with the sha256 of their files."""
+    """How the dialogues were played; prompts by language, with the sha256 of their files.
+
+    `overrides` are the fields set for this run alone, as PATH=VALUE; paths of this machine show as PATH.
+    """
 
     context: Context
     condition: Condition
@@ -54,6 +57,7 @@ class ProtocolRecord(Frozen, frozen=True):
     limit: int
     language: Language | None
     seed: int
+    overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.prompts.keys() != self.prompt_sha256.keys():

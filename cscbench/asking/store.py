@@ -138,19 +138,20 @@ def read_value(path: Path, into: type[T], what: str, hint: str, schema: str = ""
         raise UserError(f"{path}: damaged: {error}: {hint}") from None
 
 
-def check_schema(path: Path, schema: object, expected: str, hint: str) -> None:
-    """Check that a file has the schema that this version reads, such as `cscbench/run/1`.
+def check_schema(path: Path, schema: object, newest: str, hint: str) -> None:
+    """Check that this version reads a file's schema: `newest`, such as `cscbench/run/2`, or an older one.
+
+    A newer schema only adds fields with defaults, so that one reader serves them all.
 
     Raises:
         UserError: it has another schema; for a newer one the message says to upgrade cscbench.
     """
-    if schema == expected:
-        return
-    prefix, _, version = expected.rpartition("/")
-    newer = re.fullmatch(rf"{prefix}/(\d{{1,9}})", schema) if isinstance(schema, str) else None
-    if newer and int(newer[1]) > int(version):
-        raise UserError(f"{path}: written by a newer cscbench ({schema}; this one reads {expected}): upgrade cscbench")
-    raise UserError(f"{path}: expected the schema {expected}: {hint}")
+    prefix, _, version = newest.rpartition("/")
+    match = re.fullmatch(rf"{prefix}/([1-9]\d{{0,8}})", schema) if isinstance(schema, str) else None
+    if match is None:
+        raise UserError(f"{path}: expected the schema {newest}: {hint}")
+    if int(match[1]) > int(version):
+        raise UserError(f"{path}: written by a newer cscbench ({schema}; this one reads {newest}): upgrade cscbench")
 
 
 @contextmanager

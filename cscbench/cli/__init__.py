@@ -1,4 +1,4 @@
-"""The `cscbench` command. Commands are imported when named, so that `--help` stays quick."""
+"""The `cscbench` command. It imports a command only when it is named, so that `--help` stays quick."""
 
 import importlib
 import io
@@ -7,27 +7,28 @@ import sys
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from cscbench import __version__
 from cscbench.values import UserError
 
 _COMMANDS = {
-    "agree": ("cscbench.cli.agree:agree", "Compare two runs: texts and metrics."),
-    "compare": ("cscbench.cli.compare:compare", "Test runs against a baseline: differences, p, verdicts."),
+    "calibrate": ("cscbench.cli.calibrate:calibrate", "Decide whether an instrument is fit: `calibrate judge`."),
+    "compare": ("cscbench.cli.compare:compare", "Test runs against a baseline, or compare the texts of two runs."),
     "export": ("cscbench.cli.export:export", "Write runs for lm-eval, the Hub, CSV, Parquet or LaTeX."),
-    "gate": ("cscbench.cli.gate:gate", "Judge a run by rules, for CI: passed, regressed, unclear."),
-    "judge": ("cscbench.cli.judge:judge", "Look at judges: `judge calibrate` compares one with people."),
-    "leaderboard": (
-        "cscbench.cli.leaderboard:leaderboard",
-        "Publish runs: boards and their pages.",
-    ),
+    "gate": ("cscbench.cli.gate:gate", "Check a run against rules in CI: passed, regressed, unclear."),
+    "leaderboard": ("cscbench.cli.leaderboard:leaderboard", "Publish runs: boards and their pages."),
     "models": ("cscbench.cli.lists:models", "List the model cards."),
-    "report": ("cscbench.cli.report:report", "Write a report on runs: in words, tables, examples."),
-    "run": ("cscbench.cli.run:run", "Run a model on a task, and score it."),
+    "report": ("cscbench.cli.report:report", "Write a report on runs in words, tables and examples."),
+    "run": ("cscbench.cli.run:run", "Run a model on a task and score it."),
     "score": ("cscbench.cli.score:score", "Score a finished run again, without its model."),
     "show": ("cscbench.cli.score:show", "Show finished runs side by side."),
     "tasks": ("cscbench.cli.lists:tasks", "List the tasks."),
     "train": ("cscbench.cli.train:train", "Fine-tune a model with LoRA, for `run --lora`."),
+}
+_RENAMED = {
+    "agree": "`cscbench agree A B` is now `cscbench compare --texts A B`",
+    "judge": "`cscbench judge calibrate` is now `cscbench calibrate judge`",
 }
 
 
@@ -45,10 +46,12 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in _RENAMED:
+            raise UserError(_RENAMED[args[0]])
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
             from cscbench.content.yaml_file import did_you_mean
 
-            ctx.fail(f"no command {args[0]!r}{did_you_mean(args[0], list(_COMMANDS))}")
+            raise UserError(f"no command {args[0]!r}{did_you_mean(args[0], list(_COMMANDS))}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -61,21 +64,28 @@ class _LazyGroup(click.Group):
         except UserError as error:
             click.echo(f"cscbench: {error}", err=True)
             ctx.exit(2)
+        except click.UsageError as error:
+            if isinstance(error, NoArgsIsHelpError):
+                raise
+            path = error.ctx.command_path if error.ctx else ctx.command_path
+            click.echo(f"cscbench: {error.format_message()} See `{path} --help`.", err=True)
+            ctx.exit(2)
         except KeyboardInterrupt:
-            # A second Ctrl-C leaves asyncio with a task that nobody awaits, of which it would print a traceback.
+            # After a second Ctrl-C, asyncio would print a traceback for a task that nobody awaits.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-            click.echo("\ncscbench: stopped; what is done is on disk, and the same command continues", err=True)
+            click.echo("\ncscbench: stopped; finished work is saved: repeat the command to continue", err=True)
             ctx.exit(130)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="cscbench")
-@click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+@click.option("-q", "--quiet", is_flag=True, help="Show errors and warnings only.")
 def cli(quiet: bool) -> None:
     """Evaluate customer-support conversation models: strategies, replies, intervals.
 
-    Exit codes: 0 done, 2 a mistake in what was given (the message says where and how to mend it), 3 done, but some
-    replies failed: the same command asks for them again, 4 stopped at --max-cost: the same command with more goes on.
+    Exit codes: 0 success; 2 invalid input (the message says how to fix it); 3 finished, but some replies failed (repeat
+    the command to ask for them again); 4 stopped at --max-cost (repeat the command with a higher limit to continue).
+    `gate`, `calibrate` and `leaderboard check` have codes of their own: see their --help.
     """
     logging.basicConfig(stream=sys.stderr, format="cscbench: %(message)s", level=logging.WARNING)
     logging.getLogger("cscbench").setLevel(logging.WARNING if quiet else logging.INFO)
@@ -85,5 +95,7 @@ def main() -> None:
     """Entry point of the console script."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without Chinese still shows the numbers
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal without Chinese characters still shows the numbers
     cli(prog_name="cscbench")

@@ -2,19 +2,28 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cscbench.cli.choices import EnumChoice
-from cscbench.scoring.bootstrap import IntervalMethod
+from cscbench.scoring.bootstrap import IntervalMethod, Resampling
+from cscbench.values import UserError
+
+if TYPE_CHECKING:
+    from cscbench.comparing.compare import Comparison
 
 
-class _Format(StrEnum):
+class Format(StrEnum):
+    """A form of the comparison on standard output."""
+
     TABLE = "table"
     MARKDOWN = "md"
-    LATEX = "latex"
     CSV = "csv"
     JSON = "json"
+
+
+_MOVED = {"latex": "`cscbench export --format latex`"}
 
 
 @click.command()
@@ -23,43 +32,83 @@ class _Format(StrEnum):
 @click.option("--interval", type=EnumChoice(IntervalMethod), default=IntervalMethod.PERCENTILE, show_default=True)
 @click.option("--resamples", type=click.IntRange(min=100), default=1000, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--format", "form", type=EnumChoice(_Format), default=_Format.TABLE, show_default=True)
+@click.option("--format", "form", type=EnumChoice(Format, _MOVED), default=Format.TABLE, show_default=True)
+@click.option("--texts", is_flag=True, help="Compare the replies of two runs: where their texts first diverge.")
+@click.option(
+    "--tokenizer",
+    default="",
+    metavar="CARD|PATH|ID",
+    help="With --texts: count tokens with this card, folder or cached Hub id, or `none` to count characters.  "
+    "[default: the runs' own model, if it is on this machine]",
+)
+@click.option(
+    "--first", default=16, show_default=True, type=click.IntRange(min=1), help="With --texts: tokens that must agree."
+)
+@click.option(
+    "--examples", default=3, show_default=True, type=click.IntRange(min=0), help="With --texts: divergences to show."
+)
 def compare(
     runs: tuple[Path, ...],
     baseline: Path | None,
     interval: IntervalMethod,
     resamples: int,
     seed: int,
-    form: _Format,
+    form: Format,
+    texts: bool,
+    tokenizer: str,
+    first: int,
+    examples: int,
 ) -> None:
     """Compare the runs in folders RUNS with a baseline, over the turns that all of them answered.
 
-    Differences have paired intervals over dialogues; p is of a permutation test, corrected by Holm. MDE is the smallest
-    true difference that these dialogues would show 80 times in 100; wins the share of dialogues in which a run is
-    better than the baseline, ties half; runs of one group are tied.
-    """
-    import json
+    Differences have paired intervals over dialogues; p comes from a permutation test, corrected by Holm. MDE is the
+    smallest true difference that these dialogues would detect 80 times in 100; wins is the share of dialogues in which
+    a run beats the baseline (ties count half); runs of one group are tied.
 
+    With --texts, compare the replies of two runs instead, for example of one model on two engines.
+    """
+    if texts:
+        if len(runs) != 2 or baseline is not None:
+            raise UserError("--texts compares two runs: give two folders, without --baseline")
+        _compare_texts(*runs, tokenizer, first, examples, form)
+        return
+    from cscbench import api
+
+    _show(api.compare(runs, baseline, Resampling(resamples, seed, interval)), form)
+
+
+def _show(comparison: "Comparison", form: Format) -> None:
     import msgspec
 
+    from cscbench.asking import files
     from cscbench.cli.show.comparison import show_comparison
-    from cscbench.comparing.compare import compare as compared
     from cscbench.publishing import formats
-    from cscbench.runs.finished import load
-    from cscbench.scoring.bootstrap import Resampling
 
-    first = baseline or runs[0]
-    folders = [first, *(run for run in runs if run.resolve() != first.resolve())] if baseline else runs
-    found = compared([load(folder) for folder in folders], Resampling(resamples, seed, interval))
-    lines = formats.rows(found)
     match form:
-        case _Format.TABLE:
-            show_comparison(found)
-        case _Format.MARKDOWN:
-            click.echo(formats.markdown(formats.HEAD, lines), nl=False)
-        case _Format.LATEX:
-            click.echo(formats.latex(formats.HEAD, lines), nl=False)
-        case _Format.CSV:
-            click.echo(formats.as_csv(found), nl=False)
-        case _Format.JSON:
-            click.echo(json.dumps(msgspec.to_builtins(found), indent=1, ensure_ascii=False, allow_nan=False))
+        case Format.TABLE:
+            show_comparison(comparison)
+        case Format.MARKDOWN:
+            click.echo(formats.markdown(formats.HEAD, formats.rows(comparison)), nl=False)
+        case Format.CSV:
+            click.echo(formats.as_csv(comparison), nl=False)
+        case Format.JSON:
+            click.echo(files.json_bytes(msgspec.to_builtins(comparison)).decode(), nl=False)
+
+
+def _compare_texts(run_a: Path, run_b: Path, tokenizer: str, first: int, examples: int, form: Format) -> None:
+    import msgspec
+
+    from cscbench.asking import files
+    from cscbench.cli.show.agreement import show_agreement
+    from cscbench.comparing.agree.agree import agree
+    from cscbench.comparing.agree.units import text_unit
+    from cscbench.runs.finished import load
+
+    if form not in (Format.TABLE, Format.JSON):
+        raise UserError(f"--texts has no --format {form}: use table or json")
+    a, b = load(run_a), load(run_b)
+    agreement = agree(a, b, text_unit(tokenizer, a.record, b.record), first, examples)
+    if form is Format.JSON:
+        click.echo(files.json_bytes(msgspec.to_builtins(agreement)).decode(), nl=False)
+    else:
+        show_agreement(agreement)

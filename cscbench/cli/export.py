@@ -4,20 +4,23 @@ from pathlib import Path
 
 import click
 
-from cscbench.cli.choices import EnumChoice
+from cscbench.cli.choices import EnumChoice, renamed_option
 from cscbench.publishing.export import Target
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", "target", type=EnumChoice(Target), required=True, help="Whose form (docs/exports.md).")
-@click.option("--out", default="exports", show_default=True, type=click.Path(path_type=Path), help="The folder.")
-@click.option("--dataset", default="", metavar="OWNER/NAME", help="The data's id on the Hub, for `hf`'s .eval_results.")
+@click.option("--format", "target", type=EnumChoice(Target), required=True, help="The form to write (docs/exports.md).")
+@renamed_option("--to", "--format")
+@click.option(
+    "--out", default="exports", show_default=True, type=click.Path(path_type=Path), help="The folder to write to."
+)
+@click.option("--dataset", default="", metavar="OWNER/NAME", help="The data's Hub id, for the .eval_results of `hf`.")
 def export(runs: tuple[Path, ...], target: Target, out: Path, dataset: str) -> None:
-    """Write the finished runs in RUNS, run folders or folders of them, in the form of another tool."""
+    """Write the finished runs in RUNS (run folders, or folders of run folders) in the form of another tool."""
     from cscbench.publishing import export as exports
     from cscbench.runs.finished import find_runs
 
-    found = [exports.exported(run) for given in runs for run in find_runs(given)]
-    for path in exports.write(exports.export(found, target, dataset), out):
+    exported = [exports.exported(run) for folder in runs for run in find_runs(folder)]
+    for path in exports.write(exports.export(exported, target, dataset), out):
         click.echo(str(path))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cscbench.cli.choices import EnumChoice, given
+from cscbench.cli.choices import EnumChoice, given, renamed_option, set_option
 from cscbench.cli.gate import Gate, judge_run, read_gate
-from cscbench.values import Condition, Context, JudgeOptions, Language, Level
+from cscbench.values import Condition, Context, Language
 
 if TYPE_CHECKING:
     from cscbench.runs.plan import Plan
@@ -55,27 +55,15 @@ def _split(_ctx: click.Context, _option: click.Parameter, names: str) -> tuple[s
 @click.option("--baseline", type=click.Path(path_type=Path), help="What the rules compare with: see `cscbench gate`.")
 @click.option(
     "--judge",
-    "cards",
+    "judges",
     default="",
     callback=_split,
     metavar="CARD[,CARD...]",
     help="Have LLM judges rate the replies (1-5 stars).",
 )
-@click.option(
-    "--judge-level",
-    "level",
-    type=EnumChoice(Level),
-    default=Level.TURN.value,
-    show_default=True,
-    help="What gets stars: each reply in its place, or each whole conversation.",
-)
-@click.option(
-    "--judge-repeats",
-    "repeats",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Answers of a judge to each item.  [default: 1 where its engine gives likelihoods, else 3]",
-)
+@set_option("the card, task, data or judging")
+@renamed_option("--judge-level", "--set judge.level=LEVEL")
+@renamed_option("--judge-repeats", "--set judge.repeats=N")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, without loading weights.")
 @click.pass_context
 def run(ctx: click.Context, /, rules: Path | None, baseline: Path | None, dry_run: bool, **options: Any) -> None:
@@ -91,7 +79,7 @@ def run(ctx: click.Context, /, rules: Path | None, baseline: Path | None, dry_ru
     if baseline is not None and rules is None:
         raise click.UsageError("--baseline is for --gate RULES")
     read = read_gate(rules, baseline) if rules is not None else None  # before the hours of a run
-    plan = prepare(given(RunOptions, {**options, "judging": given(JudgeOptions, options)}))
+    plan = prepare(given(RunOptions, options))
     show.show_faults(plan.data.faults)
     if dry_run:
         _show_dry_run(plan)

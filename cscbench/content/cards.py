@@ -1,6 +1,6 @@
 """Model cards: Markdown files whose YAML front matter says how to run a model; specs `base+variant+variant`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from cscbench.content import yaml_file
+from cscbench.content.overrides import Override, merged, nested
 from cscbench.content.shipped import expanded, folders, inside
 from cscbench.values import Frozen, Language, ModelCard, Price, UserError
 
@@ -87,14 +88,6 @@ def card_files() -> dict[str, Path]:
     return files
 
 
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
-
-
 def _resolve(parsed: ParsedCard, variants: tuple[str, ...]) -> tuple[CardFile, yaml_file.Lines]:
     """Apply the variants to the card; also return the line that each field comes from."""
     data: dict[str, Any] = dict(parsed.raw)
@@ -104,7 +97,7 @@ def _resolve(parsed: ParsedCard, variants: tuple[str, ...]) -> tuple[CardFile, y
         yaml_file.to_struct(parsed.path, over, parsed.lines, Variant, ("variants", variant))
         if over.get("adapter", data["adapter"]) != data["adapter"]:
             data.pop("options", None)  # they belong to the previous adapter
-        data = _merge(data, over)
+        data = merged(data, over)
         lines |= {
             keys[2:]: line for keys, line in parsed.lines.items() if keys[:2] == ("variants", variant) and keys[2:]
         }
@@ -156,15 +149,17 @@ def _resolve_lora(parsed: ParsedCard, lines: yaml_file.Lines, card: CardFile, sp
     return _resolve_path(parsed, lines, card.lora, "lora")
 
 
-def resolve_card(spec: str, lora: str = "") -> ModelCard:
-    """Resolve a model spec to a card with all defaults and variants applied.
+def resolve_card(spec: str, lora: str = "", overrides: Sequence[Override] = ()) -> ModelCard:
+    """Resolve a model spec to a card with all defaults, variants and overrides applied.
 
     `spec` is `base` or `base+variant+...`. `lora`, a folder of peft weights, overrides the card's.
 
     Raises:
-        UserError: the base or a variant is unknown (with the nearest names), the card is invalid, or a LoRA variant
-            has no weights.
+        UserError: the base or a variant is unknown (with the nearest names), the card is invalid, a LoRA variant has no
+            weights, or an override leaves out a field that the card needs.
     """
+    changed = nested(overrides, "card")
+    lora = lora or resolve_cli_path(changed.pop("lora", ""))
     base, *variants = spec.split("+")
     parsed = find_card(base)
     for variant in variants:
@@ -176,7 +171,22 @@ def resolve_card(spec: str, lora: str = "") -> ModelCard:
     fields = {field: getattr(card, field) for field in ModelCard.__struct_fields__}
     weights = _resolve_path(parsed, lines, card.weights, "weights")
     lora = lora or _resolve_lora(parsed, lines, card, spec)
-    return ModelCard(**{**fields, "name": name, "weights": weights, "lora": lora})
+    return _overridden(ModelCard(**{**fields, "name": name, "weights": weights, "lora": lora}), changed)
+
+
+def _overridden(card: ModelCard, changed: Mapping[str, Any]) -> ModelCard:
+    """A card with overrides in place; a path from the command line is relative to the working directory."""
+    if not changed:
+        return card
+    weights = changed.get("weights", "")
+    paths = {"weights": resolve_cli_path(weights)} if weights.startswith(("./", "../", "~")) else {}
+    data = msgspec.to_builtins(card)
+    if changed.get("adapter", card.adapter) != card.adapter:
+        data["options"] = {}  # the other adapter's, which knows no such options
+    try:
+        return msgspec.convert(merged(data, {**changed, **paths}), ModelCard)
+    except msgspec.ValidationError as error:
+        raise UserError(f"--set card: {error}") from None
 
 
 def resolve_cli_path(path: str) -> str:

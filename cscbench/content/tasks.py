@@ -7,18 +7,22 @@ import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from cscbench.content import plugins, yaml_file
+from cscbench.content.cards import resolve_cli_path
 from cscbench.content.csconv import Fault, Loaded, SourceFile, load_csconv
 from cscbench.content.extras import require_extra
+from cscbench.content.overrides import Override, merged, nested
 from cscbench.content.prompts import NamedPrompt, read_prompt
 from cscbench.content.rubrics import Rubric, read_rubric
 from cscbench.content.shipped import folders, inside
+from cscbench.content.task_file import DataFiles, HubFile, TaskFile
 from cscbench.values import CSC, Condition, Dialogue, Frozen, Language, StrategySet, UserError
 
 
@@ -65,34 +69,6 @@ class Task(Frozen, frozen=True):
         return self.load_unlabelled(data)
 
 
-class HubFile(Frozen, frozen=True):
-    """A data file on the Hugging Face Hub, identified by file name, never by split."""
-
-    repo: str
-    file: str
-    revision: str = ""
-
-
-class DataFiles(Frozen, frozen=True):
-    """Locations of a task's dialogues: files in its folder, or one on the Hub."""
-
-    test: str = ""
-    train: str = ""
-    hub: HubFile | None = None
-
-
-class TaskFile(Frozen, frozen=True):
-    """`task.yaml` as written. `extends` names a task that provides missing fields and prompts."""
-
-    name: str
-    title: str
-    description: str
-    data: DataFiles
-    extends: str = ""
-    scorers: tuple[str, ...] = ()
-    encoder: str = ""
-
-
 def task_folders() -> dict[str, Path]:
     """Return every task folder by name; folders in the working directory hide shipped ones of the same name."""
     tasks: dict[str, Path] = {}
@@ -108,21 +84,32 @@ def task_names() -> list[str]:
     return sorted({*task_folders(), *plugins.names("tasks")})
 
 
-def find_task(name: str, extended_by: tuple[str, ...] = ()) -> Task:
-    """Find a task by name. `extended_by` names the tasks whose `extends` led here, to detect a cycle.
+def find_task(name: str, overrides: Sequence[Override] = ()) -> Task:
+    """Find a task by name, and apply the overrides of `task` and `data`.
 
     Raises:
-        UserError: no task has this name (with the nearest names), or the task is invalid.
+        UserError: no task has this name (with the nearest names), the task is invalid, or an override does not fit it.
     """
+    task = _find(name, (), nested(overrides, "data"))
+    return msgspec.structs.replace(task, **nested(overrides, "task"))
+
+
+def _find(name: str, extended_by: tuple[str, ...], data: Mapping[str, Any]) -> Task:
+    """Find a task; `extended_by` names the tasks whose `extends` led here, to detect a cycle."""
     folder, points = task_folders().get(name), plugins.names("tasks")
+    if folder is not None and (folder / "task.yaml").is_file():
+        return _from_yaml(folder, extended_by, data)
+    if folder is None and name not in points:
+        known = yaml_file.did_you_mean(name, task_names())
+        raise UserError(f"no task {name!r}{known}\nTo list all tasks: cscbench tasks")
+    if data:
+        raise UserError(f"--set data.{min(data)}: {name} is written in Python and reads its own data: use --data PATH")
     if folder is not None:
-        return _from_yaml(folder, extended_by) if (folder / "task.yaml").is_file() else _from_python(folder / "task.py")
-    if name in points:
-        return _make_task(plugins.load(points[name]), points[name].value, name)
-    raise UserError(f"no task {name!r}{yaml_file.did_you_mean(name, task_names())}\nTo list all tasks: cscbench tasks")
+        return _from_python(folder / "task.py")
+    return _make_task(plugins.load(points[name]), points[name].value, name)
 
 
-def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
+def _from_yaml(folder: Path, extended_by: tuple[str, ...], overrides: Mapping[str, Any]) -> Task:
     path = folder / "task.yaml"
     text = yaml_file.read_text(path, "task")
     data, lines = yaml_file.parse(path, text)
@@ -144,7 +131,8 @@ def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
     if spec.extends and spec.extends not in (known := task_names()):
         hint = yaml_file.did_you_mean(spec.extends, known)
         raise UserError(f"{path}:{lines[('extends',)]}: field `extends`: no task {spec.extends!r}{hint}")
-    base = find_task(spec.extends, chain) if spec.extends else None
+    base = _find(spec.extends, chain, {}) if spec.extends else None
+    spec = msgspec.structs.replace(spec, data=_with(spec.data, overrides))
     prompts = folder / "prompts"
     if base is None and not prompts.is_dir():
         raise UserError(f"{prompts}: no such folder: add prompts, or set `extends` to a task that has them")
@@ -165,6 +153,19 @@ def _from_yaml(folder: Path, extended_by: tuple[str, ...]) -> Task:
         rubric=partial(read_rubric, rubrics) if rubrics.is_dir() else (base.rubric if base else None),
         files={**(base.files if base else {}), f"{spec.name}/task.yaml": hashlib.sha256(text.encode()).hexdigest()},
     )
+
+
+def _with(files: DataFiles, overrides: Mapping[str, Any]) -> DataFiles:
+    """Apply overrides to the data files; their paths are relative to the working directory."""
+    if not overrides:
+        return files
+    given = {field: resolve_cli_path(path) for field, path in overrides.items() if field in ("test", "train")}
+    if "hub" in overrides and (given.get("test") or files.test):
+        raise UserError(f"--set data.hub.{min(overrides['hub'])}: the task reads {given.get('test') or files.test}")
+    try:
+        return msgspec.convert(merged(msgspec.to_builtins(files), {**overrides, **given}), DataFiles)
+    except msgspec.ValidationError as error:
+        raise UserError(f"--set data.hub: {error}") from None
 
 
 def _from_python(path: Path) -> Task:

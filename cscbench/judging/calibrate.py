@@ -165,7 +165,7 @@ def _drift(
     if len(before.rows) != len(rows):
         raise UserError(
             f"the earlier calibration has {len(before.rows)} rows, its ratings {len(rows)}: make it anew with "
-            "`cscbench judge calibrate`"
+            "`cscbench calibrate judge`"
         )
     both = [
         (now.dialogue, now.score - then.score)
@@ -195,7 +195,7 @@ def read(path: Path) -> Calibration:
     Raises:
         UserError: there is none, it is of another version, or it is damaged.
     """
-    return store.read_value(path, Calibration, "a calibration", "make it anew with `cscbench judge calibrate`", SCHEMA)
+    return store.read_value(path, Calibration, "a calibration", "make it again with `cscbench calibrate judge`", SCHEMA)
 
 
 def write(path: Path, found: Calibration) -> None:

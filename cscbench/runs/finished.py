@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cscbench.asking import files, store
 from cscbench.asking.record import RunRecord
 from cscbench.asking.store import StoredReply
+from cscbench.runs import frames, summary
 from cscbench.runs import results as results_file
 from cscbench.runs.results import Results, ScoreTable
 from cscbench.scoring.bootstrap import Matrix, Resampling, cluster_numbers, sum_by_cluster
@@ -20,6 +22,9 @@ from cscbench.scoring.paired import Summarise
 from cscbench.scoring.registry import find_reducer
 from cscbench.scoring.scorer import OF_STRATEGIES, Reducer, ScoringContext
 from cscbench.values import Metric, ScoredPair, UserError, cluster_of
+
+if TYPE_CHECKING:
+    import pandas
 
 TurnKey = tuple[str, int]
 
@@ -32,16 +37,48 @@ class RunState(StrEnum):
     UNFINISHED = "unfinished"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FinishedRun:
-    """A run on disk, as far as it has come; `results` is None where it is not scored yet.
+    """A run on disk, as far as it has come; `results` is None if it is not scored yet.
 
-    What is large is read when it is first asked for.
+    Large files are read on first use. Printed, and in a notebook, it is a table of its metrics.
     """
 
     folder: Path
     record: RunRecord
     results: Results | None
+
+    def __repr__(self) -> str:
+        if self.results is None:
+            return f"{self.folder}: {self.state}"
+        table = summary.text_table(summary.COLUMNS, summary.metric_rows(self.results), summary.NUMBERS)
+        return f"{summary.headline(self.results)}\n{table}{summary.counts_line(self.results)}\n{self.folder}"
+
+    def _repr_html_(self) -> str | None:
+        if self.results is None:
+            return None
+        rows = summary.metric_rows(self.results)
+        return summary.html_table(summary.headline(self.results), summary.COLUMNS, rows, summary.NUMBERS)
+
+    def metrics_frame(self) -> "pandas.DataFrame":
+        """Return a row a metric: its value, 95 % interval, number of turns, direction, and signature.
+
+        Raises:
+            UserError: the run is not scored yet, or pandas is missing.
+        """
+        return frames.metrics_frame(self.scored())
+
+    def turns_frame(self) -> "pandas.DataFrame":
+        """Return a row a turn: reference and reply, with each scorer's statistics as `<scorer>.<column>`.
+
+        A turn that failed, or that a scorer could not measure, has NaN there. A turn's statistics are what metrics sum
+        over dialogues before they divide: see docs/results.md.
+
+        Raises:
+            UserError: the run is not scored yet, a file of it is damaged, or pandas is missing.
+        """
+        self.scored()
+        return frames.turns_frame(self.pairs.values(), self.statistics)
 
     @property
     def state(self) -> RunState:

@@ -18,6 +18,7 @@ from cscbench.asking.record import (
 from cscbench.content.cards import resolve_card, resolve_cli_path
 from cscbench.content.extras import versions
 from cscbench.content.hashes import digest, hash8, plain_dialogues
+from cscbench.content.overrides import Override, check_overrides, nested, published
 from cscbench.content.prompts import NamedPrompt
 from cscbench.content.shipped import expanded
 from cscbench.content.tasks import Task, TaskData, find_task
@@ -25,7 +26,7 @@ from cscbench.models.backend import Backend, check_price, find_backend, identify
 from cscbench.runs.options import RunOptions
 from cscbench.scoring.plan import NO_ENCODER, encoder_card
 from cscbench.scoring.registry import find_scorer
-from cscbench.values import Dialogue, Frozen, Language, ModelCard, Sampling, UserError
+from cscbench.values import Dialogue, Frozen, JudgeOptions, Language, ModelCard, Sampling, UserError
 
 
 class Plan(Frozen, frozen=True):
@@ -40,6 +41,8 @@ class Plan(Frozen, frozen=True):
     prompts: Mapping[Language, NamedPrompt]
     sampling: Sampling
     concurrency: int
+    judging: JudgeOptions
+    overrides: tuple[Override, ...] = ()
 
 
 def prepare(options: RunOptions) -> Plan:
@@ -50,7 +53,8 @@ def prepare(options: RunOptions) -> Plan:
     """
     if abs(options.seed) >= 2**63:
         raise UserError(f"--seed {options.seed}: a seed has 64 bits at most: give a smaller one")
-    card = resolve_card(options.model, resolve_cli_path(options.lora))
+    overrides = check_overrides(options.overrides)
+    card = resolve_card(options.model, resolve_cli_path(options.lora), overrides)
     backend = find_backend(card.adapter)
     if options.condition.ranks_strategies and not backend.ranks_choices:
         raise UserError(
@@ -59,7 +63,7 @@ def prepare(options: RunOptions) -> Plan:
         )
     if options.max_cost is not None:
         check_price(card, backend)
-    task = find_task(options.task)
+    task = find_task(options.task, overrides)
     data = task.dialogues(expanded(options.data) if options.data else None, options.condition)
     chosen = tuple(d for d in data.test if options.language in (None, d.language))
     if not chosen:
@@ -68,7 +72,19 @@ def prepare(options: RunOptions) -> Plan:
     languages = [language for language in Language if any(d.language is language for d in dialogues)]
     prompts = {language: task.prompt(card.prompts, language, options.condition) for language in languages}
     sampling = msgspec.structs.replace(card.sampling, seed=options.seed)
-    return Plan(options, card, backend, task, data, dialogues, prompts, sampling, backend.concurrency(card))
+    return Plan(
+        options=options,
+        card=card,
+        backend=backend,
+        task=task,
+        data=data,
+        dialogues=dialogues,
+        prompts=prompts,
+        sampling=sampling,
+        concurrency=backend.concurrency(card),
+        judging=JudgeOptions(options.judges, **nested(overrides, "judge")),
+        overrides=overrides,
+    )
 
 
 def identity(plan: Plan) -> dict[str, Any]:
@@ -123,6 +139,7 @@ def run_record(plan: Plan) -> RunRecord:
             limit=plan.options.limit,
             language=plan.options.language,
             seed=plan.options.seed,
+            overrides=published(plan.overrides, plan.backend.machine_options),
         ),
         environment=environment(plan.backend.packages),
     )

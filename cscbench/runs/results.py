@@ -31,7 +31,7 @@ from cscbench.values import (
     read_tables,
 )
 
-SCHEMA = "cscbench/results/1"
+SCHEMA = "cscbench/results/2"
 _REMOVE_BOTH = f"Remove it and {RESULTS}: the `cscbench run` that made them writes both again from the replies on disk"
 
 

@@ -50,7 +50,7 @@ def run(plan: Plan) -> FinishedRun:
         BudgetSpent: `max_cost` does not allow the next request; the same, and it can be raised.
     """
     check_scoring(plan)
-    judges = resolve_judges(plan.task, tuple(plan.prompts), plan.options.judging)
+    judges = resolve_judges(plan.task, tuple(plan.prompts), plan.judging)
     if plan.options.max_cost is not None:
         for judge in judges:
             check_price(judge.card, judge.backend)
@@ -106,7 +106,7 @@ def _open_accounts(plan: Plan, judges: Sequence[Judge], folder: Path) -> list[Ac
     for card in (plan.card, *(judge.card for judge in judges)):
         if limit is not None and card.price is None:
             log.warning("%s: its card names no price: it counts as free against --max-cost", card.name)
-    items = len(plan.dialogues) if plan.options.judging.level is Level.DIALOGUE else _supporter_turns(plan)
+    items = len(plan.dialogues) if plan.judging.level is Level.DIALOGUE else _supporter_turns(plan)
     supporter = budget.account(plan.card.name, plan.card.price, paid_replies(folder), _requests(plan))
     return [supporter, *(judge_account(judge, folder, budget, items) for judge in judges)]
 
@@ -136,7 +136,7 @@ def _plays(plan: Plan) -> list[Play]:
 def _ask_judges(
     plan: Plan, judges: Iterable[tuple[Judge, Account]], folder: Path, pairs: list[ScoredPair]
 ) -> JudgingResult:
-    options, base = plan.options.judging, store.read_run(folder)
+    options, base = plan.judging, store.read_run(folder)
     judged = []
     for judge, account in judges:
         items = items_of(plan.dialogues, pairs, options.level, plan.options.context, judge.rubrics)

@@ -1,4 +1,4 @@
-"""`cscbench agree` as it is typed, on real runs: what it prints, what it writes, what it refuses."""
+"""`cscbench compare --texts` as it is typed, on real runs: what it prints, what it writes, what it refuses."""
 
 import json
 import re
@@ -19,9 +19,11 @@ BOTH = {"limit": 6}
 
 def agreed(cscbench, tmp_path, *args, **env) -> tuple[dict, str]:
     """What the command wrote and printed."""
-    done = cscbench("agree", *args, "--json", tmp_path / "agree.json", **env)
+    done = cscbench("compare", "--texts", *args, **env)
     assert done.returncode == 0, done.stderr
-    return json.loads((tmp_path / "agree.json").read_text(encoding="utf-8")), done.stdout
+    in_full = cscbench("compare", "--texts", *args, "--format", "json", **env)
+    assert in_full.returncode == 0, in_full.stderr
+    return json.loads(in_full.stdout), done.stdout
 
 
 def refused(done, *said: str) -> None:
@@ -165,8 +167,11 @@ def test_fewer_dialogues_are_compared_over_those_of_both(cscbench, played, tmp_p
 
 def test_runs_without_a_common_turn_are_refused_with_what_they_are(cscbench, played, tmp_path):
     english, chinese = (played("parrot", limit=2, language=language) for language in (Language.EN, Language.ZH))
-    refused(cscbench("agree", english, chinese), "no turn in common", "task csconv_sample", "same task and data")
-    refused(cscbench("agree", english, english, "--json", tmp_path / "no/x.json"), "x.json: cannot write")
+    texts = ("compare", "--texts")
+    refused(cscbench(*texts, english, chinese), "no turn in common", "task csconv_sample", "same task and data")
+    refused(cscbench(*texts, english, english, "--format", "csv"), "--texts has no --format csv: use table or json")
+    refused(cscbench(*texts, english), "--texts compares two runs")
+    refused(cscbench(*texts, english, chinese, "--baseline", english), "without --baseline")
     unscored = Path(shutil.copytree(chinese, tmp_path / "b"))
     (unscored / "results.json").unlink()
     with pytest.raises(UserError, match="no request in common"):

@@ -129,9 +129,8 @@ def test_csv_has_numbers_and_markdown_and_latex_have_the_rows(cscbench, runs):
     assert [float(line["difference_low"]), float(line["difference_high"])] == paired["interval"]
     table = cscbench(*given, "--format", "md").stdout.splitlines()
     assert {line.count(" | ") for line in table if not line.startswith("|---")} == {len(formats.HEAD) - 1}
-    tex = cscbench(*given, "--format", "latex").stdout
-    assert tex.count(r"\\") == len(read) + 1
-    assert r"strategy\_accuracy" in tex
+    done = cscbench(*given, "--format", "latex")
+    assert (done.returncode, done.stderr) == (2, "cscbench: 'latex' is now `cscbench export --format latex`\n")
 
 
 @pytest.mark.parametrize("name", ["=1+1", " @SUM(A1)", "a|b<script>", "50 % & $x_y^2$ {\\z}", "换\n行"])

@@ -84,7 +84,7 @@ def only(files, ending):
 def test_the_command_writes_every_form_twice_to_the_same_bytes(cscbench, folders, tmp_path):
     for target in Target:
         given = folders[:1] if target is Target.HF else folders[0].parent
-        args = ("export", *(given if isinstance(given, list) else [given]), "--to", target)
+        args = ("export", *(given if isinstance(given, list) else [given]), "--format", target)
         first, second = (cscbench(*args, "--out", tmp_path / target / name) for name in ("a", "b"))
         assert first.returncode == second.returncode == 0, first.stderr
         paths = [Path(line) for line in first.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""`cscbench judge calibrate`: who is fit, who is not, and who has drifted; its numbers by the libraries' own."""
+"""`cscbench calibrate judge`: who is fit, who is not, and who has drifted; its numbers by the libraries' own."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def rating_of(call) -> int:
 
 
 def calibrate(cscbench, url: str, *args: object, **card: object):
-    done = cscbench("judge", "calibrate", "--judge", judge_card(url, **card), *args)
+    done = cscbench("calibrate", "judge", "--judge", judge_card(url, **card), *args)
     folder = Path(done.stdout.splitlines()[-1]) if done.stdout else Path()
     calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8")) if done.stdout else {}
     return done, calibration
@@ -108,7 +108,7 @@ def test_a_drifted_judge_raises_the_alarm_and_a_steady_one_does_not(cscbench):
 @pytest.mark.slow
 @pytest.mark.timeout(3000)  # 10 minutes on one quiet core
 def test_smollm2_is_unfit(cscbench, smollm2):
-    done = cscbench("judge", "calibrate", "--judge", "smollm2-135m", timeout=2900)
+    done = cscbench("calibrate", "judge", "--judge", "smollm2-135m", timeout=2900)
     assert done.returncode == 1, done.stderr
     assert "unfit: smollm2-135m" in done.stdout
 
@@ -130,7 +130,7 @@ HEAD = "dialogue,language,conversation,rating\n"
 )
 def test_a_file_that_cannot_be_read_is_told_with_its_row(cscbench, text, said):
     Path("ratings.csv").write_text(text, encoding="utf-8")
-    done = cscbench("judge", "calibrate", "ratings.csv", "--judge", "smollm2-135m")
+    done = cscbench("calibrate", "judge", "ratings.csv", "--judge", "smollm2-135m")
     assert done.returncode == 2
     assert said in done.stderr
 

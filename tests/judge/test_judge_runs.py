@@ -98,7 +98,7 @@ def test_an_answer_that_is_mended_when_asked_again_counts(run):
         return verdict(3) if "JSON" in call.body["messages"][-1]["content"] and len(call.body["messages"]) > 2 else "?"
 
     with FaultServer(answer=says(answer)) as server:
-        _, _, scored = run("--judge", judge_card(server.url), "--judge-repeats", "1", limit=2)
+        _, _, scored = run("--judge", judge_card(server.url), "--set", "judge.repeats=1", limit=2)
     assert metrics(scored)["stars"]["value"] == 3.0
     assert scored["tables"]["judges"][0]["tries"] == 2 * scored["tables"]["judges"][0]["n"]
 
@@ -129,13 +129,13 @@ def test_a_judge_that_fails_leaves_ratings_missing_and_is_asked_again(run):
         card = judge_card(server.url)
         path = Path(f"model_cards/{card}.md")
         path.write_text(path.read_text(encoding="utf-8").replace("model: echo", "model: echo, retries: 0"), "utf-8")
-        done, _, scored = run("--judge", card, "--judge-repeats", "1", limit=2, code=3)
+        done, _, scored = run("--judge", card, "--set", "judge.repeats=1", limit=2, code=3)
         assert "some ratings failed: the same command asks for them again" in done.stderr
         lost = scored["tables"]["judges"][0]
         assert 0 < lost["failed"] == lost["missing"] < lost["n"]
         asked = len(server.asked())
         down.clear()
-        _, _, scored = run("--judge", card, "--judge-repeats", "1", limit=2)
+        _, _, scored = run("--judge", card, "--set", "judge.repeats=1", limit=2)
         assert len(server.asked()) == asked + lost["failed"]
     assert metrics(scored)["stars_missing"]["value"] == 0
 
@@ -160,7 +160,7 @@ def test_a_judge_of_the_same_family_is_flagged(run, tiny_card):
     card = Path("model_cards/tiny.md")
     card.write_text(card.read_text(encoding="utf-8").replace("adapter:", "family: llama\nadapter:"), encoding="utf-8")
     with FaultServer(answer=says(by_length)) as server:
-        given = ("--judge", judge_card(server.url, family="llama"), "--judge-repeats", "1")
+        given = ("--judge", judge_card(server.url, family="llama"), "--set", "judge.repeats=1")
         _, _, scored = run(*given, model="tiny", limit=1)
     assert scored["tables"]["judges"][0]["same_family"]
     assert any("judges favour their own" in note for note in scored["notes"])
@@ -168,7 +168,7 @@ def test_a_judge_of_the_same_family_is_flagged(run, tiny_card):
 
 def test_whole_conversations_are_rated_once_each(run):
     with FaultServer(answer=says(by_length)) as server:
-        given = ("--judge", judge_card(server.url), "--judge-level", "dialogue", "--judge-repeats", "1")
+        given = ("--judge", judge_card(server.url), "--set", "judge.level=dialogue", "--set", "judge.repeats=1")
         _, _, scored = run(*given, limit=3)
     assert len(server.asked()) == 3
     assert scored["tables"]["judges"][0]["n"] == 3
@@ -185,7 +185,7 @@ def test_a_local_judge_scores_by_the_likelihoods_of_the_stars(run, tiny_card):
 
 def test_stars_compare_and_gate_like_any_metric(run, cscbench, tmp_path):
     with FaultServer(answer=says(by_length)) as server:
-        given = ("--judge", judge_card(server.url), "--judge-repeats", "1")
+        given = ("--judge", judge_card(server.url), "--set", "judge.repeats=1")
         _, short, _ = run(*given, limit=24)
         _, long, _ = run(*given, limit=24, model="majority")
     (tmp_path / "gate.yaml").write_text("rules: [{metric: stars, margin: 0.1}]", encoding="utf-8")

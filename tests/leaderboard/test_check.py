@@ -73,7 +73,7 @@ def test_one_run_under_two_names_is_found(filled):
 def test_a_reported_row_must_say_whose_it_is_and_use_the_boards_columns(filled):
     entry = {
         "kind": "reported",
-        "schema": "cscbench/entry/1",
+        "schema": "cscbench/entry/2",
         "id": "theirs",
         "label": "Theirs",
         "family": "",

@@ -1,4 +1,4 @@
-"""What `cscbench agree` prints: aligned tables."""
+"""What `cscbench compare --texts` prints: aligned tables."""
 
 import re
 import textwrap

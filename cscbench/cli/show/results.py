@@ -1,5 +1,6 @@
 """What the terminal shows: aligned tables of results, cards, tasks and dry runs."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -12,54 +13,29 @@ from cscbench.content.tasks import Task
 from cscbench.runs.cost_rows import amount, cost_rows, memory, speed
 from cscbench.runs.plan import Plan
 from cscbench.runs.results import Results
+from cscbench.runs.summary import COLUMNS, FILE_WIDTH, NUMBERS, counts_line, headline, metric_rows, text_table
 from cscbench.values import Estimate, Metric, estimate_tokens
 
 _MOST_FAULTS = 20
-# A wide console where the output goes to a file: nothing is cut or wrapped there.
-_FILE_WIDTH = 240
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:
-    """Print an aligned table; the columns in `numbers` are set flush right."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
-    if title:
-        console.print(Text(title), soft_wrap=True)
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, column in enumerate(columns):
-        grid.add_column(Text(column), justify="right" if number in numbers else "left")
-    for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
-    console.print(grid)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    """Print an aligned table; the columns in `numbers` are flush right."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else FILE_WIDTH
+    text = text_table(columns, rows, numbers, width)
+    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+        text = text.replace("─", "-")
+    print(f"{title}\n{text}" if title else text, end="")  # noqa: T201 - standard output is this module's purpose
 
 
 def show_results(results: Results) -> None:
     """The metrics of a run with their intervals, what it took, and what a reader must know beside them."""
-    protocol, counts = results.protocol, results.counts
-    title = f"{results.model.label} on {results.task.title}: {protocol.context} context, {protocol.condition}"
-    rows = [
-        (m.name, _number(m.value), _number(m.low), _number(m.high), str(m.n), "" if m.higher_is_better else "lower")
-        for m in results.metrics
-    ]
-    table(title, ("metric", "value", "95 % low", "high", "turns", "better"), rows, numbers=(1, 2, 3, 4))
+    table(headline(results), COLUMNS, metric_rows(results), NUMBERS)
     if results.timing.cost is not None:
         table("", ("cost", ""), cost_rows(results.timing.cost))
     if results.known_tables.judges:
         _show_judges(results)
-    said = (
-        f"{counts.dialogues} dialogues, {counts.turns} turns: {counts.answered} answered, "
-        f"{counts.failed} failed, {counts.unparsed} without a readable strategy; "
-        f"{counts.faults} records of the data could not be read"
-    )
-    lines = [said, *(f"note: {note}" for note in results.notes)]
+    lines = [counts_line(results), *(f"note: {note}" for note in results.notes)]
     print("\n".join(lines))  # noqa: T201 - standard output is this function's purpose
 
 

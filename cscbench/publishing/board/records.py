@@ -6,7 +6,7 @@ from cscbench.runs.results import Results
 from cscbench.values import Condition, Context, Frozen, Number
 
 BOARD_SCHEMA = "cscbench/board/1"
-ENTRY_SCHEMA = "cscbench/entry/1"
+ENTRY_SCHEMA = "cscbench/entry/2"
 
 
 class Bilingual(Frozen, frozen=True):
