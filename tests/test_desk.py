@@ -11,7 +11,9 @@ from desk_help import desk, play_at_desk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cscbench.asking import store
 from cscbench.asking.budget import Budget, BudgetSpent, most_tokens
+from cscbench.asking.desk import paid_replies, usage_and_cost
 from cscbench.asking.engine import play_all
 from cscbench.models.backend import LoadedAdapter
 from cscbench.values import ChatRole, Message, Price, Reply, Request, Sampling, Step, UserError
@@ -166,3 +168,64 @@ def test_a_desk_without_a_price_costs_nothing_and_need_not_count_tokens(tmp_path
     model = Says(tokens_in=0, tokens_out=0)
     desks = {"supporter": desk(tmp_path, lambda: LoadedAdapter(model), budget.account("local"))}
     assert play_all([asks(request(f"d{n}")) for n in range(3)], desks, 2) == (("m",),) * 3
+
+
+class Fails(Says):
+    """Raises at first, so many times, and then answers."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self._left = failures
+
+    async def generate(self, request: Request) -> Reply:
+        self._left -= 1
+        if self._left >= 0:
+            self.asked.append(request.id)
+            raise RuntimeError("no luck")
+        return await super().generate(request)
+
+
+@pytest.mark.parametrize(("failures", "gives_up"), [(15, False), (16, True)])
+def test_a_model_that_never_answered_is_given_up_after_sixteen_failures_in_a_row(tmp_path, failures, gives_up):
+    model = Fails(failures)
+    plays = [asks(request(f"d{number}")) for number in range(20)]
+    if gives_up:
+        with pytest.raises(UserError, match="first 16 requests all failed; the last: RuntimeError: no luck"):
+            play_at_desk(tmp_path, plays, lambda: LoadedAdapter(model), concurrency=1)
+        assert len(model.asked) == 16
+    else:
+        texts = play_at_desk(tmp_path, plays, lambda: LoadedAdapter(model), concurrency=1)
+        assert texts == (("",),) * 15 + (("m",),) * 5
+
+
+def test_a_model_that_answered_once_is_never_given_up(tmp_path):
+    class Falters(Says):
+        async def generate(self, request: Request) -> Reply:
+            if request.id != "d0":
+                raise RuntimeError("no luck")
+            return await super().generate(request)
+
+    plays = [asks(request(f"d{number}")) for number in range(20)]
+    texts = play_at_desk(tmp_path, plays, lambda: LoadedAdapter(Falters()), concurrency=1)
+    assert texts == (("m",),) + (("",),) * 19
+
+
+def test_one_traceback_shows_the_fault_and_the_next_failures_are_a_line_each(tmp_path, caplog):
+    plays = [asks(request(f"d{number}")) for number in range(4)]
+    play_at_desk(tmp_path, plays, lambda: LoadedAdapter(Fails(3)), concurrency=1)
+    failures = [record for record in caplog.records if "the adapter failed" in record.message]
+    assert [bool(record.exc_info) for record in failures] == [True, False, False]
+
+
+def test_what_a_folder_says_of_replies_and_their_cost(tmp_path):
+    price = Price(2.0, 8.0)
+    play_at_desk(tmp_path, [asks(request(f"d{number}")) for number in range(3)], lambda: LoadedAdapter(Says()))
+    foreign = store.ReplyLog(tmp_path / store.REPLIES)
+    foreign.engine = "another"
+    foreign.append(request("d3"), Reply("x", 1000, 1000))
+    foreign.close()
+    assert sorted(reply.tokens_in for reply in paid_replies(tmp_path)) == [30, 30, 30, 1000]
+    usage, cost = usage_and_cost(tmp_path, price)
+    assert (usage.requests, usage.tokens_in, usage.tokens_out) == (3, 90, 30)
+    assert (cost.requests, cost.sessions, cost.killed) == (3, 1, 0)
+    assert cost.amount == pytest.approx((90 * 2.0 + 30 * 8.0) / 1e6)
