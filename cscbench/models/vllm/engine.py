@@ -1,4 +1,4 @@
-"""vLLM's asynchronous engine on a thread and an event loop of its own, and its end in every case."""
+"""vLLM's asynchronous engine in its own thread and event loop, with a reliable shutdown."""
 
 import asyncio
 import multiprocessing
@@ -20,35 +20,35 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 T = TypeVar("T")
 
-# vLLM's own patience with its processes is 5 seconds; one that is killed leaves shared memory behind.
-_END_S = 60.0
+# vLLM itself kills its processes after 5 seconds, which leaves shared memory behind.
+_SHUTDOWN_S = 60.0
 
 
 def _kill(process: Any) -> None:
-    """Kill a process of vLLM's with those that it started: they would complain that it has gone."""
+    """Kill a vLLM process and its descendants, which would otherwise log errors about its end."""
     with suppress(psutil.NoSuchProcess):
         top = psutil.Process(process.pid)
-        for one in (*top.children(recursive=True), top):
-            one.kill()
+        for descendant in (*top.children(recursive=True), top):
+            descendant.kill()
 
 
 class Engine:
-    """A started engine. It answers any event loop, and synchronous callers.
+    """A running engine. It can be used from any event loop and from synchronous code.
 
-    Its thread blocks SIGINT, and so do the processes that start from it: Ctrl-C reaches the main thread alone, which
-    then closes the engine.
+    Its thread and the processes started from it block SIGINT: Ctrl-C only reaches the main thread, which then closes
+    the engine.
     """
 
     def __init__(self, args: Any) -> None:
-        """Start the engine of these `AsyncEngineArgs`: seconds to minutes.
+        """Start an engine with these `AsyncEngineArgs`, which takes seconds to minutes.
 
         Raises:
-            Exception: whatever vLLM raises where the model does not load; nothing of it is left running.
+            Exception: whatever vLLM raises if the model does not load; none of its processes is left running.
         """
-        resource_tracker.ensure_running()  # now: starting it unblocks SIGINT in the thread that does
+        resource_tracker.ensure_running()  # here, because starting it unblocks SIGINT in the calling thread
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="vllm", daemon=True)
-        self._numbers = count()
+        self._request_ids = count()
         self._guard = subprocess.Popen(
             [sys.executable, "-I", str(Path(__file__).with_name("guard.py"))],
             stdin=subprocess.PIPE,
@@ -57,7 +57,7 @@ class Engine:
         )
         self._thread.start()
         try:
-            self.llm = self._started(args)
+            self.llm = self._start(args)
         except BaseException:
             self._stop()
             raise
@@ -67,25 +67,25 @@ class Engine:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
-    def _started(self, args: Any) -> Any:
-        """The engine; its processes are guarded from their first moment, and killed where it does not come up."""
+    def _start(self, args: Any) -> Any:
+        """Build the engine; guard its processes from the start, and kill them if the engine does not start."""
 
         async def build() -> Any:
             return AsyncLLM.from_engine_args(args)
 
-        others = set(multiprocessing.active_children())
+        existing = set(multiprocessing.active_children())
         guarded: set[Any] = set()
         building = self._submit(build())
         try:
             while not building.done():
                 wait([building], timeout=0.1)
-                started = set(multiprocessing.active_children()) - others - guarded
+                started = set(multiprocessing.active_children()) - existing - guarded
                 for process in started:
                     print(process.pid, file=self._guard.stdin, flush=True)
                 guarded |= started
         except BaseException:  # Ctrl-C
             while not building.done():
-                for process in set(multiprocessing.active_children()) - others:
+                for process in set(multiprocessing.active_children()) - existing:
                     _kill(process)
                 wait([building], timeout=0.1)
             raise
@@ -95,19 +95,19 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def ask(self, ids: Sequence[int], sampling: Any, lora: Any = None) -> Any:
-        """The whole `RequestOutput` for a prompt of token ids; to be awaited in any event loop.
+        """Return the final `RequestOutput` for a prompt of token ids; may be awaited in any event loop.
 
         Raises:
-            Exception: vLLM's; EngineDeadError where its process has gone.
+            Exception: vLLM's; EngineDeadError if its process has ended.
         """
-        return await asyncio.wrap_future(self._submit(self._final(ids, sampling, lora)))
+        return await asyncio.wrap_future(self._submit(self._last_output(ids, sampling, lora)))
 
     def ask_now(self, ids: Sequence[int], sampling: Any, lora: Any = None) -> Any:
-        """`ask` for those who have no event loop."""
-        return self._submit(self._final(ids, sampling, lora)).result()
+        """`ask` for synchronous callers."""
+        return self._submit(self._last_output(ids, sampling, lora)).result()
 
-    async def _final(self, ids: Sequence[int], sampling: Any, lora: Any) -> Any:
-        name = str(next(self._numbers))
+    async def _last_output(self, ids: Sequence[int], sampling: Any, lora: Any) -> Any:
+        name = str(next(self._request_ids))
         outputs = self.llm.generate(tokens_input(list(ids)), sampling, name, lora_request=lora)
         return [output async for output in outputs][-1]
 
@@ -115,27 +115,27 @@ class Engine:
         """Load LoRA weights.
 
         Raises:
-            Exception: vLLM's, where they do not fit.
+            Exception: vLLM's, if they do not fit.
         """
         self._submit(self.llm.add_lora(lora)).result()
 
     def close(self) -> None:
-        """End the engine, its processes and its thread."""
+        """Stop the engine, its processes and its thread."""
 
         async def end() -> None:
-            reading = self.llm.output_handler
-            self.llm.shutdown(timeout=_END_S)
-            if reading is not None:
+            handler = self.llm.output_handler
+            self.llm.shutdown(timeout=_SHUTDOWN_S)
+            if handler is not None:
                 with suppress(asyncio.CancelledError):
-                    await reading
+                    await handler
 
         self._submit(end()).result()
-        del self.llm  # or it would end itself once more, when half of its modules are gone
+        del self.llm  # otherwise it shuts down again at exit, when half of its modules are gone
         self._stop()
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._guard.kill()  # before its input ends: there is nobody left to kill
+        self._guard.kill()  # before its input ends: no process is left to kill
         self._guard.communicate()

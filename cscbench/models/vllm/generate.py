@@ -1,4 +1,4 @@
-"""The vLLM adapter: each request goes to the engine as it comes; the engine batches them."""
+"""The vLLM adapter: it passes each request on to the engine, which batches them."""
 
 import asyncio
 import time
@@ -17,15 +17,15 @@ from cscbench.models.vllm.guide import Guide
 from cscbench.values import Reply, Request, Sampling, Step, UserError
 
 _DEAD = (
-    "vLLM's engine process has ended; what it said of it stands above, and replies on disk are kept. Out of memory? "
-    "Lower `options.gpu_memory_utilization` or `options.context_length` of the card; then run the same command again"
+    "vLLM's engine process has ended; its own messages are above. Replies so far are saved. If it ran out of memory, "
+    "lower `options.gpu_memory_utilization` or `options.context_length` in the card; then repeat the command"
 )
 
 
 class VllmAdapter:
-    """Requests answered by an engine, with LoRA weights (`lora`, a LoRARequest) or without.
+    """Answers requests with an engine, with or without LoRA weights (`lora`, a LoRARequest).
 
-    `guides`, where the card asks for guided decoding, has for each thread what its steps may answer.
+    `guides`, if the card asks for guided decoding, has the allowed answers for each thread's steps.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class VllmAdapter:
         except WindowError as error:
             return Reply("", error=str(error))
         except TemplateError as error:
-            return Reply("", error=f"the chat template refuses this prompt: {error}")
+            return Reply("", error=f"the chat template rejects this prompt: {error}")
         except VLLMValidationError as error:
-            return Reply("", error=f"vLLM refuses this request: {error}")
+            return Reply("", error=f"vLLM rejects this request: {error}")
         except EngineDeadError:
             raise UserError(_DEAD) from None
 
     def close(self) -> None:
-        """End the engine and its processes."""
+        """Stop the engine and its processes."""
         self._engine.close()
 
     async def _write(self, request: Request) -> Reply:
@@ -56,7 +56,7 @@ class VllmAdapter:
         answer = await self._engine.ask(encoded.ids, self._sampling(request.sampling, guide), self._lora)
         (output,) = answer.outputs
         cut = self._chat.cut(output.token_ids, request.sampling.stop)
-        spent = zip(output.token_ids[: cut.count], output.logprobs, strict=False)
+        tokens = zip(output.token_ids[: cut.count], output.logprobs, strict=False)
         return Reply(
             text=cut.text,
             tokens_in=len(encoded.ids),
@@ -65,11 +65,11 @@ class VllmAdapter:
             seconds=time.monotonic() - started,
             finish_reason="stop" if cut.stopped else "length",
             dropped=encoded.dropped,
-            logprob=sum(known[token].logprob for token, known in spent),
+            logprob=sum(logprobs[token].logprob for token, logprobs in tokens),
         )
 
     def _sampling(self, sampling: Sampling, guide: Guide | None) -> SamplingParams:
-        """Our settings and no others: a checkpoint's own repetition penalty or top-k must not slip in."""
+        """Return our settings only: a checkpoint's own repetition penalty or top-k must not apply."""
         stops = [*sampling.stop, *self._chat.stops]
         allowed = guide and StructuredOutputsParams(choice=list(guide.choice) or None, regex=guide.regex or None)
         return SamplingParams(
@@ -79,27 +79,30 @@ class VllmAdapter:
             seed=sampling.seed,
             stop=stops,
             stop_token_ids=list(self._chat.ends),
-            detokenize=bool(stops),  # the reply is read from its tokens, in one way for all engines
+            detokenize=bool(stops),  # the reply is decoded from its tokens in the same way for all engines
             logprobs=0,
             structured_outputs=allowed,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
     async def _rank(self, request: Request) -> Reply:
-        """The likeliest choice by the mean log-probability of its tokens, the first among equals.
+        """Return the most likely choice by the mean log-probability of its tokens; ties go to the first.
 
-        A mean, for a sum would favour short names.
+        A sum instead of the mean would favor short names.
         """
         started = time.monotonic()
         encoded = self._chat.choice_ids(request.messages, request.choices, request.sampling.max_tokens)
-        steps = _steps(encoded)
-        # The prompt alone comes first: with it in the prefix cache, what follows it costs a few tokens each.
-        first = await self._next(encoded.ids, steps[()])
-        rest = {path: after for path, after in steps.items() if path}
-        outputs = await asyncio.gather(*(self._next([*encoded.ids, *path], after) for path, after in rest.items()))
-        told = {path: _logprobs(output) for path, output in zip(((), *rest), (first, *outputs), strict=True)}
+        tree = _choice_tree(encoded)
+        # The prompt alone comes first: once it is in the prefix cache, each continuation costs a few tokens.
+        first = await self._score_next(encoded.ids, tree[()])
+        rest = {path: tokens for path, tokens in tree.items() if path}
+        outputs = await asyncio.gather(
+            *(self._score_next([*encoded.ids, *path], tokens) for path, tokens in rest.items())
+        )
+        logprobs = {path: _logprobs(output) for path, output in zip(((), *rest), (first, *outputs), strict=True)}
         scores = [
-            sum(told[choice[:n]][token] for n, token in enumerate(choice)) / len(choice) for choice in encoded.choices
+            sum(logprobs[choice[:n]][token] for n, token in enumerate(choice)) / len(choice)
+            for choice in encoded.choices
         ]
         return Reply(
             text=request.choices[scores.index(max(scores))],
@@ -111,8 +114,8 @@ class VllmAdapter:
             choice_logprobs=tuple(scores),
         )
 
-    async def _next(self, ids: Sequence[int], tokens: Sequence[int]) -> Any:
-        """An output that tells how likely each of these tokens is after these ids."""
+    async def _score_next(self, ids: Sequence[int], tokens: Sequence[int]) -> Any:
+        """Return an output with the log-probability of each of `tokens` after `ids`."""
         sampling = SamplingParams(
             max_tokens=1,
             temperature=0.0,
@@ -123,15 +126,15 @@ class VllmAdapter:
         return await self._engine.ask(ids, sampling, self._lora)
 
 
-def _steps(encoded: EncodedChoices) -> Mapping[tuple[int, ...], Sequence[int]]:
-    """The tree of the choices' ids: for each beginning, the tokens that follow it in some choice."""
-    steps: dict[tuple[int, ...], dict[int, None]] = defaultdict(dict)
+def _choice_tree(encoded: EncodedChoices) -> Mapping[tuple[int, ...], Sequence[int]]:
+    """Return the tree of the choices' ids: for each prefix, the tokens that follow it in some choice."""
+    tree: dict[tuple[int, ...], dict[int, None]] = defaultdict(dict)
     for choice in encoded.choices:
         for n, token in enumerate(choice):
-            steps[choice[:n]][token] = None
-    return {path: list(tokens) for path, tokens in steps.items()}
+            tree[choice[:n]][token] = None
+    return {path: list(tokens) for path, tokens in tree.items()}
 
 
 def _logprobs(output: Any) -> Mapping[int, float]:
-    ((known,),) = [one.logprobs for one in output.outputs]
-    return {token: told.logprob for token, told in known.items()}
+    ((logprobs,),) = [completion.logprobs for completion in output.outputs]
+    return {token: entry.logprob for token, entry in logprobs.items()}

@@ -1,7 +1,7 @@
-"""Kills the processes whose ids it reads, once whoever writes them has gone: run as a script of its own.
+"""A script that reads process ids from standard input and kills those processes when the writer ends.
 
-vLLM's engine is a process that outlives a killed parent, and keeps the GPU's memory: the next command would not find
-room. Standard input ends when the writer does, however it ends.
+vLLM's engine process outlives a killed parent and keeps the GPU's memory, so that the next command would not fit.
+Standard input ends when the writer does, however it ends.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Starts vLLM's engine for a card, with the same prompts as the hf adapter's, and proves that LoRA weights are on."""
+"""Start vLLM's engine for a card, with the same prompts as the hf adapter, and verify that LoRA weights are applied."""
 
 import logging
 from pathlib import Path
@@ -27,41 +27,43 @@ log = logging.getLogger("cscbench")
 
 
 def load(context: LoadContext) -> LoadedAdapter:
-    """A ready adapter for a card.
+    """Load the adapter for a card.
 
     Raises:
-        UserError: weights that are not there or do not load, a LoRA adapter that does not fit or changes nothing, or
-            remote code that the command line has not allowed.
+        UserError: weights are missing or do not load, a LoRA adapter does not fit or changes nothing, or the command
+            line does not allow the model's own code to run.
     """
     card, settings = context.card, options(context.card)
     check_trust(card.name, settings.trust_remote_code, context.trust_remote_code)
-    where = fetch(card.name, card.weights, card.revision)
-    if where.is_file():
-        raise UserError(f"{card.name}: vLLM does not read the GGUF file {where}: use the hf adapter, or a folder")
-    args = _engine_args(settings, where)
+    weights = fetch(card.name, card.weights, card.revision)
+    if weights.is_file():
+        raise UserError(
+            f"{card.name}: vLLM does not read the GGUF file {weights}: use the hf adapter, or a folder with the model"
+        )
+    args = _engine_args(settings, weights)
     if card.lora:
         folder = expanded(card.lora)
         args.enable_lora, args.max_lora_rank = True, max_lora_rank(card, folder)
-        check_fit(card, folder, where, settings.trust_remote_code)
-    log.info("starting vLLM with %s", where)
-    engine = _start(card, args, where)
+        check_fit(card, folder, weights, settings.trust_remote_code)
+    log.info("starting vLLM with %s", weights)
+    engine = _start(card, args, weights)
     try:
-        return _ready(context, settings, where, engine)
+        return _build_adapter(context, settings, weights, engine)
     except BaseException:
         engine.close()
         raise
 
 
-def _start(card: ModelCard, args: AsyncEngineArgs, where: Path) -> Engine:
+def _start(card: ModelCard, args: AsyncEngineArgs, weights: Path) -> Engine:
     try:
         return Engine(args)
-    except Exception as error:  # settings that contradict each other, too little memory, no such device, ...
-        raise UserError(f"{card.name}: vLLM cannot start with {where}: {type(error).__name__}: {error}") from error
+    except Exception as error:  # contradictory settings, too little memory, no such device, ...
+        raise UserError(f"{card.name}: vLLM cannot start with {weights}: {type(error).__name__}: {error}") from error
 
 
-def _engine_args(settings: VllmOptions, where: Path) -> AsyncEngineArgs:
+def _engine_args(settings: VllmOptions, weights: Path) -> AsyncEngineArgs:
     return AsyncEngineArgs(
-        model=str(where),
+        model=str(weights),
         dtype=_dtype(settings),
         quantization=settings.quantization or None,
         max_model_len=settings.context_length or None,
@@ -69,53 +71,53 @@ def _engine_args(settings: VllmOptions, where: Path) -> AsyncEngineArgs:
         pipeline_parallel_size=settings.pipeline_parallel_size,
         gpu_memory_utilization=settings.gpu_memory_utilization,
         kv_cache_memory_bytes=round(settings.kv_cache_gib * 2**30) or None,
-        # Only whole blocks are reused. On a CPU vLLM's own are of 128 tokens, on a GPU of 16.
+        # vLLM only reuses whole blocks: by default of 128 tokens on a CPU and 16 on a GPU.
         block_size=32 if current_platform.is_cpu() else None,
         enforce_eager=settings.enforce_eager,
         trust_remote_code=settings.trust_remote_code,
         enable_prefix_caching=True,
-        generation_config="vllm",  # not the checkpoint's: sampling is the card's
+        generation_config="vllm",  # not the checkpoint's: the card sets the sampling
         disable_log_stats=True,
         use_tqdm_on_load=False,
     )
 
 
 def _dtype(settings: VllmOptions) -> str:
-    """As the hf adapter chooses; vLLM's own `auto` would read a float32 checkpoint as float16."""
+    """Choose as the hf adapter does; vLLM's own `auto` would load a float32 checkpoint as float16."""
     if settings.dtype != "auto":
         return settings.dtype
     return "float32" if current_platform.is_cpu() else "bfloat16"
 
 
-def _ready(context: LoadContext, settings: VllmOptions, where: Path, engine: Engine) -> LoadedAdapter:
+def _build_adapter(context: LoadContext, settings: VllmOptions, weights: Path, engine: Engine) -> LoadedAdapter:
     card, config = context.card, engine.llm.vllm_config
-    chat = _chat(card, settings, where, config.model_config.max_model_len)
+    chat = _chat(card, settings, weights, config.model_config.max_model_len)
     notes, lora = list(chat.notes), None
     if card.lora:
         lora = LoRARequest(card.name, 1, str(expanded(card.lora)))
         notes.append(prove(card, engine, chat, lora))
-    held = None
+    by_thread = None
     if settings.guided:
         by_language = {language: guides(prompt) for language, prompt in context.prompts.items()}
-        held = {dialogue.id: by_language[dialogue.language] for dialogue in context.test}
-        notes.append("guided decoding: answers that name a strategy can name only one of the task's")
-    adapter = VllmAdapter(engine, chat, lora, held)
+        by_thread = {dialogue.id: by_language[dialogue.language] for dialogue in context.test}
+        notes.append("guided decoding: an answer can only name one of the task's strategies")
+    adapter = VllmAdapter(engine, chat, lora, by_thread)
     return LoadedAdapter(adapter, _facts(config, chat), tuple(notes), devices=_devices(config))
 
 
-def _chat(card: ModelCard, settings: VllmOptions, where: Path, window: int) -> Chat:
+def _chat(card: ModelCard, settings: VllmOptions, weights: Path, window: int) -> Chat:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=settings.trust_remote_code)
-        return Chat(tokenizer, window, end_ids(_generation_config(where, settings.trust_remote_code)))
+        tokenizer = AutoTokenizer.from_pretrained(weights, trust_remote_code=settings.trust_remote_code)
+        return Chat(tokenizer, window, end_ids(_generation_config(weights, settings.trust_remote_code)))
     except TemplateError as error:
-        raise UserError(f"{card.name}: the chat template of {where} does not render: {error}") from None
+        raise UserError(f"{card.name}: the chat template of {weights} does not render: {error}") from None
 
 
-def _generation_config(where: Path, trust: bool) -> GenerationConfig:
-    """As a loaded model would have it."""
-    if (where / "generation_config.json").is_file():
-        return GenerationConfig.from_pretrained(where)
-    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(where, trust_remote_code=trust))
+def _generation_config(weights: Path, trust: bool) -> GenerationConfig:
+    """Return the settings that a loaded model would have."""
+    if (weights / "generation_config.json").is_file():
+        return GenerationConfig.from_pretrained(weights)
+    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(weights, trust_remote_code=trust))
 
 
 def _facts(config: Any, chat: Chat) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One real engine for the whole session: SmolLM2 with LoRA weights trained here, float32, on a CPU."""
+"""One real engine for the session: SmolLM2 with LoRA weights trained here, float32, on a CPU."""
 
 import os
 import warnings
@@ -12,7 +12,7 @@ from cscbench.models.backend import LoadContext, LoadedAdapter
 from cscbench.models.vllm import VLLM
 from cscbench.values import ModelCard
 
-# Or vLLM binds itself to one core, which may be another's.
+# Otherwise vLLM binds itself to one core, which may be in use.
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 
 
@@ -20,7 +20,7 @@ _UNCLOSED = "Unclosed context <zmq"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """vLLM leaves one of these to the garbage collector, which comes in some test, or after the last."""
+    """vLLM leaves one of these to the garbage collector, which runs during some test, or after the last."""
     config.addinivalue_line("filterwarnings", f"ignore:{_UNCLOSED}:ResourceWarning")
     warnings.filterwarnings("ignore", _UNCLOSED, ResourceWarning)
 
@@ -60,7 +60,7 @@ def train_lora(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def small_llama(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Llama with SmolLM2's tokenizer, of sizes that vLLM's attention on a CPU takes."""
+    """A random Llama with SmolLM2's tokenizer, in sizes that vLLM's CPU attention supports."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -106,7 +106,7 @@ def smollm2_lora(smollm2: Path, train_lora: Callable[..., Path]) -> Path:
 def loaded(
     smollm2: Path, smollm2_lora: Path, load_vllm: Callable[..., LoadedAdapter], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LoadedAdapter]:
-    """SmolLM2 with LoRA weights; its checkpoint asks for sampling of its own, which must not slip in."""
+    """SmolLM2 with LoRA weights; its checkpoint has its own sampling settings, which must not apply."""
     import shutil
 
     folder = tmp_path_factory.mktemp("models") / "smollm2"

@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # or it binds itself to one core, which may be another's
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # otherwise it binds itself to one core, which may be in use
     "VLLM_NO_USAGE_STATS": "1",
 }
 
@@ -39,10 +39,10 @@ ENVIRONMENT = {
 def command(model: Path, name: str, loras: Mapping[str, Path], port: int) -> list[str]:
     """The server's command: float32, the model's own window, no sampling settings of the checkpoint."""
     start = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
-    own = ["--model", str(model), "--served-model-name", name, "--dtype", "float32", "--generation-config", "vllm"]
+    settings = ["--model", str(model), "--served-model-name", name, "--dtype", "float32", "--generation-config", "vllm"]
     modules = [f"{lora}={folder}" for lora, folder in loras.items()]
     with_lora = ["--enable-lora", "--max-lora-rank", "8", "--lora-modules", *modules] if loras else []
-    return [*start, *own, "--enforce-eager", "--block-size", "32", *with_lora]
+    return [*start, *settings, "--enforce-eager", "--block-size", "32", *with_lora]
 
 
 def free_port() -> int:
@@ -65,7 +65,7 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """As Ctrl-C does; its engine may outlive it for some seconds, and what stays longer is killed."""
+    """Interrupt the server as Ctrl-C does; wait for its engine, and kill what does not end."""
     process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + 60
     with suppress(ProcessLookupError):
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--log", type=Path, default=Path("vllm-server.log"))
     given = parser.parse_args()
-    loras = {name: Path(folder) for name, _, folder in (one.partition("=") for one in given.lora)}
+    loras = {name: Path(folder) for name, _, folder in (option.partition("=") for option in given.lora)}
     with vllm_server(given.model, given.log, given.name, loras, given.port) as server:
         print(f"ready: {server.url} (log: {given.log}); Ctrl-C ends it", flush=True)
         with suppress(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""LoRA weights that vLLM would take in silence, or fail on late: refused before its engine starts."""
+"""LoRA weights that vLLM would silently accept, or fail on late, are refused before the engine starts."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def zeros(tensors):
     ("weights", "reason"),
     [
         (wider, "do not fit .*size mismatch"),
-        (deeper, r"made for another model than .*: 4 of them have no place in it, the first: .*layers\.7"),
+        (deeper, r"made for another model than .*: 4 of them match no module, the first: .*layers\.7"),
         (without_a_layer, r"incomplete: 4 are missing, the first: .*layers\.1"),
         (not_numbers, "damaged: .* not finite"),
         (zeros, "change nothing: they are untrained"),
@@ -89,7 +89,7 @@ def test_an_adapter_for_other_modules_is_refused(small_llama, edited, load_vllm)
 
 def test_a_config_without_a_rank_is_refused(small_llama, edited, load_vllm):
     folder = edited(config=lambda c: c.clear())
-    with pytest.raises(UserError, match=f"{folder}/adapter_config.json names no LoRA rank `r`"):
+    with pytest.raises(UserError, match=f"{folder}/adapter_config.json has no LoRA rank `r`"):
         load_vllm(small_llama, folder)
 
 
@@ -112,11 +112,11 @@ def test_vllm_is_given_the_next_rank_that_it_takes(small_llama, train_lora, conf
 
 def test_a_rank_beyond_vllms_is_refused_with_what_to_do(small_llama, train_lora, load_vllm):
     folder = train_lora(small_llama, steps=2, r=600)
-    with pytest.raises(UserError, match=r"have rank 600; vLLM takes up to 512: use the hf adapter, or merge"):
+    with pytest.raises(UserError, match=r"have rank 600; vLLM supports up to 512: use the hf adapter, or merge"):
         load_vllm(small_llama, folder)
 
 
 def test_weights_of_a_kind_that_vllm_does_not_know_are_refused(small_llama, train_lora, load_vllm):
     folder = train_lora(small_llama, steps=2, use_dora=True)
-    with pytest.raises(UserError, match=r"the LoRA weights at .* are refused by vLLM: .*DoRA"):
+    with pytest.raises(UserError, match=r"the LoRA weights at .* are rejected by vLLM: .*DoRA"):
         load_vllm(small_llama, folder)

@@ -10,7 +10,7 @@ from cscbench.content.prompts import strategy_choices
 from cscbench.content.tasks import find_task
 from cscbench.values import ChatRole, Condition, Language, Message, ParseForm, Step, UserError
 
-# vLLM's and its packages' own warnings are not ours to mend.
+# We cannot fix warnings from vLLM and its packages.
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default"), pytest.mark.timeout(900)]
 
 SYSTEM = "You are a customer supporter. Answer in one or two sentences."
@@ -42,19 +42,19 @@ def with_chat(loaded, window):
     return VllmAdapter(loaded.adapter._engine, Chat(loaded.adapter._chat.tokenizer, window))
 
 
-def same_start(ours, theirs, tokenizer):
-    """How many tokens two texts have in common from the first on, and the length of the shorter one."""
-    pairs = list(zip(tokenizer(ours.text)["input_ids"], tokenizer(theirs.text)["input_ids"], strict=False))
-    return next((n for n, (one, other) in enumerate(pairs) if one != other), len(pairs)), len(pairs)
+def shared_tokens(left, right, tokenizer):
+    """The number of tokens that two texts share from the start, and the length of the shorter one."""
+    pairs = list(zip(tokenizer(left.text)["input_ids"], tokenizer(right.text)["input_ids"], strict=False))
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs)), len(pairs)
 
 
-def assert_alike(ours, theirs, tokenizer):
-    """Rounding may part two greedy answers where two tokens are as likely; most must not part at all."""
-    shared = [same_start(one, other, tokenizer) for one, other in zip(ours, theirs, strict=True)]
+def assert_alike(replies, expected, tokenizer):
+    """Rounding may make two greedy answers diverge if two tokens are equally likely; most must not diverge at all."""
+    shared = [shared_tokens(left, right, tokenizer) for left, right in zip(replies, expected, strict=True)]
     assert sum(same == whole for same, whole in shared) >= len(shared) - 1, shared
     assert all(same >= min(whole, 8) for same, whole in shared), shared
-    assert [one.tokens_in for one in ours] == [other.tokens_in for other in theirs]
-    assert [one.text for one in ours] != ["", "", "", ""]
+    assert [reply.tokens_in for reply in replies] == [reply.tokens_in for reply in expected]
+    assert [reply.text for reply in replies] != ["", "", "", ""]
 
 
 class TestGreedy:
@@ -62,11 +62,11 @@ class TestGreedy:
         self, base, smollm2, load_hf, requests, answers
     ):
         tokenizer = base._chat.tokenizer
-        ours, theirs = answers(base, requests), answers(load_hf(smollm2).adapter, requests)
-        assert_alike(ours, theirs, tokenizer)
-        for one, other in zip(ours, theirs, strict=True):
-            if one.text == other.text:
-                assert (one.tokens_out, one.finish_reason) == (other.tokens_out, other.finish_reason)
+        replies, expected = answers(base, requests), answers(load_hf(smollm2).adapter, requests)
+        assert_alike(replies, expected, tokenizer)
+        for left, right in zip(replies, expected, strict=True):
+            if left.text == right.text:
+                assert (left.tokens_out, left.finish_reason) == (right.tokens_out, right.finish_reason)
 
     def test_a_stop_text_ends_an_answer_and_is_no_part_of_it(self, base, requests, answers):
         whole = answers(base, requests[:1])[0]
@@ -90,12 +90,13 @@ class TestGreedy:
         reply = answers(base, requests[2:3])[0]
         chat = base._chat
         prompt = chat.encode(requests[2].messages, 24).ids
-        said = chat.tokenizer(reply.text, add_special_tokens=False)["input_ids"]
-        said += [2] if reply.finish_reason == "stop" else []
-        assert len(said) == reply.tokens_out
+        written = chat.tokenizer(reply.text, add_special_tokens=False)["input_ids"]
+        written += [2] if reply.finish_reason == "stop" else []
+        assert len(written) == reply.tokens_out
         with torch.inference_mode():
-            told = model(torch.tensor([[*prompt, *said]])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
-        assert reply.logprob == pytest.approx(float(told.gather(-1, torch.tensor(said)[:, None]).sum()), abs=1e-2)
+            logprobs = model(torch.tensor([[*prompt, *written]])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+        total = float(logprobs.gather(-1, torch.tensor(written)[:, None]).sum())
+        assert reply.logprob == pytest.approx(total, abs=1e-2)
 
 
 def sampled(request, **settings):
@@ -107,9 +108,9 @@ class TestSampled:
         def drawn(seed):
             return [
                 msgspec.structs.replace(
-                    one, sampling=sampled(one, temperature=1.0, top_p=0.95, seed=seed, max_tokens=12)
+                    request, sampling=sampled(request, temperature=1.0, top_p=0.95, seed=seed, max_tokens=12)
                 )
-                for one in requests
+                for request in requests
             ]
 
         together = [reply.text for reply in answers(base, drawn(1))]
@@ -121,7 +122,7 @@ class TestOneRequestFails:
     def test_a_setting_that_vllm_does_not_take_fails_alone(self, base, requests, answers):
         hot = msgspec.structs.replace(requests[0], sampling=sampled(requests[0], temperature=3.0))
         refused, good = answers(base, [hot, requests[1]])
-        assert "vLLM refuses this request: temperature must be in [0, 2]" in refused.error
+        assert "vLLM rejects this request: temperature must be in [0, 2]" in refused.error
         assert (good.error, bool(good.text)) == ("", True)
 
     def test_a_prompt_beyond_the_window_fails_alone_and_old_turns_are_dropped(self, loaded, make_request, answers):
@@ -143,9 +144,9 @@ class TestLora:
         (note,) = [note for note in loaded.notes if note.startswith("LoRA is on")]
         assert "log-probabilities of a probe differ from the base model's by up to" in note
         assert loaded.engine_facts["max_lora_rank"] == "8"
-        ours = answers(loaded.adapter, requests)
-        assert_alike(ours, answers(load_hf(smollm2, smollm2_lora).adapter, requests), base._chat.tokenizer)
-        assert [one.text for one in ours] != [one.text for one in answers(base, requests)]
+        tuned = answers(loaded.adapter, requests)
+        assert_alike(tuned, answers(load_hf(smollm2, smollm2_lora).adapter, requests), base._chat.tokenizer)
+        assert [reply.text for reply in tuned] != [reply.text for reply in answers(base, requests)]
 
     def test_weights_that_vllm_loads_and_that_change_nothing_are_no_proof(self, loaded, smollm2, train_lora):
         from vllm.lora.request import LoRARequest
@@ -184,31 +185,31 @@ def prompts():
 
 
 def steps(prompts, condition, step, count, turn=0):
-    """Requests for an early supporter turn, from `turn` on, of some dialogues of the sample."""
+    """Requests for the first `step` at or after `turn`, from `count` dialogues of the sample."""
     from cscbench.asking.plays import Protocol, play
     from cscbench.values import Context, Reply, Sampling
 
     task = find_task("csconv_sample")
-    found = []
+    requests = []
     for dialogue in task.load(None).test:
-        if dialogue.language is Language.EN and len(found) < count:
+        if dialogue.language is Language.EN and len(requests) < count:
             playing = play(dialogue, prompts[condition], Protocol(Context.GOLD, Sampling(max_tokens=24)))
             request = next(playing)
             while request.step is not step or request.turn < turn:
                 request = playing.send(Reply("Greeting"))
-            found.append(request)
-    return found
+            requests.append(request)
+    return requests
 
 
 @pytest.fixture(scope="module")
 def guided(base, prompts):
-    """The same engine, held to what the requests' prompts allow."""
+    """The same engine, limited to the answers that the requests' prompts allow."""
     from cscbench.models.vllm.generate import VllmAdapter
     from cscbench.models.vllm.guide import guides
 
     def build(condition, requests):
-        held = {request.thread: guides(prompts[condition]) for request in requests}
-        return VllmAdapter(base._engine, base._chat, None, held)
+        allowed = {request.thread: guides(prompts[condition]) for request in requests}
+        return VllmAdapter(base._engine, base._chat, None, allowed)
 
     return build
 
@@ -226,8 +227,10 @@ class TestGuided:
         strategies = prompts[Condition.JOINT].strategies
         held = [parse(r.text, Step.JOINT, strategies) for r in answers(guided(Condition.JOINT, asked), asked)]
         free = [parse(r.text, Step.JOINT, strategies) for r in answers(base, asked)]
-        assert all(one.form is ParseForm.BRACKET and one.strategy and len(one.text.split()) > 3 for one in held)
-        assert not all(one.form is ParseForm.BRACKET for one in free), "free answers prove nothing here"
+        assert all(
+            parsed.form is ParseForm.BRACKET and parsed.strategy and len(parsed.text.split()) > 3 for parsed in held
+        )
+        assert not all(parsed.form is ParseForm.BRACKET for parsed in free), "free answers prove nothing here"
 
 
 class TestRanked:
@@ -239,8 +242,8 @@ class TestRanked:
 
         names = strategy_choices(prompts[Condition.TWO_STEP], 0)
         asked = [
-            msgspec.structs.replace(one, choices=names)
-            for one in steps(prompts, Condition.TWO_STEP, Step.STRATEGY, 2, turn=2)
+            msgspec.structs.replace(request, choices=names)
+            for request in steps(prompts, Condition.TWO_STEP, Step.STRATEGY, 2, turn=2)
         ]
         # A written answer is decoded in the same batches.
         *ranked, written = answers(base, [*asked, requests[0]])
@@ -255,8 +258,8 @@ class TestRanked:
                 ids = chat.tokenizer(text + name, add_special_tokens=False)["input_ids"]
                 assert ids[: len(before)] == before
                 with torch.inference_mode():
-                    told = model(torch.tensor([ids])).logits[0, len(before) - 1 : -1].log_softmax(-1)
-                expected.append(float(told.gather(-1, torch.tensor(ids[len(before) :])[:, None]).mean()))
+                    logprobs = model(torch.tensor([ids])).logits[0, len(before) - 1 : -1].log_softmax(-1)
+                expected.append(float(logprobs.gather(-1, torch.tensor(ids[len(before) :])[:, None]).mean()))
             assert reply.choice_logprobs == pytest.approx(expected, abs=1e-3)
             assert reply.text == names[expected.index(max(expected))]
             assert (reply.tokens_in, reply.tokens_out, reply.logprob) == (len(before), 0, None)
@@ -268,7 +271,6 @@ class TestRanked:
         assert reply.text == "no"
 
 
-def test_the_person_may_set_vllms_environment(loaded):
-    """What load() sets is there, and what was there before it came stays."""
+def test_load_sets_vllms_environment_but_keeps_what_the_user_set(loaded):
     assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
     assert os.environ["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"

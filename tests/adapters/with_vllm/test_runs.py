@@ -1,4 +1,4 @@
-"""The real command with vLLM's engine behind it: killed, stopped, its engine dead, and what is left on the machine."""
+"""The real command with vLLM's engine: killed, stopped, its engine dead, and no process left behind."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def small_lora(small_llama, train_lora):
 
 @pytest.fixture
 def small_card(small_llama, tmp_path):
-    """A card `small` of the hf adapter in the working directory, whose variant `vllm` is run here."""
+    """A card `small` with the hf adapter in the working directory; the tests run its variant `vllm`."""
     folder = tmp_path / "model_cards"
     folder.mkdir()
     (folder / "small.md").write_text(
@@ -37,11 +37,11 @@ def small_card(small_llama, tmp_path):
 
 
 class Command:
-    """The real command in a session of its own, as a terminal would start it."""
+    """The real command in its own session, as a terminal would start it."""
 
     def __init__(self, *args: str | Path) -> None:
-        self.said = Path("said.txt")
-        self._out = self.said.open("ab")
+        self.output = Path("output.txt")
+        self._out = self.output.open("ab")
         command = [sys.executable, "-m", "cscbench", *map(str, args)]
         self.process = subprocess.Popen(command, stdout=self._out, stderr=self._out, start_new_session=True)
 
@@ -54,8 +54,8 @@ class Command:
         """Wait for so many replies on disk."""
         deadline = time.monotonic() + 400
         while lines() < replies:
-            assert self.process.poll() is None, self.said.read_text()
-            assert time.monotonic() < deadline, self.said.read_text()
+            assert self.process.poll() is None, self.output.read_text()
+            assert time.monotonic() < deadline, self.output.read_text()
             time.sleep(0.05)
 
     def children(self) -> list[int]:
@@ -79,7 +79,7 @@ def has_children(pid):
 
 
 def gone(pids, seconds):
-    """Whether all of these processes have ended by then."""
+    """Whether all of these processes end within `seconds`."""
 
     def alive():
         return [pid for pid in pids if Path(f"/proc/{pid}").exists() and _state(pid) not in "ZX"]
@@ -125,13 +125,13 @@ def test_killed_and_then_stopped_by_ctrl_c_it_goes_on_asks_nothing_twice_and_lea
     os.killpg(second.process.pid, signal.SIGINT)  # as a terminal sends it: to every process of the group
     assert second.wait() == 130
     assert gone(started, 5)
-    said = second.said.read_text(encoding="utf-8")
-    assert said.rstrip().endswith("cscbench: stopped; what is done is on disk, and the same command continues")
-    assert "Traceback" not in said
+    output = second.output.read_text(encoding="utf-8")
+    assert output.rstrip().endswith("cscbench: stopped; what is done is on disk, and the same command continues")
+    assert "Traceback" not in output
     before = ids()
 
     last = Command(*command)
-    assert last.wait() == 0, last.said.read_text()
+    assert last.wait() == 0, last.output.read_text()
     assert set(ids().values()) == {1}
     assert before.keys() < ids().keys()
     results = json.loads((the_run() / "results.json").read_text(encoding="utf-8"))
@@ -147,7 +147,7 @@ def test_an_engine_that_dies_ends_the_command_with_the_reason_and_keeps_the_repl
     (engine,) = filter(has_children, started)
     os.kill(engine, signal.SIGKILL)
     assert going.wait() == 2
-    assert "cscbench: vLLM's engine process has ended" in going.said.read_text(encoding="utf-8")
+    assert "cscbench: vLLM's engine process has ended" in going.output.read_text(encoding="utf-8")
     assert gone(started, 30)
     assert lines() >= 3
 

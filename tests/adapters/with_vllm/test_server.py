@@ -1,4 +1,4 @@
-"""The server that other tests ask: it is real, and has the model and its LoRA weights under two names."""
+"""vLLM's real server with the model and its LoRA weights under two names."""
 
 import os
 
