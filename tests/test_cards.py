@@ -1,4 +1,4 @@
-"""Model cards and specs: what they resolve to, and what a person who mistypes one is told."""
+"""Model cards and specs: what they resolve to, and the errors for mistyped ones."""
 
 from pathlib import Path
 
@@ -30,10 +30,10 @@ def test_every_shipped_card_reads_and_names_itself():
     names = sorted(path.stem for path in (content_root() / "model_cards").glob("*.md") if path.stem != "README")
     assert {"gold", "majority", "retrieval", "smollm2-135m", "qwen7b", "qwen72b", "llama8b", "llama70b"} <= set(names)
     for name, path in card_files().items():
-        found = read_card(path)
-        assert found.prose.startswith("# "), name
+        parsed = read_card(path)
+        assert parsed.prose.startswith("# "), name
         assert resolve_card(name).name == name
-        for variant in found.card.variants:
+        for variant in parsed.card.variants:
             assert resolve_card(f"{name}+{variant}", lora="/w").lora == "/w"
 
 
@@ -150,9 +150,9 @@ BROKEN = [
 @pytest.mark.parametrize(("front", "line", "message"), BROKEN)
 def test_a_broken_card_is_refused_with_file_line_and_cure(front, line, message):
     path = card(front)
-    said = refused()
-    assert said.startswith(f"{path.resolve()}:{line}: "), said
-    assert message in said
+    error = refused()
+    assert error.startswith(f"{path.resolve()}:{line}: "), error
+    assert message in error
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ def test_a_broken_card_is_refused_with_file_line_and_cure(front, line, message):
 )
 def test_yaml_that_only_a_library_would_choke_on_is_refused_too(front, message):
     path = card(front)
-    assert message in (said := refused())
-    assert str(path) in said
+    assert message in (error := refused())
+    assert str(path) in error
 
 
 @pytest.mark.parametrize(
@@ -199,9 +199,9 @@ def test_a_path_may_not_leave_the_cards_folder(field, value, tmp_path):
     (tmp_path / "model_cards").mkdir()
     (tmp_path / "model_cards" / "link").symlink_to(tmp_path)
     path = card(HEAD + f"{field}: {value}\nvariants:\n  v:\n    {field}: {value}").resolve()
-    wanted = f"field `{field}`: '{value}' is outside the card's folder: use an absolute path"
-    assert refused() == f"{path}:4: {wanted}"
-    assert refused("mine+v") == f"{path}:7: {wanted}"
+    expected = f"field `{field}`: '{value}' is outside the card's folder: use an absolute path"
+    assert refused() == f"{path}:4: {expected}"
+    assert refused("mine+v") == f"{path}:7: {expected}"
 
 
 def test_a_path_inside_the_folder_is_made_whole_and_others_stay_as_written(tmp_path):

@@ -1,4 +1,4 @@
-"""The CSConv format in its three file types, and what is said of records and files that cannot be read."""
+"""The CSConv format in its three file types, and the errors for records and files that cannot be read."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ def record(number: int = 0, **fields):
 
 
 def turned(position: int, **fields):
-    """A record one of whose turns says otherwise."""
+    """A record with changed fields in one turn."""
     changed = record()
     changed["dialogue"][position] = {**changed["dialogue"][position], **fields}
     return changed
@@ -44,7 +44,7 @@ def write(name: str, content: bytes | str | list) -> Path:
         if path.suffix == ".parquet":
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(content), path)
             return path
-        lines = [json.dumps(one, ensure_ascii=False) for one in content]
+        lines = [json.dumps(entry, ensure_ascii=False) for entry in content]
         content = "\n".join(lines) + "\n" if path.suffix == ".jsonl" else f"[{','.join(lines)}]"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
@@ -80,12 +80,12 @@ texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(st
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=4), st.sampled_from(["en", "zh"]))
 def test_json_jsonl_and_parquet_of_the_same_give_the_same_dialogues(words, language):
     records = [
-        record(n, id=f"d{n}", language=language, topic=one.strip())
-        | {"dialogue": [{**turned(1, text=two)["dialogue"][i], "text": (one, two, one)[i]} for i in range(3)]}
-        for n, (one, two) in enumerate(words)
+        record(n, id=f"d{n}", language=language, topic=first.strip())
+        | {"dialogue": [{**turned(1, text=second)["dialogue"][i], "text": (first, second, first)[i]} for i in range(3)]}
+        for n, (first, second) in enumerate(words)
     ]
     loaded = [load_csconv(write(f"d{suffix}", records)) for suffix in (".json", ".jsonl", ".parquet")]
-    assert [one.faults for one in loaded] == [()] * 3
+    assert [part.faults for part in loaded] == [()] * 3
     assert [turn.text for turn in loaded[0].dialogues[0].turns] == [
         words[0][0].strip(),
         words[0][1].strip(),
@@ -99,9 +99,9 @@ def test_json_jsonl_and_parquet_of_the_same_give_the_same_dialogues(words, langu
     [(("您好", "ok"), Language.ZH), (("Hello", "Hi"), Language.EN), (("Hello", "𠀀"), Language.ZH)],
 )
 def test_a_file_that_names_no_language_is_read_by_its_script(texts_of, language):
-    one = record()
-    one["dialogue"] = [{**turn, "text": text} for turn, text in zip(one["dialogue"], texts_of, strict=False)]
-    assert load_csconv(write("d.json", [one])).dialogues[0].language is language
+    changed = record()
+    changed["dialogue"] = [{**turn, "text": text} for turn, text in zip(changed["dialogue"], texts_of, strict=False)]
+    assert load_csconv(write("d.json", [changed])).dialogues[0].language is language
 
 
 FAULTS = [
@@ -142,7 +142,7 @@ MORE_FAULTS = [
 )
 @pytest.mark.parametrize("suffix", [".json", ".jsonl"])
 def test_a_bad_record_is_reported_and_the_rest_go_on(suffix, bad, field, reason):
-    text = [json.dumps(one) for one in (record(1), bad, record(2))]
+    text = [json.dumps(entry) for entry in (record(1), bad, record(2))]
     loaded = load_csconv(write(f"d{suffix}", "\n".join(text) if suffix == ".jsonl" else f"[{','.join(text)}]"))
     assert [dialogue.id for dialogue in loaded.dialogues] == ["00000", "00002"]
     (fault,) = loaded.faults
@@ -152,21 +152,21 @@ def test_a_bad_record_is_reported_and_the_rest_go_on(suffix, bad, field, reason)
 
 def test_five_planted_faults_are_told_by_the_command_and_kept_in_its_files(cscbench):
     records = [record(n) for n in range(12)]
-    places = [1, 4, 5, 8, 11]
-    for place, (bad, _, _) in zip(places, FAULTS, strict=True):
-        records[place] = bad
+    indexes = [1, 4, 5, 8, 11]
+    for index, (bad, _, _) in zip(indexes, FAULTS, strict=True):
+        records[index] = bad
     path = write("CSConv.json", records)
-    wanted = [(p, field) for p, (_, field, _) in zip(places, FAULTS, strict=True)]
+    expected = [(p, field) for p, (_, field, _) in zip(indexes, FAULTS, strict=True)]
     loaded = load_csconv(path)
-    assert [(f.index, f.field) for f in loaded.faults] == wanted
-    assert [int(d.id) for d in loaded.dialogues] == [n for n in range(12) if n not in places]
+    assert [(f.index, f.field) for f in loaded.faults] == expected
+    assert [int(d.id) for d in loaded.dialogues] == [n for n in range(12) if n not in indexes]
 
     done = cscbench("run", "--model", "gold", "--task", "csconv", "--data", path, "--encoder", "none")
     assert done.returncode == 0, done.stderr
-    told = [line for line in done.stderr.splitlines() if "CSConv.json, record" in line]
-    assert len(told) == 5
-    for line, (place, (_, field, reason)) in zip(told, zip(places, FAULTS, strict=True), strict=True):
-        assert f"CSConv.json, record {place}, {field}: " in line
+    reported = [line for line in done.stderr.splitlines() if "CSConv.json, record" in line]
+    assert len(reported) == 5
+    for line, (index, (_, field, reason)) in zip(reported, zip(indexes, FAULTS, strict=True), strict=True):
+        assert f"CSConv.json, record {index}, {field}: " in line
         assert reason in line
     (folder,) = Path("reports").iterdir()
     results, run = (json.loads((folder / name).read_text("utf-8")) for name in ("results.json", "run.json"))

@@ -53,7 +53,7 @@ def outputs(installed, tmp_path_factory):
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_text(text, encoding="utf-8")
     real = {"cscbench": [sys.executable, "-m", "cscbench"], "cp": ["cp"]}
-    found = {}
+    printed = {}
     for command, *rest in commands(PAGE):
         if command == "pip":  # done by `installed`
             continue
@@ -67,43 +67,43 @@ def outputs(installed, tmp_path_factory):
             check=False,
         )
         assert done.returncode == 0, (command, rest, done.stderr)
-        found[" ".join(rest)] = done.stdout
-    return folder, found
+        printed[" ".join(rest)] = done.stdout
+    return folder, printed
 
 
 def results_of(outputs, task):
-    folder, found = outputs
-    (said,) = [text for command, text in found.items() if f"--task {task}" in command]
-    return said, json.loads((folder / said.splitlines()[-1] / "results.json").read_text(encoding="utf-8"))
+    folder, printed = outputs
+    (output,) = [text for command, text in printed.items() if f"--task {task}" in command]
+    return output, json.loads((folder / output.splitlines()[-1] / "results.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("kind", MODULES)
-def test_each_module_is_under_thirty_lines(kind):
-    assert len(MODULES[kind].read_text(encoding="utf-8").splitlines()) < 30
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_is_under_thirty_lines(name):
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) < 30
 
 
-@pytest.mark.parametrize("kind", MODULES)
-def test_the_page_shows_each_module_and_its_pyproject_as_they_are(kind):
+@pytest.mark.parametrize("name", MODULES)
+def test_the_page_shows_each_module_and_its_pyproject_as_they_are(name):
     shown = shown_files(PAGE)
-    for path in (MODULES[kind], ROOT / "docs/examples" / kind / "pyproject.toml"):
+    for path in (MODULES[name], ROOT / "docs/examples" / name / "pyproject.toml"):
         assert shown[path.relative_to(ROOT).as_posix()] == path.read_text(encoding="utf-8")
 
 
 def test_each_package_is_one_module(installed):
-    ours = {path.relative_to(installed).as_posix() for path in installed.rglob("*.py")}
-    assert ours == {"cscbench_refunds/__init__.py", "cscbench_rules.py", "cscbench_length_error.py"}
+    modules = {path.relative_to(installed).as_posix() for path in installed.rglob("*.py")}
+    assert modules == {"cscbench_refunds/__init__.py", "cscbench_rules.py", "cscbench_length_error.py"}
 
 
 def test_installed_and_own_content_is_listed(outputs):
-    _, found = outputs
-    assert "Refunds (authored)" in found["tasks"]
-    assert "My refunds" in found["tasks"]  # a folder in the working directory stands beside the package's
-    rows = [line.split() for line in found["models"].splitlines()]
+    _, printed = outputs
+    assert "Refunds (authored)" in printed["tasks"]
+    assert "My refunds" in printed["tasks"]  # a folder in the working directory stands beside the package's
+    rows = [line.split() for line in printed["models"].splitlines()]
     assert ["refund-rules", "rules"] in [row[:2] for row in rows]
 
 
 def test_the_run_scores_the_rules_on_the_task_with_the_scorer(outputs):
-    said, results = results_of(outputs, "refunds")
+    output, results = results_of(outputs, "refunds")
     turns = [turn for turns in DIALOGUES for turn in turns if "strategy" in turn]
     assert (results["counts"]["dialogues"], results["counts"]["turns"]) == (len(DIALOGUES), len(turns))
     assert results["counts"]["unparsed"] == 0
@@ -112,8 +112,8 @@ def test_the_run_scores_the_rules_on_the_task_with_the_scorer(outputs):
     assert metric["n"] == len(turns)
     assert metric["higher_is_better"] is False
     assert metric["signature"].startswith("unit:character|level:corpus|length-error:1|task:refunds|data:")
-    assert "length_error" in said
-    assert f"{metric['value']:.2f}" in said
+    assert "length_error" in output
+    assert f"{metric['value']:.2f}" in output
 
 
 def test_the_values_are_those_counted_by_hand_from_the_data(outputs):
@@ -130,15 +130,15 @@ def test_the_values_are_those_counted_by_hand_from_the_data(outputs):
     }
     right = off = length = turns = 0
     for dialogue in DIALOGUES:
-        heard = ""
+        customer_text = ""
         for turn in dialogue:
             if "strategy" in turn:
-                rule = next(rule for rule in rules if re.search(rule["when"], heard, re.IGNORECASE))
+                rule = next(rule for rule in rules if re.search(rule["when"], customer_text, re.IGNORECASE))
                 right += turn["strategy"] in labels[rule["strategy"]]
                 off += abs(len(rule["say"]) - len(turn["text"]))
                 length += len(turn["text"])
                 turns += 1
-            heard = turn["text"]
+            customer_text = turn["text"]
     values = {metric["name"]: metric["value"] for metric in results["metrics"]}
     assert values["strategy_accuracy"] == pytest.approx(100 * right / turns)
     assert values["length_error"] == pytest.approx(100 * off / length)

@@ -14,10 +14,10 @@ STARS = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, ma
 
 
 def by_definition(left, right, disagreement) -> float:
-    """1 less the disagreement there is over the one expected of raters that choose alike often, but by chance."""
-    there = sum(disagreement(a, b) for a, b in zip(left, right, strict=True)) / len(left)
+    """1 minus the ratio of observed disagreement to the disagreement expected by chance."""
+    observed = sum(disagreement(a, b) for a, b in zip(left, right, strict=True)) / len(left)
     by_chance = sum(disagreement(a, b) for a in left for b in right) / len(left) ** 2
-    return 1 - there / by_chance
+    return 1 - observed / by_chance
 
 
 @given(RATINGS)

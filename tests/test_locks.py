@@ -67,10 +67,10 @@ def test_another_thread_does_not_get_a_run_folder(tmp_path):
 
 
 def test_who_waits_is_told_once_and_then_holds_it(tmp_path):
-    said, got = [], threading.Event()
+    calls, got = [], threading.Event()
 
     def wait() -> None:
-        with hold(tmp_path / "lock", lambda: said.append("busy")):
+        with hold(tmp_path / "lock", lambda: calls.append("busy")):
             got.set()
 
     with hold(tmp_path / "lock", refuse):
@@ -79,7 +79,7 @@ def test_who_waits_is_told_once_and_then_holds_it(tmp_path):
         assert not got.wait(timeout=0.3)
     assert got.wait(timeout=30)
     waiter.join(timeout=30)
-    assert said == ["busy"]
+    assert calls == ["busy"]
 
 
 HOLDER = """

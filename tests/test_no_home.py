@@ -75,8 +75,8 @@ def test_the_cache_asks_for_a_folder_and_takes_no_other(monkeypatch, tmp_path):
 @pytest.mark.parametrize("path", ["~", "~/data.json", "~nobody-of-this-name/x"])
 def test_a_path_that_cannot_be_expanded_is_named(path):
     for call in (expanded, resolve_cli_path):
-        said = refused(lambda call=call: call(path))
-        assert said == f"{path}: cannot expand `~`: no home folder is known: use an absolute path"
+        error = refused(lambda call=call: call(path))
+        assert error == f"{path}: cannot expand `~`: no home folder is known: use an absolute path"
 
 
 def test_with_a_home_paths_are_expanded(monkeypatch, tmp_path):
@@ -91,28 +91,28 @@ def test_with_a_home_paths_are_expanded(monkeypatch, tmp_path):
 def test_commands_name_the_path_that_they_cannot_expand():
     rules = Path("gate.yaml")
     rules.write_text("baseline: ~/run\nrules:\n- {metric: bleu_2, margin: 1}\n", encoding="utf-8")
-    for args, said in (
+    for args, error in (
         (["run", "--model", "gold", "--data", "~/x.jsonl"], "~/x.jsonl: cannot expand `~`"),
         (["run", "--model", "gold", "--lora", "~/x"], "~/x: cannot expand `~`"),
         (["gate", "run", "--rules", str(rules)], "~/run: cannot expand `~`"),
     ):
         done = CliRunner().invoke(cli, args)
         assert (done.exit_code, done.output.splitlines()[-1].startswith("cscbench: ")) == (2, True), done.output
-        assert said in done.output
+        assert error in done.output
 
 
 def test_a_real_user_without_name_and_home_can_run_and_look(tmp_path):
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("NOT TESTED: a real user without a name: needs root and setpriv (util-linux)")
-    place = tmp_path / "place"
-    place.mkdir()
-    os.chown(place, NOBODY, NOBODY)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.chown(folder, NOBODY, NOBODY)
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1]), "HF_HUB_OFFLINE": "1"}
     command = [*AS_NOBODY, *MAY_READ, sys.executable, "-c", CHILD, json.dumps(COMMANDS)]
-    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f"no home of {NOBODY}"
     assert [line for line in lines if line.startswith("ended ")] == [f"ended {args[-1]} 0" for args in COMMANDS]
-    assert (place / "out").stat().st_uid == NOBODY
+    assert (folder / "out").stat().st_uid == NOBODY

@@ -1,4 +1,4 @@
-"""Entry points of third parties: a good one is found, a bad one is told by name and place, and never half works."""
+"""Entry points of third parties: valid ones are found; invalid ones are reported by name and never half work."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class Heard:
     def close(self):
         pass
 
-KIND = Backend(load=lambda context: LoadedAdapter(Heard()))
+BACKEND = Backend(load=lambda context: LoadedAdapter(Heard()))
 """
 
 
@@ -66,7 +66,7 @@ def card(tmp_path):
         ("tasks", "not_there:task", "No module named 'not_there'"),
         ("scorers", "theirs:NUMBER", "scorer 'x': its entry point names a int, not a factory of scorers"),
         ("scorers", "theirs:BleuScorer", "scorers 'bleu' and 'x' both give bleu_2: leave one out"),
-        ("adapters", "theirs:Heard", "adapter 'heard': its entry point names a type, not a Backend"),
+        ("adapters", "theirs:Heard", "adapter 'heard': its entry point is a type, not a Backend"),
     ],
 )
 def test_an_entry_point_that_names_the_wrong_thing_is_told(offer, card, cscbench, group, value, message):
@@ -100,24 +100,24 @@ def test_a_task_made_of_another_one_is_listed_and_found_under_its_own_name(offer
 
 @pytest.mark.parametrize("condition", ["joint", "two-step", "gold-strategy"])
 def test_an_adapter_hears_the_customers_last_words_in_every_request(offer, card, cscbench, condition):
-    offer("adapters", "heard", "theirs:KIND")
+    offer("adapters", "heard", "theirs:BACKEND")
     command = ["run", "--model", "theirs", "--limit", "2", "--encoder", "none", "--context", "generated"]
     done = cscbench(*command, "--condition", condition)
     assert done.returncode == 0, done.stderr
     run = Path(done.stdout.splitlines()[-1])
-    said = {}
+    answers = {}
     for line in (run / "replies.jsonl").read_text(encoding="utf-8").splitlines():
         stored = json.loads(line)
-        said[stored["id"]] = stored["reply"]["text"].removeprefix("[GT] ")
+        answers[stored["id"]] = stored["reply"]["text"].removeprefix("[GT] ")
     data = Path(__file__).parents[1] / "tasks/csconv_sample/data/test.jsonl"
     steps = {"joint": ["joint"], "two-step": ["strategy", "reply"], "gold-strategy": ["reply"]}[condition]
-    heard = {}
+    expected = {}
     for record in [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()[:2]]:
         for index, turn in enumerate(record["dialogue"]):
             if turn["strategy"]:
                 before = record["dialogue"][index - 1]["text"] if index else ""
-                heard |= {f"{record['id']}/{index}/{step}": before for step in steps}
-    assert said == heard
+                expected |= {f"{record['id']}/{index}/{step}": before for step in steps}
+    assert answers == expected
 
 
 def test_a_task_py_is_part_of_what_its_runs_are(tmp_path, cscbench):
@@ -138,9 +138,9 @@ def test_a_task_py_is_part_of_what_its_runs_are(tmp_path, cscbench):
 
 
 def test_a_circle_of_tasks_that_extend_each_other_is_told(tmp_path, cscbench):
-    for name, other in (("a", "b"), ("b", "a")):
+    for name, base in (("a", "b"), ("b", "a")):
         (tmp_path / "tasks" / name).mkdir(parents=True)
-        text = f"name: {name}\ntitle: t\ndescription: d\ndata: {{}}\nextends: {other}\n"
+        text = f"name: {name}\ntitle: t\ndescription: d\ndata: {{}}\nextends: {base}\n"
         (tmp_path / "tasks" / name / "task.yaml").write_text(text, encoding="utf-8")
     done = cscbench("run", "--model", "gold", "--task", "a")
     assert done.returncode == 2
@@ -172,7 +172,7 @@ def test_options_are_read_into_the_type_that_the_adapter_gives():
     ],
 )
 def test_wrong_options_are_told_with_the_nearest_name_of_their_own_level(options, message):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         read_options(ModelCard("m", "theirs", options=options), Options)
-    assert str(told.value).startswith("m: `options` of its card: ")
-    assert message in str(told.value)
+    assert str(caught.value).startswith("m: `options` of its card: ")
+    assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""Prompt files: how turns become messages, and what is said of a file that cannot be used."""
+"""Prompt files: how turns become messages, and the errors for a file that cannot be used."""
 
 import hashlib
 from pathlib import Path
@@ -38,9 +38,9 @@ def ask(prompt, step: int, customer: str, code: str) -> Message:
     return ask_message(prompt, step, turn_words(prompt, Dialogue("d", tuple(turns), Language.EN), len(turns) - 1))
 
 
-def refused(**wanted) -> str:
+def refused(**changes) -> str:
     with pytest.raises(UserError) as caught:
-        read(**wanted)
+        read(**changes)
     return str(caught.value)
 
 
@@ -87,15 +87,17 @@ def test_the_shipped_prompts_say_what_the_model_needs(language, condition):
     assert answer_message(prompt, last, "EM", marker).content.endswith(marker)
 
 
-@pytest.mark.parametrize("condition", [one for one in Condition if one is not Condition.GOLD_STRATEGY])
+@pytest.mark.parametrize(
+    "condition", [condition for condition in Condition if condition is not Condition.GOLD_STRATEGY]
+)
 @pytest.mark.parametrize("language", Language)
 def test_only_the_gold_strategy_condition_tells_the_reference(language, condition):
     """Nothing that asks may change with the label it asks for."""
     prompt = read_prompt(SHIPPED, "default", language, condition, CSC)
     for step in range(len(prompt.prompt.steps)):
         assert len({ask(prompt, step, "喂", s.code).content for s in CSC.strategies}) == 1
-    told = read_prompt(SHIPPED, "default", language, Condition.GOLD_STRATEGY, CSC)
-    assert len({ask(told, 0, "喂", s.code).content for s in CSC.strategies}) == 12
+    given = read_prompt(SHIPPED, "default", language, Condition.GOLD_STRATEGY, CSC)
+    assert len({ask(given, 0, "喂", s.code).content for s in CSC.strategies}) == 12
 
 
 STEPS = GOOD.index("steps:")

@@ -142,7 +142,7 @@ def test_a_scorer_states_what_it_needs_and_says_nothing_where_that_is_absent(pla
     pairs = [pair("a", 0), pair("b", 0, label=""), pair("c", 0, label="", reference="")]
     scored = score(pairs, [("mine", Counts(*needs))], plan)
     assert [metric.n for metric in scored.metrics] == ([turns] if turns else [])
-    assert sum(can_measure(Counts(*needs), one) for one in pairs) == turns
+    assert sum(can_measure(Counts(*needs), scored_pair) for scored_pair in pairs) == turns
 
 
 def test_conversations_without_a_reference_pair_by_dialogue(cscbench, bare, tmp_path):
@@ -153,9 +153,9 @@ def test_conversations_without_a_reference_pair_by_dialogue(cscbench, bare, tmp_
     for run, shift in ((a, 0), (b, 1)):
         turns = {
             (key[0], key[1] + shift): ScoredPair(
-                key[0], key[1] + shift, one.language, "", "", "", None, one.text, one.form
+                key[0], key[1] + shift, scored_pair.language, "", "", "", None, scored_pair.text, scored_pair.form
             )
-            for key, one in run.pairs.items()
+            for key, scored_pair in run.pairs.items()
         }
         run.__dict__["pairs"] = turns
     lost = next(iter(b.pairs))

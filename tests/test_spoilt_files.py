@@ -122,14 +122,14 @@ def spoilt(data: Any, rng: random.Random) -> tuple[Any, str]:
         if not (isinstance(inner, dict | list) and inner and rng.random() < 0.85):
             break
         node = inner
-    kind, value = rng.random(), rng.choice(WRONG)
-    if kind < 0.12:
+    chance, value = rng.random(), rng.choice(WRONG)
+    if chance < 0.12:
         del node[path[-1]]
         return changed, f"without {path}"
-    if kind < 0.16 and isinstance(node, dict):
+    if chance < 0.16 and isinstance(node, dict):
         node["further"] = value
         return changed, f"{path[:-1]} further: {value!r}"
-    if kind < 0.2 and isinstance(node, list):
+    if chance < 0.2 and isinstance(node, list):
         node.append(inner)
         return changed, f"{path} twice"
     node[path[-1]] = value
@@ -159,11 +159,11 @@ def commands(runs: dict[str, Path]) -> list[tuple[object, ...]]:
 def ended(draw: str, *args: object) -> int:
     """The code that a command ended with: a documented one, with a message for a person where it is 2."""
     done = invoked(*args)
-    told = f"{' '.join(map(str, args[:2]))}, {draw}: {done.output[-500:]}"
-    assert done.exception is None or isinstance(done.exception, SystemExit), f"{told} {done.exception!r}"
-    assert done.exit_code in CODES, told
-    assert "Traceback" not in done.output, told
-    assert done.exit_code != 2 or done.output.startswith("cscbench: "), told
+    context = f"{' '.join(map(str, args[:2]))}, {draw}: {done.output[-500:]}"
+    assert done.exception is None or isinstance(done.exception, SystemExit), f"{context} {done.exception!r}"
+    assert done.exit_code in CODES, context
+    assert "Traceback" not in done.output, context
+    assert done.exit_code != 2 or done.output.startswith("cscbench: "), context
     return done.exit_code
 
 
@@ -221,7 +221,7 @@ def changed_at(data: Any, *path: Any, value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "problem"),
     [
         (("by_strategy", 0, "n"), "x", "Expected `int`, got `str` - at `$.tables.by_strategy[0].n`"),
         (("by_strategy", 0, "n"), None, "$.tables.by_strategy[0].n"),
@@ -245,28 +245,28 @@ def changed_at(data: Any, *path: Any, value: Any) -> Any:
         (("judge_agreement", "kappas", 0, "kappa"), [], "$.tables.judge_agreement.kappas[0].kappa"),
     ],
 )
-def test_a_wrong_value_in_a_table_is_named(path, value, said, made):
+def test_a_wrong_value_in_a_table_is_named(path, value, problem, made):
     tables = json.loads((made["majority"] / "results.json").read_bytes())["tables"]
     assert read_tables(tables).judges
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(problem)):
         read_tables(changed_at(tables, *path, value=value))
 
 
 def test_a_wrong_table_is_named_with_its_file_in_results_and_in_an_entry(runs):
-    said = "Expected `int`, got `null` - at `$.tables.by_strategy[0].n`"
+    problem = "Expected `int`, got `null` - at `$.tables.by_strategy[0].n`"
     file, entry = runs["majority"] / "results.json", Path("leaderboards/test/entries/entry.json")
-    place = ("tables", "by_strategy", 0, "n")
-    file.write_text(json.dumps(changed_at(json.loads(file.read_bytes()), *place, value=None)))
-    with pytest.raises(UserError, match=re.escape(f"{file}: damaged: {said}")):
+    path = ("tables", "by_strategy", 0, "n")
+    file.write_text(json.dumps(changed_at(json.loads(file.read_bytes()), *path, value=None)))
+    with pytest.raises(UserError, match=re.escape(f"{file}: damaged: {problem}")):
         results.read(runs["majority"])
-    entry.write_text(json.dumps(changed_at(json.loads(entry.read_bytes()), "results", *place, value=None)))
+    entry.write_text(json.dumps(changed_at(json.loads(entry.read_bytes()), "results", *path, value=None)))
     done = invoked("leaderboard", "check", "--board", "test")
     assert done.exit_code == 1
-    assert f"{entry.resolve()}: damaged: {said}" in done.output
+    assert f"{entry.resolve()}: damaged: {problem}" in done.output
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("NaN", "NaN is not a finite number"),
         ("-Infinity", "-Infinity is not a finite number"),
@@ -277,13 +277,13 @@ def test_a_wrong_table_is_named_with_its_file_in_results_and_in_an_entry(runs):
         ('"\\ud800"', "it contains half a character, '\\ud800'"),
     ],
 )
-def test_json_that_no_file_of_ours_has_is_refused(text, said, runs):
+def test_json_that_no_file_of_ours_has_is_refused(text, problem, runs):
     path = runs["majority"] / "results.json"
     path.write_text('{"schema": ' + text + "}", encoding="utf-8")
     done = invoked("show", runs["majority"])
     assert done.exit_code == 2
     assert done.output.startswith(f"cscbench: {path}: cannot read: ")
-    assert said in done.output
+    assert problem in done.output
     assert done.output.endswith(f": remove it, and `cscbench score {runs['majority']}` writes it anew\n")
     assert len(done.output) < 600
 

@@ -135,12 +135,12 @@ def test_the_set_is_the_papers():
 
 
 def test_a_task_may_bring_labels_of_its_own():
-    own = StrategySet(
+    labels = StrategySet(
         (Strategy("Q", 1, "Question", "提问", "", "", ""), Strategy("O", 2, "Others (misc)", "其它", "", "", "")),
         (Stage("s", "S", "阶段"),),
     )
-    assert normalise("策略1：提问", own) == ("Q",)
-    assert normalise("others (misc)", own) == ("O",)
+    assert normalise("策略1：提问", labels) == ("Q",)
+    assert normalise("others (misc)", labels) == ("O",)
     for foreign in ("Greeting", "其他", "7"):  # CSC's names and aliases mean nothing here
         with pytest.raises(UnknownStrategyError):
-            normalise(foreign, own)
+            normalise(foreign, labels)

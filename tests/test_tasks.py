@@ -65,8 +65,8 @@ def test_the_sample_is_as_large_and_as_wide_as_promised(parts, part, zh, en):
     assert loaded.faults == ()
     assert [dialogue.id for dialogue in dialogues] == [record["id"] for record in parts[part]]
     for language in Language:
-        own = [dialogue for dialogue in dialogues if dialogue.language is language]
-        assert len({turn.strategy for dialogue in own for turn in dialogue.turns if turn.strategy}) == 12
+        in_language = [dialogue for dialogue in dialogues if dialogue.language is language]
+        assert len({turn.strategy for dialogue in in_language for turn in dialogue.turns if turn.strategy}) == 12
 
 
 @pytest.mark.parametrize("part", ["test", "train"])
@@ -75,14 +75,14 @@ def test_every_dialogue_of_the_sample_obeys_csconvs_rules(parts, part):
         turns, where = record["dialogue"], record["id"]
         assert 10 <= len(turns) <= 30, where
         assert {turn["speaker"] for turn in turns} in ({"客服", "客户"}, {"supporter", "customer"}), where
-        assert all(one["speaker"] != two["speaker"] for one, two in pairwise(turns)), where
+        assert all(turn["speaker"] != following["speaker"] for turn, following in pairwise(turns)), where
         labels = _labels(record)
         assert all(label and "+" not in label for label in labels), where
         assert all(not t["strategy"] for t in turns if t["speaker"] in ("客户", "customer")), where
-        told = "策略1 礼貌问候", "策略2 确认身份", "策略11 感谢与告别"
+        required = "策略1 礼貌问候", "策略2 确认身份", "策略11 感谢与告别"
         if record["language"] == "en":
-            told = "Greeting", "Identity Verification", "Appreciation and Closure"
-        assert set(told) <= set(labels), where
+            required = "Greeting", "Identity Verification", "Appreciation and Closure"
+        assert set(required) <= set(labels), where
         assert all(0 < len(turn["text"]) <= 500 for turn in turns), where
         han = sum(1 for turn in turns if re.search(r"[㐀-鿿]", turn["text"]))
         assert han == 0 if record["language"] == "en" else han >= 0.8 * len(turns), where
@@ -214,9 +214,9 @@ BROKEN = [
 @pytest.mark.parametrize(("text", "line", "message"), BROKEN, ids=[row[2] for row in BROKEN])
 def test_a_broken_task_file_is_refused_with_file_line_and_cure(text, line, message):
     path = task_file(text)
-    said = refused()
-    assert said.startswith(f"{path}:{line}: "), said
-    assert re.search(message, said), said
+    error = refused()
+    assert error.startswith(f"{path}:{line}: "), error
+    assert re.search(message, error), error
 
 
 def test_tasks_that_extend_each_other_are_no_endless_walk():

@@ -1,4 +1,4 @@
-"""Templates of prompts and rubrics: what Jinja they may use, and that none runs away, whatever its words are."""
+"""Templates of prompts and rubrics: the Jinja features they may use, and that none runs away for any words."""
 
 import re
 import resource
@@ -19,15 +19,15 @@ from cscbench.values import CSC, Condition, Item, Language, TranscriptLine, User
 WORDS = {"customer": "My parcel is lost. " * 5, "reply": "ok", "strategies": CSC.strategies, "stages": CSC.stages}
 
 
-def told(template: str, **words: object) -> str:
+def rendered(template: str, **words: object) -> str:
     return render(template, {**WORDS, **words}, "here")
 
 
 def refused(template: str, **words: object) -> str:
-    """What is said of it, in less than two seconds of work."""
+    """The error, which takes less than two seconds of work."""
     begun = time.process_time()
     with pytest.raises(UserError) as caught:
-        told(template, **words)
+        rendered(template, **words)
     assert time.process_time() - begun < 2
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -62,7 +62,7 @@ def refused(template: str, **words: object) -> str:
     ],
 )
 def test_ordinary_jinja_works(template, text):
-    assert told(template) == text
+    assert rendered(template) == text
 
 
 LONG = "{% set s = range(99999) | join %}"
@@ -72,7 +72,7 @@ TURNS, SHORTER, VALUE = "iterations and characters: loop less", "characters: mak
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "problem"),
     [
         ("{% for i in range(1000000000) %}x{% endfor %}", "Range too big"),
         ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", TURNS),
@@ -126,45 +126,45 @@ TURNS, SHORTER, VALUE = "iterations and characters: loop less", "characters: mak
         ("{% block a %}{{ self.a() }}{{ self.a() }}{% endblock %}", "`block` (line 1 of the template)"),
         ("{% set x %}{{ customer }}{% endset %}", "`endset` (line 1 of the template)"),
         ("{% include '/dev/zero' %}", "`include` (line 1 of the template)"),
-        ("x" * (templates.MOST_SOURCE + 1), "it is longer than 100,000 characters"),
+        ("x" * (templates.MAX_SOURCE + 1), "it is longer than 100,000 characters"),
         ("{% if 1 %}" * 3000 + "{% endif %}" * 3000, "recursion"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "recursion"),
         ("{{ customer.__class__.__mro__ }}", "unsafe"),
     ],
 )
-def test_no_template_runs_away(template, said, monkeypatch):
+def test_no_template_runs_away(template, problem, monkeypatch):
     if template.startswith("{% for"):
-        monkeypatch.setattr(templates, "MOST_WORK", 200_000)  # the same with less waiting
+        monkeypatch.setattr(templates, "MAX_WORK", 200_000)  # the same with less waiting
     message = refused(template)
     assert message.startswith("here: a template does not render: ")
-    assert said in message
+    assert problem in message
 
 
 @pytest.mark.parametrize("length", [10, 40, 100, 10_000])
 def test_loops_over_a_customers_line_are_bounded_when_they_are_rendered(length, monkeypatch):
-    monkeypatch.setattr(templates, "MOST_WORK", 100_000)
+    monkeypatch.setattr(templates, "MAX_WORK", 100_000)
     nested = (
         "{% for a in customer %}{% for b in customer %}{% for c in customer %}{% endfor %}{% endfor %}{% endfor %}."
     )
     if length**3 < 100_000:
-        assert told(nested, customer="x" * length) == "."
+        assert rendered(nested, customer="x" * length) == "."
     else:
         assert "100,000 iterations" in refused(nested, customer="x" * length)
 
 
 def test_words_of_a_customer_that_are_too_long_are_refused():
     assert SHORTER in refused("{{ customer }}", customer="x" * 1_000_001)
-    assert len(told("{{ customer }}", customer="x" * 1_000_000)) == 1_000_000
+    assert len(rendered("{{ customer }}", customer="x" * 1_000_000)) == 1_000_000
 
 
 def test_bounds_hold_in_other_threads_and_each_rendering_has_its_own(monkeypatch):
-    monkeypatch.setattr(templates, "MOST_WORK", 100_000)
+    monkeypatch.setattr(templates, "MAX_WORK", 100_000)
     texts: list[str] = []
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 
     def work(template: str) -> None:
         try:
-            texts.append(told(template))
+            texts.append(rendered(template))
         except UserError as error:
             texts.append(str(error))
 
@@ -186,7 +186,7 @@ def test_the_clock_stops_what_counts_do_not(monkeypatch):
 def test_a_machine_that_sleeps_in_a_rendering_does_no_harm(monkeypatch):
     clock = iter(range(0, 10**6, 100))
     monkeypatch.setattr(templates, "monotonic", lambda: next(clock))
-    assert told("{% for i in range(5) %}{{ i }}{% endfor %}") == "01234"
+    assert rendered("{% for i in range(5) %}{{ i }}{% endfor %}") == "01234"
 
 
 def test_memory_is_bounded_too():
@@ -205,7 +205,7 @@ steps:
     assistant: "{{ reply }}"
 """
 BOMB = "{{ 'x' * 1000000000 }}"
-SAID = "`*` works on numbers"
+PROBLEM = "`*` works on numbers"
 
 
 def prompt_file(text: str) -> Path:
@@ -216,7 +216,7 @@ def prompt_file(text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "place"),
+    ("old", "new", "location"),
     [
         ("system: S", f'system: "{BOMB}"', "1: field `system`"),
         ("opening: O", f'opening: "{BOMB}"', "2: field `opening`"),
@@ -224,9 +224,9 @@ def prompt_file(text: str) -> Path:
         ("{{ reply }}", BOMB, "6: field `steps.0.assistant`"),
     ],
 )
-def test_a_bomb_in_a_prompt_is_refused_when_it_is_read_with_its_file_line_and_field(old, new, place):
+def test_a_bomb_in_a_prompt_is_refused_when_it_is_read_with_its_file_line_and_field(old, new, location):
     path = prompt_file(GOOD.replace(old, new))
-    with pytest.raises(UserError, match=re.escape(f"{path}:{place}: a template does not render: {SAID}")):
+    with pytest.raises(UserError, match=re.escape(f"{path}:{location}: a template does not render: {PROBLEM}")):
         read_prompt(Path("task/prompts"), "default", Language.EN, Condition.JOINT, CSC)
 
 
@@ -299,8 +299,8 @@ def test_any_mixture_ends_soon(parts, loops):
     template = "{% set s = 'aaa' %}" + "{% for i in range(9) %}" * loops + body + "{% endfor %}" * loops
     begun = time.process_time()
     try:
-        text = told(template)
+        text = rendered(template)
     except UserError as error:
         text = str(error)
-    assert len(text) <= templates.MOST_CHARACTERS
+    assert len(text) <= templates.MAX_CHARACTERS
     assert time.process_time() - begun < 3

@@ -13,8 +13,8 @@ from cscbench.content.cards import read_card
 from cscbench.content.prompts import read_prompt
 from cscbench.content.rubrics import read_rubric
 from cscbench.content.tasks import find_task
-from cscbench.content.yaml_file import MOST_TEXT, parse, read_text
-from cscbench.content.yaml_loader import MOST_ALIASES, MOST_DEPTH, MOST_NODES
+from cscbench.content.yaml_file import MAX_TEXT, parse, read_text
+from cscbench.content.yaml_loader import MAX_ALIASES, MAX_DEPTH, MAX_NODES
 from cscbench.publishing.board.boards import read_board
 from cscbench.publishing.report.study import ladder, sizes
 from cscbench.values import CSC, Condition, Language, UserError
@@ -34,7 +34,7 @@ CHAIN = laughs("a0: &a0 [x]", lambda above: f"[*a{above}]", levels=500)
 
 
 def refused(text: str) -> str:
-    """What is said of it, in less than two seconds of work."""
+    """The error, which takes less than two seconds of work."""
     begun = time.process_time()
     with pytest.raises(UserError) as caught:
         parse(HERE, text)
@@ -44,31 +44,31 @@ def refused(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "problem"),
     [
-        (LAUGHS, 5, f"more than {MOST_NODES:,} values, including expanded aliases"),
-        (MERGED, 5, f"more than {MOST_NODES:,} values"),
-        (NESTED, 5, f"more than {MOST_NODES:,} values"),
-        (LAUGHS + "\n? *a8\n: 1", 5, f"more than {MOST_NODES:,} values"),
-        (CHAIN, MOST_DEPTH - 1, f"more than {MOST_DEPTH} levels, including expanded aliases"),
+        (LAUGHS, 5, f"more than {MAX_NODES:,} values, including expanded aliases"),
+        (MERGED, 5, f"more than {MAX_NODES:,} values"),
+        (NESTED, 5, f"more than {MAX_NODES:,} values"),
+        (LAUGHS + "\n? *a8\n: 1", 5, f"more than {MAX_NODES:,} values"),
+        (CHAIN, MAX_DEPTH - 1, f"more than {MAX_DEPTH} levels, including expanded aliases"),
         ("a: &a [1, {b: *a}]", 1, "a value contains itself"),
         ("a: 1\nb: &b {? *b : 1}", 2, "a value contains itself"),
-        ("a: &a x\nb: [" + "*a, " * (MOST_ALIASES + 1) + "]", 2, f"more than {MOST_ALIASES:,} aliases"),
-        ("a: " + "[" * 100_000, 1, f"more than {MOST_DEPTH} levels"),
-        ("- " * 100_000, 1, f"more than {MOST_DEPTH} levels"),
-        ("? " * 100_000, 1, f"more than {MOST_DEPTH} levels"),
-        ("a: [" + "1," * MOST_NODES + "]", 1, f"more than {MOST_NODES:,} values"),
+        ("a: &a x\nb: [" + "*a, " * (MAX_ALIASES + 1) + "]", 2, f"more than {MAX_ALIASES:,} aliases"),
+        ("a: " + "[" * 100_000, 1, f"more than {MAX_DEPTH} levels"),
+        ("- " * 100_000, 1, f"more than {MAX_DEPTH} levels"),
+        ("? " * 100_000, 1, f"more than {MAX_DEPTH} levels"),
+        ("a: [" + "1," * MAX_NODES + "]", 1, f"more than {MAX_NODES:,} values"),
     ],
     ids=["laughs", "merged", "nested", "key", "chain", "self", "self key", "aliases", "[", "-", "?", "list"],
 )
-def test_what_is_too_large_or_too_deep_is_refused_at_its_line(text, line, said):
+def test_what_is_too_large_or_too_deep_is_refused_at_its_line(text, line, problem):
     message = refused(text)
     assert message.startswith(f"{HERE}:{line}: not usable YAML: ")
-    assert said in message
+    assert problem in message
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "problem"),
     [
         (".nan", "it must be finite"),
         ("-.inf", "it must be finite"),
@@ -85,16 +85,16 @@ def test_what_is_too_large_or_too_deep_is_refused_at_its_line(text, line, said):
         ("!!timestamp soon", "'soon' is not a date"),
     ],
 )
-def test_a_number_or_date_that_nothing_can_hold_is_refused_at_its_line(value, said):
+def test_a_number_or_date_that_nothing_can_hold_is_refused_at_its_line(value, problem):
     message = refused(f"a: 1\nb: [1, {value}]")
     assert message.startswith(f"{HERE}:2: not usable YAML: ")
-    assert said in message
+    assert problem in message
     assert len(message) < 200
 
 
 def test_half_a_character_is_refused_at_its_line():
-    said = "half a character ('\\ud800'): no file can store it"
-    assert refused('a: 1\nb: ["\\ud800"]') == f"{HERE}:2: not usable YAML: {said}"
+    problem = "half a character ('\\ud800'): no file can store it"
+    assert refused('a: 1\nb: ["\\ud800"]') == f"{HERE}:2: not usable YAML: {problem}"
     assert parse(HERE, 'a: "\\U0001F642"')[0] == {"a": "🙂"}
 
 
@@ -105,7 +105,7 @@ def test_a_key_that_is_a_list_is_refused_at_its_line():
 @pytest.mark.parametrize("more", [0, 1])
 def test_aliases_count_as_what_they_stand_for(more):
     # The root, two keys, a list of 99, and a list of 98 aliases of it and 96 values: 10,000 in all.
-    assert MOST_NODES == 10_000
+    assert MAX_NODES == 10_000
     text = f"a: &a [{'x, ' * 99}]\nb: [{'*a, ' * 98}{'x, ' * (96 + more)}]"
     if more:
         assert refused(text).startswith(f"{HERE}:1: not usable YAML: more than 10,000 values")
@@ -143,9 +143,9 @@ def test_a_file_without_end_is_not_read_to_its_end(tmp_path):
     with pytest.raises(UserError, match=r"^/dev/zero: longer than 1,000,000 characters: is this the right card\?"):
         read_text(Path("/dev/zero"), "card")
     path = tmp_path / "long.md"
-    path.write_text("é" * MOST_TEXT, encoding="utf-8")
-    assert len(read_text(path, "card")) == MOST_TEXT
-    assert refused("#" * (MOST_TEXT + 1)).startswith(f"{HERE}: longer than 1,000,000 characters")
+    path.write_text("é" * MAX_TEXT, encoding="utf-8")
+    assert len(read_text(path, "card")) == MAX_TEXT
+    assert refused("#" * (MAX_TEXT + 1)).startswith(f"{HERE}: longer than 1,000,000 characters")
 
 
 def _task() -> None:
@@ -170,7 +170,7 @@ READERS: dict[str, Callable[[], object]] = {
 def test_no_file_that_people_write_is_read_without_bounds(name):
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for text, said in ((LAUGHS, "10,000 values"), ("#" * (MOST_TEXT + 1), "1,000,000 characters")):
+    for text, problem in ((LAUGHS, "10,000 values"), ("#" * (MAX_TEXT + 1), "1,000,000 characters")):
         path.write_text(f"---\n{text}\n---\n" if path.suffix == ".md" else text, encoding="utf-8")
-        with pytest.raises(UserError, match=rf"{name}:.*{said}"):
+        with pytest.raises(UserError, match=rf"{name}:.*{problem}"):
             READERS[name]()

@@ -24,15 +24,15 @@ from jinja2.visitor import NodeTransformer
 # Wall-clock limit; after it, the thread gets as much CPU time again, in case the machine slept or was busy.
 _SECONDS = 1.0
 # Characters of the rendered text and of any value in it; each list item adds `_PER_ITEM`.
-MOST_CHARACTERS, _PER_ITEM = 1_000_000, 10
+MAX_CHARACTERS, _PER_ITEM = 1_000_000, 10
 # Characters of all values that a rendering creates, plus loop iterations.
-MOST_WORK = 2_000_000
+MAX_WORK = 2_000_000
 # Characters of a template: compiling this many takes a second at worst.
-MOST_SOURCE = 100_000
+MAX_SOURCE = 100_000
 # Bits of a number.
-MOST_BITS = 10_000
+MAX_BITS = 10_000
 # Product of the sizes of two operands of `_MULTIPLY`: for strings (20 milliseconds), and if one is a list (a second).
-_MOST_PRODUCT, _MOST_LIST_PRODUCT = 20_000_000, 1_000_000
+_MAX_PRODUCT, _MAX_LIST_PRODUCT = 20_000_000, 1_000_000
 
 
 def _words(text: str) -> frozenset[str]:
@@ -73,13 +73,13 @@ class _Context(Context):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._left, self._end, self._second_start = MOST_WORK, monotonic() + _SECONDS, 0.0
+        self._left, self._end, self._second_start = MAX_WORK, monotonic() + _SECONDS, 0.0
 
     def spend(self, amount: int = 1) -> None:
         """Count some work, and check the clock."""
         self._left -= amount
         if self._left < 0:
-            raise TooMuchError(f"its loops and values exceed {MOST_WORK:,} iterations and characters: loop less")
+            raise TooMuchError(f"its loops and values exceed {MAX_WORK:,} iterations and characters: loop less")
         if monotonic() > self._end:
             self._check_cpu_time()
 
@@ -101,8 +101,8 @@ class _Context(Context):
         if isinstance(value, _LAZY):
             value = list(self.each(value))
         size = 1 if isinstance(value, range) else _size(value)
-        if size > MOST_CHARACTERS or (isinstance(value, int) and value.bit_length() > MOST_BITS):
-            limit = f"{MOST_CHARACTERS:,} characters, or thousands of digits"
+        if size > MAX_CHARACTERS or (isinstance(value, int) and value.bit_length() > MAX_BITS):
+            limit = f"{MAX_CHARACTERS:,} characters, or thousands of digits"
             raise TooMuchError(f"it creates a value of more than {limit}: make it smaller")
         self.spend(size)
         return value
@@ -116,7 +116,7 @@ class _Context(Context):
         numbers = [abs(operand) for operand in operands if isinstance(operand, int)]
         *_, second, first = sorted([1, 1, *numbers, *map(_size, operands)])
         plain = all(isinstance(operand, str | int) for operand in operands)
-        if first * second > (_MOST_PRODUCT if plain else _MOST_LIST_PRODUCT):
+        if first * second > (_MAX_PRODUCT if plain else _MAX_LIST_PRODUCT):
             raise TooMuchError(f"`{name}` would create too much from its arguments: pass it less")
 
 
@@ -125,7 +125,7 @@ def _size(value: object) -> int:
     if isinstance(value, str):
         return len(value)
     total, waiting = 0, [value]
-    while waiting and total <= MOST_CHARACTERS:
+    while waiting and total <= MAX_CHARACTERS:
         part = waiting.pop()
         total += len(part) if isinstance(part, str) else 1
         if isinstance(part, list | tuple | dict | range):
@@ -141,8 +141,8 @@ def _joined(pieces: Iterable[str]) -> str:
     total, remaining = 0, iter(pieces)
     while batch := list(islice(remaining, 16)):
         total += sum(map(len, batch))
-        if total > MOST_CHARACTERS:
-            raise TooMuchError(f"it is longer than {MOST_CHARACTERS:,} characters: make it shorter")
+        if total > MAX_CHARACTERS:
+            raise TooMuchError(f"it is longer than {MAX_CHARACTERS:,} characters: make it shorter")
         texts += batch
     return "".join(texts)
 
@@ -248,7 +248,7 @@ def compiled(text: str) -> Template:
         TooMuchError: the template is too long, or uses a feature that is not allowed; rendering can also raise this.
         TemplateSyntaxError: the text is not a valid template.
     """
-    if len(text) > MOST_SOURCE:
-        raise TooMuchError(f"it is longer than {MOST_SOURCE:,} characters: make it shorter")
+    if len(text) > MAX_SOURCE:
+        raise TooMuchError(f"it is longer than {MAX_SOURCE:,} characters: make it shorter")
     tree = _Counted().visit(_ENVIRONMENT.parse(text))
     return _ENVIRONMENT.from_string(tree)

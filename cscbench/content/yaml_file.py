@@ -14,7 +14,7 @@ from cscbench.values import UserError
 T = TypeVar("T", bound=msgspec.Struct)
 Lines = dict[tuple[str, ...], int]
 # The longest shipped file has 10,000 characters with its prose; reading a million takes a second.
-MOST_TEXT = 1_000_000
+MAX_TEXT = 1_000_000
 
 
 def _positions(node: yaml.Node, path: tuple[str, ...], lines: Lines, offset: int) -> None:
@@ -74,11 +74,11 @@ def parse(path: Path, text: str, offset: int = 0) -> tuple[Any, Lines]:
     return data, lines
 
 
-def nearest(name: str, known: Sequence[str], most: int = 3) -> list[str]:
+def nearest(name: str, known: Sequence[str], limit: int = 3) -> list[str]:
     """Return the known names most similar to `name`, best first."""
     from rapidfuzz import fuzz, process
 
-    matches = process.extract(name, list(known), scorer=fuzz.WRatio, limit=most, score_cutoff=55)
+    matches = process.extract(name, list(known), scorer=fuzz.WRatio, limit=limit, score_cutoff=55)
     return [match for match, _, _ in matches]
 
 
@@ -142,25 +142,25 @@ def to_struct(path: Path, data: Any, lines: Lines, into: type[T], under: tuple[s
         raise UserError(f"{at}{f'field `{field}`: ' if field else ''}{problem}{hint}") from None
 
 
-def read_text(path: Path, what: str, most: int = MOST_TEXT) -> str:
-    """Read a text file of at most `most` characters; `what` describes it in errors.
+def read_text(path: Path, what: str, max_length: int = MAX_TEXT) -> str:
+    """Read a text file of at most `max_length` characters; `what` describes it in errors.
 
     Raises:
         UserError: the file is missing, not readable, not UTF-8, or too long.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:  # Windows editors start files with a byte order mark
-            text = file.read(most + 1)  # bounded: /dev/zero never ends
+            text = file.read(max_length + 1)  # bounded: /dev/zero never ends
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}: save the {what} as UTF-8") from None
     except OSError as error:
         raise UserError(f"{path}: cannot read this {what}: {error.strerror}") from None
-    _check_length(path, text, what, most)
+    _check_length(path, text, what, max_length)
     return text
 
 
-def _check_length(path: Path, text: str, what: str, most: int = MOST_TEXT) -> None:
-    if len(text) > most:
-        raise UserError(f"{path}: longer than {most:,} characters: is this the right {what}? If so, shorten it")
+def _check_length(path: Path, text: str, what: str, max_length: int = MAX_TEXT) -> None:
+    if len(text) > max_length:
+        raise UserError(f"{path}: longer than {max_length:,} characters: is this the right {what}? If so, shorten it")

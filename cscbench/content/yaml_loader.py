@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import yaml
 
 # Far above the shipped files: at most 1,200 values, 5 levels and no aliases. Composing takes 20 microseconds per value.
-MOST_NODES = 10_000
-MOST_DEPTH = 40
-MOST_ALIASES = 1_000
-MOST_DIGITS = 40
+MAX_NODES = 10_000
+MAX_DEPTH = 40
+MAX_ALIASES = 1_000
+MAX_DIGITS = 40
 # Half a character; a string in double quotes can spell it, as "\\ud800".
 _HALF = re.compile(r"[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
@@ -49,8 +49,8 @@ class BoundedLoader(yaml.SafeLoader):
         is_alias = self.check_event(yaml.AliasEvent)
         self._aliases += is_alias
         self._level += 1
-        if self._level > MOST_DEPTH:
-            raise _refused(f"more than {MOST_DEPTH} levels: reduce the nesting", mark)
+        if self._level > MAX_DEPTH:
+            raise _refused(f"more than {MAX_DEPTH} levels: reduce the nesting", mark)
         node = super().compose_node(parent, index)
         if node is not None:
             self._check(self._measure(node, is_alias, mark), mark)
@@ -70,12 +70,12 @@ class BoundedLoader(yaml.SafeLoader):
         return known
 
     def _check(self, measure: _Measure, mark: Any) -> None:
-        if self._aliases > MOST_ALIASES:
-            raise _refused(f"more than {MOST_ALIASES:,} aliases: write the values out, or use fewer", mark)
-        if self._level + measure.height > MOST_DEPTH + 1:
-            raise _refused(f"more than {MOST_DEPTH} levels, including expanded aliases: reduce the nesting", mark)
-        if max(measure.size, len(self._measures)) > MOST_NODES:
-            raise _refused(f"more than {MOST_NODES:,} values, including expanded aliases: shorten it", mark)
+        if self._aliases > MAX_ALIASES:
+            raise _refused(f"more than {MAX_ALIASES:,} aliases: write the values out, or use fewer", mark)
+        if self._level + measure.height > MAX_DEPTH + 1:
+            raise _refused(f"more than {MAX_DEPTH} levels, including expanded aliases: reduce the nesting", mark)
+        if max(measure.size, len(self._measures)) > MAX_NODES:
+            raise _refused(f"more than {MAX_NODES:,} values, including expanded aliases: shorten it", mark)
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:
@@ -95,9 +95,9 @@ def _bounded_number(construct: Construct, requirement: str) -> Construct:
     """Wrap a constructor of numbers to reject values that break arithmetic or JSON."""
 
     def constructed(loader: BoundedLoader, node: yaml.ScalarNode) -> Any:
-        value = math.inf if len(node.value) > MOST_DIGITS else construct(loader, node)
+        value = math.inf if len(node.value) > MAX_DIGITS else construct(loader, node)
         if not math.isfinite(value) or (isinstance(value, int) and abs(value) >= 2**63):
-            raise _refused(f"{node.value[:MOST_DIGITS]} is not a usable {requirement}", node.start_mark)
+            raise _refused(f"{node.value[:MAX_DIGITS]} is not a usable {requirement}", node.start_mark)
         return value
 
     return constructed
@@ -110,7 +110,7 @@ def _with_line(construct: Construct, problem: str) -> Construct:
         try:
             return construct(loader, node)
         except (ValueError, LookupError, AttributeError, TypeError):
-            raise _refused(f"{node.value[:MOST_DIGITS]!r} is {problem}", node.start_mark) from None
+            raise _refused(f"{node.value[:MAX_DIGITS]!r} is {problem}", node.start_mark) from None
 
     return constructed
 
