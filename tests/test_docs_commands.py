@@ -69,13 +69,21 @@ def test_the_examples_of_set_are_accepted(cscbench, example):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_python_of_the_readme_runs(capsys, tmp_path):
+def test_the_python_of_the_readme_runs(capsys):
     (block,) = python_blocks((ROOT / "README.md").read_text(encoding="utf-8"))
     names: dict = {}
-    exec(block.replace("limit=4", 'limit=2, encoder="none"'), names)  # noqa: S102 - the page's own example
+    quick = block.replace("limit=4", 'limit=2, encoder="none"').replace("scorers=", 'encoder="none", scorers=')
+    exec(quick, names)  # noqa: S102 - the page's own example
     printed = capsys.readouterr().out
     assert "strategy_accuracy" in printed
     assert {row.run for metric in names["comparison"].metrics for row in metric.rows} >= {names["other"].folder.name}
-    assert set(names["metrics"]["metric" if "metric" in names["metrics"] else "name"]) >= {"bleu_2", "rouge_l"}
+    assert set(names["metrics"]["name"]) >= {"bleu_2", "rouge_l"}
     assert len(names["turns"]) == names["run"].results.counts.turns
     assert names["again"].folder == Path(names["run"].folder)
+
+
+def test_the_python_of_the_page_of_commands_runs():
+    (block,) = python_blocks(page("cli.md"))
+    names: dict = {}
+    exec(block, names)  # noqa: S102 - the page's own example
+    assert set(names["metrics"]["name"]) >= {"bleu_2", "rouge_l"}

@@ -5,7 +5,12 @@ import re
 import pytest
 from pages import ROOT
 
-ENGLISH = ["README.md", "CHANGELOG.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+FOLDERS = ("docs/*.md", "model_cards/*.md", "tasks/*/README.md", "leaderboards/README.md")
+ENGLISH = [
+    "README.md",
+    "CHANGELOG.md",
+    *(str(path.relative_to(ROOT)) for folder in FOLDERS for path in sorted(ROOT.glob(folder))),
+]
 JOINTS = (
     r"to be had",
     r"go(es)? on (?!to)",
