@@ -41,8 +41,8 @@ ALREADY_IMPORTED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 # The test files of each module, without `test_` and `.py`, the quickest first.
 TESTS = {
-    "asking/budget": "budget desk",
-    "asking/cost": "cost budget",
+    "asking/budget": "accounts desk budget",
+    "asking/cost": "cost",
     "asking/desk": "desk engine",
     "asking/engine": "desk engine",
     "asking/files": "files",

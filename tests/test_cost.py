@@ -55,6 +55,14 @@ def test_usage_counts_each_request_once_and_cost_all_that_was_asked():
     )
 
 
+def test_sessions_that_were_killed_are_counted_and_money_is_exact():
+    killed = [session(str(number), 1 / 3, ended=False) for number in range(2)]
+    cost = cost_of([line("a", GOOD)], [*killed, session("3", 1 / 3)], Price(3.0, 4.0))
+    assert (cost.sessions, cost.killed, cost.wall_seconds) == (3, 2, 1.0)
+    assert cost.amount == (100 * 3 + 5 * 4) / 10**6
+    assert cost_of([], killed[:1], None).wall_seconds == 0.333333
+
+
 def test_what_is_not_known_is_none_and_never_0():
     silent = Reply("hi")  # an adapter that counts nothing
     cost = cost_of([line("a", silent)], [], None)

@@ -190,7 +190,7 @@ def test_a_model_that_never_answered_is_given_up_after_sixteen_failures_in_a_row
     model = Fails(failures)
     plays = [asks(request(f"d{number}")) for number in range(20)]
     if gives_up:
-        with pytest.raises(UserError, match="first 16 requests all failed; the last: RuntimeError: no luck"):
+        with pytest.raises(UserError, match=r"first 16 requests all failed.*RuntimeError: no luck"):
             play_at_desk(tmp_path, plays, lambda: LoadedAdapter(model), concurrency=1)
         assert len(model.asked) == 16
     else:

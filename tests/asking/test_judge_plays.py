@@ -113,7 +113,7 @@ def test_the_expected_star_weighs_the_five_by_their_likelihood():
 def test_without_likelihoods_there_is_no_expected_star(reply):
     (rating,), _ = rated(by_likelihood(1), [stars(4), reply])
     assert (rating.score, rating.samples) == (None, (4,))
-    assert rating.error == "the engine gave no likelihoods of the stars"
+    assert "no likelihoods" in rating.error
 
 
 def test_likelihoods_that_lack_for_one_repeat_leave_the_mean_of_the_others():

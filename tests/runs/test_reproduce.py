@@ -12,9 +12,11 @@ from cscbench.values import Condition, Context, JudgeRecord, JudgingRecord, Lang
 (RUN, _) = (load(folder) for folder in sorted((Path(__file__).parents[1] / "data/77eb998/runs").iterdir()))
 PLAIN = "cscbench run --model majority --task csconv_sample --context gold --condition joint"
 ENCODER = RUN.record.task.encoder
-JUDGES = JudgingRecord(
-    tuple(JudgeRecord(name, "0", "", "mean,repeats:1") for name in ("big", "small")), Level.TURN, (), {}
-)
+
+
+def judged(level, *scores) -> JudgingRecord:
+    judges = tuple(JudgeRecord(f"judge{number}", "0", "", score) for number, score in enumerate(scores))
+    return JudgingRecord(judges, level, (), {})
 
 
 def command(model=None, protocol=None, task=None, **scoring) -> str:
@@ -43,7 +45,21 @@ def command(model=None, protocol=None, task=None, **scoring) -> str:
         ({"encoder": "", "task": {"scorers": ("bleu",)}, "scorers": ("bleu",)}, ""),
         ({"encoder": "", "task": {"scorers": ("bleu",), "encoder": ""}, "scorers": ("bleu",)}, ""),
         ({"encoder": "mine@0", "task": {"encoder": ""}}, "--encoder mine"),
-        ({"judging": JUDGES}, "--judge big,small"),
+        ({"judging": judged(Level.TURN, "mean,repeats:3", "expected,repeats:1")}, "--judge judge0,judge1"),
+        ({"judging": judged(Level.TURN, "mean,repeats:1")}, "--judge judge0 --set judge.repeats=1"),
+        (
+            {"judging": judged(Level.TURN, "mean,repeats:5", "expected,repeats:5")},
+            "--judge judge0,judge1 --set judge.repeats=5",
+        ),
+        ({"judging": judged(Level.DIALOGUE, "mean,repeats:3")}, "--judge judge0 --set judge.level=dialogue"),
+        (
+            {"judging": judged(Level.DIALOGUE, "expected,repeats:2", "mean,repeats:2")},
+            "--judge judge0,judge1 --set judge.level=dialogue --set judge.repeats=2",
+        ),
+        (
+            {"protocol": {"overrides": ("card.sampling.top_p=0.9", "card.lora=x", "judge.repeats=1")}},
+            "--set card.sampling.top_p=0.9",
+        ),
         ({"protocol": {"limit": 3, "seed": -1}, "encoder": ""}, "--limit 3 --seed -1 --encoder none"),
         ({}, ""),
     ],

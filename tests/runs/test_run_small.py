@@ -33,6 +33,7 @@ from cscbench.values import (
 )
 
 SAMPLE = Path(__file__).parents[2] / "tasks/csconv_sample/data/test.jsonl"
+NOBODY = JudgeOptions()
 ENGLISH = [row for row in map(json.loads, SAMPLE.read_text("utf-8").splitlines()) if row["language"] == "en"]
 
 
@@ -63,13 +64,14 @@ class Model:
     def close(self) -> None: ...
 
 
-def a_plan(model, *, dialogues=2, price=None, batches_turns=False, runs_here=True, **options):
+def a_plan(model, *, dialogues=2, price=None, batches_turns=False, runs_here=True, judging=NOBODY, **options):
     """A run of the first English dialogues by a model."""
     chosen = {"language": Language.EN, "limit": dialogues, "encoder": "none", **options}
     plan = prepare(RunOptions(model="majority", **chosen))
     model.plan = plan
     backend = Backend(lambda context: LoadedAdapter(model), batches_turns=batches_turns, runs_here=runs_here)
-    return msgspec.structs.replace(plan, backend=backend, card=msgspec.structs.replace(plan.card, price=price))
+    card = msgspec.structs.replace(plan.card, price=price)
+    return msgspec.structs.replace(plan, backend=backend, card=card, judging=judging)
 
 
 def turns_of(count):
@@ -168,7 +170,7 @@ def test_a_limit_stops_before_the_request_that_does_not_fit_and_says_what_is_lef
         run(plan)
     count = len(model.requests)
     assert 2 * turns_of(2) > count > 20
-    assert f"The {2 * turns_of(2) - count} of majority that are left" in str(stop.value)
+    assert f"Its remaining {2 * turns_of(2) - count} requests" in str(stop.value)
     # What is paid counts for the next command as well.
     with pytest.raises(BudgetSpent):
         run(plan)
@@ -185,7 +187,7 @@ def test_a_card_without_a_price_is_warned_about_under_a_limit_only(caplog):
 
 def test_a_judge_without_a_price_is_refused_under_a_limit_only(judged):
     asked = judged(Model(), runs_here=False)
-    with pytest.raises(UserError, match="j: --max-cost needs the price"):
+    with pytest.raises(UserError, match="j: --max-cost needs"):
         run(a_plan(Model(), dialogues=1, max_cost=1.0, **asked))
     done = run(a_plan(Model(), dialogues=1, **asked))
     assert done.metric("stars").value == pytest.approx(4.0)
@@ -196,7 +198,7 @@ def test_a_judges_budget_counts_the_items_of_its_level(judged, level, items):
     asked = judged(Model(), level, Price(0, 1e6))
     # One answer of 320 tokens at most fits, and after the 5 that it takes no second.
     plan = a_plan(Model(), max_cost=322.0, price=Price(0, 0), **asked)
-    with pytest.raises(BudgetSpent, match=f"The {items - 1} of judge j that are left"):
+    with pytest.raises(BudgetSpent, match=f"Its remaining {items - 1} requests"):
         run(plan)
 
 
