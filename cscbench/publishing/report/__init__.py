@@ -1,7 +1,7 @@
-"""Reports: one run, runs against a baseline, a ladder, sizes, a trend; each as HTML, Markdown and LaTeX.
+"""Write reports on one run, runs compared with a baseline, a ladder, model sizes, or a trend.
 
-One straight line: `study` reads the runs, `findings` tests pairs of them, `document` says it in words and tables,
-`html`, `markdown` and `latex` render that.
+`study` reads the runs, `findings` tests pairs of them, `document` puts the results into words and tables, and `html`,
+`markdown` and `latex` render the document.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from cscbench.scoring.bootstrap import Resampling
 
 
 class ReportFormat(StrEnum):
-    """A form of a report, and how its file's name ends."""
+    """The format of a report; the value is its file extension."""
 
     HTML = "html"
     MARKDOWN = "md"
@@ -29,25 +29,25 @@ class ReportFormat(StrEnum):
 
 
 def report(study: Study, resampling: Resampling) -> Document:
-    """A study as a document. Customers' words come from the task, where its data are those of the runs.
+    """Return a study as a document. Customers' texts come from the task, if its data are those of the runs.
 
     Raises:
         UserError: two runs to compare have no turn in common.
     """
     first = study.members[0].results
-    source = read_task_text(first.task.name, with_dialogues=True)
-    if source.data != tuple(file.sha256 for file in first.data.files):
-        source = TaskText(source.strategies, {}, (), "")
-    return document(study, findings(study, resampling), source)
+    task_text = read_task_text(first.task.name, with_dialogues=True)
+    if task_text.data != tuple(file.sha256 for file in first.data.files):
+        task_text = TaskText(task_text.strategies, {}, (), "")
+    return document(study, findings(study, resampling), task_text)
 
 
-def write(found: Document, forms: Sequence[ReportFormat], out: Path) -> tuple[Path, ...]:
-    """Write `report.html` and its like into a folder, all or none; gives their paths.
+def write(report: Document, formats: Sequence[ReportFormat], out: Path) -> tuple[Path, ...]:
+    """Write a report in these formats to a folder, all files or none, and return their paths.
 
     Raises:
         UserError: the folder cannot be written.
     """
     render = {ReportFormat.HTML: html, ReportFormat.MARKDOWN: markdown, ReportFormat.LATEX: latex}
-    contents = {f"report.{form}": render[form](found).encode("utf-8", "replace") for form in forms}
+    contents = {f"report.{chosen}": render[chosen](report).encode("utf-8", "replace") for chosen in formats}
     write_set(out, contents)
     return tuple(out / name for name in contents)

@@ -1,4 +1,4 @@
-"""What a report is made of, before it is HTML, Markdown or LaTeX: plain texts and numbers, no mark-up."""
+"""The parts of a report, as plain texts and numbers without markup, before rendering."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from cscbench.values import Frozen
 
 
 class Text(Frozen, frozen=True):
-    """A paragraph; `lead` is one that a reader in a hurry should not miss."""
+    """A paragraph; `lead` marks the most important one."""
 
     text: str
     lead: bool = False
@@ -21,7 +21,7 @@ class Bullets(Frozen, frozen=True):
 
 
 class Table(Frozen, frozen=True):
-    """Rows of texts below `head`; the columns in `numbers` are right-aligned."""
+    """Rows of text below `head`; the columns in `numbers` are right-aligned."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -29,7 +29,7 @@ class Table(Frozen, frozen=True):
 
 
 class Dot(Frozen, frozen=True):
-    """A value with its interval, on a line of its own."""
+    """A named value with its interval."""
 
     name: str
     value: float
@@ -37,9 +37,9 @@ class Dot(Frozen, frozen=True):
 
 
 class Dots(Frozen, frozen=True):
-    """Values with intervals on one scale, drawn; `mark` is a value to hold them against, such as zero.
+    """A plot of values with intervals on one scale; `mark` is a reference value, such as zero.
 
-    A drawing alone: its numbers stand in a table beside it, which Markdown and LaTeX show.
+    Only HTML shows plots; tables contain the same numbers.
     """
 
     caption: str
@@ -48,14 +48,14 @@ class Dots(Frozen, frozen=True):
 
 
 class TimeSeries(Frozen, frozen=True):
-    """One value over time, drawn: `dots` in the order of time, named by their dates. A drawing alone, as `Dots`."""
+    """A plot of one value over time: `dots` in order of time, named by their dates. Only HTML shows it."""
 
     caption: str
     dots: tuple[Dot, ...]
 
 
 class Heat(Frozen, frozen=True):
-    """Counts by row and column: reference strategy against predicted."""
+    """A heat map of counts by row and column."""
 
     caption: str
     rows: tuple[str, ...]
@@ -63,19 +63,19 @@ class Heat(Frozen, frozen=True):
     counts: tuple[tuple[int, ...], ...]
 
 
-class Said(Frozen, frozen=True):
-    """Who said it, with what a reader must know of it (strategy, score)."""
+class Utterance(Frozen, frozen=True):
+    """A turn's text with its speaker and a note (strategy, score)."""
 
-    who: str
+    speaker: str
     note: str
     text: str
 
 
 class Exchange(Frozen, frozen=True):
-    """A place in a dialogue: what the customer said, the reference, and what models replied."""
+    """An excerpt of a dialogue: the customer's text, the reference, and the models' replies."""
 
     title: str
-    lines: tuple[Said, ...]
+    lines: tuple[Utterance, ...]
 
 
 class Code(Frozen, frozen=True):
@@ -85,10 +85,10 @@ class Code(Frozen, frozen=True):
 
 
 def as_table(block: Table | Heat) -> Table:
-    """Counts as a table; a table as it is."""
+    """Return counts as a table, and a table unchanged."""
     if isinstance(block, Table):
         return block
-    rows = [(name, *(str(one or "") for one in row)) for name, row in zip(block.rows, block.counts, strict=True)]
+    rows = [(name, *(str(count or "") for count in row)) for name, row in zip(block.rows, block.counts, strict=True)]
     return Table(("", *block.columns), tuple(rows), tuple(range(1, len(block.columns) + 1)))
 
 
@@ -111,20 +111,20 @@ class Document(Frozen, frozen=True):
 
 
 def printable(text: str) -> str:
-    """The text without control characters, lone surrogates, and marks that turn the direction of what follows."""
+    """Return the text without control characters, lone surrogates and direction overrides."""
     return "".join("\ufffd" if _hidden(char) else char for char in text)
 
 
 def _hidden(char: str) -> bool:
     return char not in "\n\t" and (
-        unicodedata.category(char) in {"Cc", "Cs"} or unicodedata.bidirectional(char) in _TURNING
+        unicodedata.category(char) in {"Cc", "Cs"} or unicodedata.bidirectional(char) in _DIRECTION_OVERRIDES
     )
 
 
-_TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+_DIRECTION_OVERRIDES = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def section(title: str, blocks: Sequence[Block | None], level: int = 2) -> Section | None:
-    """A section of the blocks that there are; None where there are none."""
-    found = tuple(block for block in blocks if block is not None)
-    return Section(title, found, level) if found else None
+    """Return a section of the blocks that are not None, or None if there are none."""
+    present = tuple(block for block in blocks if block is not None)
+    return Section(title, present, level) if present else None

@@ -1,4 +1,4 @@
-"""A study and its findings as a document."""
+"""Put a study and its findings into a document."""
 
 from collections.abc import Sequence
 
@@ -23,211 +23,189 @@ from cscbench.runs.turns import TaskText
 from cscbench.scoring.paired import SIGNIFICANCE
 
 MOST_GROUPS = 6
-_HOW = (
-    "All metrics are on a scale of 0 to 100, higher is better, unless the table says otherwise; stars go from 1 to 5.",
-    "A 95 % interval says where the value would lie for other dialogues of the same kind. Whole dialogues are drawn "
-    "again and again, because turns of one dialogue are not independent.",
-    "Two runs are compared on the same turns: the interval of their difference counts, not whether their own "
-    "intervals overlap.",
-    "p is the share of random swaps between the two runs that give a difference as large, corrected (Holm) for the "
-    f"number of pairs in this report. Below {SIGNIFICANCE} a difference is called shown.",
-    f'"{Verdict.NOT_SHOWN.value}" is not "equal": a true difference smaller than the table\'s "would be shown" goes '
-    "unseen more than 20 times in 100.",
-    "BLEU, ROUGE-L and BERTScore measure likeness to one reference. A good reply in other words scores low.",
+_READING_NOTES = (
+    "Metrics range from 0 to 100 and higher is better, unless the table says otherwise; stars range from 1 to 5.",
+    "A 95% interval shows how much a value could differ for other dialogues of the same kind. Whole dialogues are "
+    "resampled, because turns of one dialogue are not independent.",
+    "Runs are compared on the same turns. Judge a difference by its own interval, not by whether the intervals of the "
+    "two runs overlap.",
+    "p is the share of random swaps between the two runs that produce a difference at least as large, corrected (Holm) "
+    f"for the number of pairs in this report. A difference with p below {SIGNIFICANCE} is significant.",
+    f'"{Verdict.NOT_SHOWN.value}" does not mean "equal": a true difference smaller than the table\'s "MDE" (minimum '
+    "detectable effect) is missed more than 20% of the time.",
+    "BLEU, ROUGE-L and BERTScore measure similarity to one reference. A good reply in other words scores low.",
 )
 
 
-def document(study: Study, found: Sequence[PairFindings], source: TaskText) -> Document:
-    """The whole report: what was found in words first, then numbers, then each run."""
+def document(study: Study, pairs: Sequence[PairFindings], task_text: TaskText) -> Document:
+    """Return the whole report: a summary first, then metrics, then each run."""
+    parts: list[Section | None]
     if study.kind is StudyKind.RUN:
-        own = study.members[0]
-        head: list[Section | None] = [
-            section("In short", single.in_short(own)),
-            section("The numbers", single.numbers(own)),
+        (member,) = study.members
+        parts = [
+            section("Summary", single.summary(member)),
+            section("Metrics", single.metrics(member)),
+            *single.sections(member, task_text, 2),
         ]
-        return Document(
-            study.title,
-            _there([*head, *single.sections(own, source, 2), section("How to read this", (Bullets(_HOW),))]),
-        )
-    parts: list[Section | None] = [
-        section("In short", _in_short(study, found)),
-        section("The numbers", _numbers(study)),
-        section("Over time", _over_time(study)) if study.kind is StudyKind.TREND else None,
-        *(part for one in found for part in _pair(study, one, source)),
-    ]
-    for member in study.members:
-        parts.append(section(member.name, single.in_short(member)))
-        parts += single.sections(member, source, 3)
-    return Document(study.title, _there([*parts, section("How to read this", (Bullets(_HOW),))]))
-
-
-def _there(parts: Sequence[Section | None]) -> tuple[Section, ...]:
-    return tuple(part for part in parts if part is not None)
+    else:
+        parts = [
+            section("Summary", _summary(study, pairs)),
+            section("Metrics", _metrics(study)),
+            section("Over time", _over_time(study)) if study.kind is StudyKind.TREND else None,
+            *(part for pair in pairs for part in _pair(study, pair, task_text)),
+        ]
+        for member in study.members:
+            parts += [section(member.name, single.summary(member)), *single.sections(member, task_text, 3)]
+    parts.append(section("How to read this report", (Bullets(_READING_NOTES),)))
+    return Document(study.title, tuple(part for part in parts if part is not None))
 
 
 def _names(study: Study, pairing: StudyPair) -> tuple[str, str]:
     return study.members[pairing.old].name, study.members[pairing.new].name
 
 
-def _in_short(study: Study, found: Sequence[PairFindings]) -> tuple[Block, ...]:
-    """Who is better, by how much, how sure; where each is weak."""
-    headlines = [words.headline(one, *_names(study, one.pairing)) for one in found]
-    blocks: list[Block] = [Text(headlines[0], lead=True)] if len(found) == 1 else [Bullets(tuple(headlines))]
-    for one in found:
-        main = next((own for own in one.metrics if own.metric == one.primary), None)
+def _summary(study: Study, pairs: Sequence[PairFindings]) -> tuple[Block, ...]:
+    """Say which run is better, by how much and how certainly, and where each is weak."""
+    headlines = [words.headline(pair, *_names(study, pair.pairing)) for pair in pairs]
+    blocks: list[Block] = [Text(headlines[0], lead=True)] if len(pairs) == 1 else [Bullets(tuple(headlines))]
+    for pair in pairs:
+        main = next((finding for finding in pair.metrics if finding.metric == pair.primary), None)
         if main is not None:
-            blocks.append(Text(words.sentence(main, *_names(study, one.pairing)) + words.luck(main)))
+            blocks.append(Text(words.sentence(main, *_names(study, pair.pairing)) + words.luck(main)))
     weak = [text for member in study.members if (text := _weak(member))]
     return (*blocks, *((Bullets(tuple(weak)),) if weak else ()))
 
 
 def _weak(member: Member) -> str:
-    metric = single.primary(member)
-    found = sorted((own for own in single.groups(member, metric) if own.side < 0), key=lambda own: own.value)
-    if not found:
+    overall = member.metric(single.primary(member))
+    weakest = single.weakest(member)[:3]
+    if overall is None or not weakest:
         return ""
-    named = [
-        f"{words.group_name(own.kind, own.name, member.run.record.task.strategies)} ({words.number(own.value)})"
-        for own in found[:3]
-    ]
-    overall = next(one.value for one in member.results.metrics if one.name == metric)
-    return (
-        f"{member.name} is weakest in {words.listed(named)}: {words.metric_name(metric)}, "
-        f"{words.number(overall)} on the whole."
-    )
+    named = [f"{single.group_name(member, group)} ({words.number(group.value)})" for group in weakest]
+    metric, value = words.metric_name(overall.name), words.number(overall.value)
+    return f"{member.name} is weakest in {words.listed(named)}; its overall {metric} is {value}."
 
 
-def _numbers(study: Study) -> tuple[Block, ...]:
-    """A row a metric, a column a run: each run over all turns that it answered."""
+def _metrics(study: Study) -> tuple[Block, ...]:
+    """Return a row per metric and a column per run, each run over all turns that it answered."""
     names = list(dict.fromkeys(metric.name for member in study.members for metric in member.results.metrics))
-    values = [{metric.name: metric for metric in member.results.metrics} for member in study.members]
     rows = []
     for name in names:
+        values = [member.metric(name) for member in study.members]
         cells = []
-        for own in values:
-            metric = own.get(name)
-            interval = (
-                None if metric is None or metric.low is None or metric.high is None else (metric.low, metric.high)
-            )
-            shown = "" if metric is None else words.number(metric.value, name)
-            cells.append(f"{shown} ({words.between(interval, name)})" if interval else shown)
-        lower = any(own[name].higher_is_better is False for own in values if name in own)
-        rows.append((words.metric_name(name) + (" (lower is better)" if lower else ""), *cells))
+        for metric in values:
+            interval = None if metric is None else words.interval_of(metric.low, metric.high)
+            value = "" if metric is None else words.number(metric.value, name)
+            cells.append(f"{value} ({words.between(interval, name)})" if interval else value)
+        higher = all(metric.higher_is_better for metric in values if metric is not None)
+        rows.append((words.metric_name(name, higher), *cells))
     columns = tuple(range(1, len(study.members) + 1))
     return (
-        Text("Values with their 95 % intervals over dialogues, each run over all turns that it answered."),
+        Text("Values with 95% intervals over dialogues, each run over all turns that it answered."),
         Table(("metric", *(member.name for member in study.members)), tuple(rows), columns),
     )
 
 
 def _over_time(study: Study) -> tuple[Block, ...]:
-    """A drawing a metric; only runs that were measured as the latest was."""
+    """Return a plot per metric, of the runs measured the same way as the latest one."""
     blocks: list[Block] = []
-    latest = study.members[-1].results
-    for metric in latest.metrics:
-        dots, left = [], 0
+    for latest in study.members[-1].results.metrics:
+        name, dots, omitted = words.metric_name(latest.name), [], 0
         for member in study.members:
-            own = next((one for one in member.results.metrics if one.name == metric.name), None)
-            if own is None or own.signature != metric.signature:
-                left += 1
+            metric = member.metric(latest.name)
+            if metric is None or metric.signature != latest.signature:
+                omitted += 1
                 continue
-            interval = None if own.low is None or own.high is None else (own.low, own.high)
-            dots.append(Dot(member.name, own.value, interval))
+            dots.append(Dot(member.name, metric.value, words.interval_of(metric.low, metric.high)))
         if len(dots) > 1:
-            blocks.append(TimeSeries(words.metric_name(metric.name), tuple(dots)))
-        if left:
-            blocks.append(
-                Text(f"{words.metric_name(metric.name)}: {words.count(left, 'run')} measured otherwise, left out here.")
-            )
+            blocks.append(TimeSeries(name, tuple(dots)))
+        if omitted:
+            blocks.append(Text(f"{name}: {words.count(omitted, 'run')} omitted because measured differently."))
     return tuple(blocks)
 
 
-def _pair(study: Study, found: PairFindings, source: TaskText) -> list[Section | None]:
-    old, new = _names(study, found.pairing)
-    turns, dialogues = words.count(found.turns, "turn"), words.count(found.dialogues, "dialogue")
-    about = Text(f"Over the {turns} of {dialogues} that both answered. A difference is {new} less {old}.")
+def _pair(study: Study, pair: PairFindings, task_text: TaskText) -> list[Section | None]:
+    old, new = _names(study, pair.pairing)
+    turns, dialogues = words.count(pair.turns, "turn"), words.count(pair.dialogues, "dialogue")
+    about = Text(f"Over the {turns} of {dialogues} that both runs answered. Differences are {new} minus {old}.")
     dots = tuple(
-        Dot(words.metric_name(one.metric), one.paired.difference, one.paired.interval)
-        for one in found.metrics
-        if one.paired is not None and not one.metric.startswith("stars")
+        Dot(words.metric_name(finding.metric), finding.paired.difference, finding.paired.interval)
+        for finding in pair.metrics
+        if finding.paired is not None and not finding.metric.startswith("stars")
     )
-    drawn = Dots(f"{new} less {old}, points, with 95 % intervals", dots, 0.0) if dots else None
-    said = Bullets(tuple(words.sentence(one, old, new) for one in found.metrics)) if found.metrics else None
-    notes = Bullets(found.notes) if found.notes else None
+    plot = Dots(f"{new} minus {old}, in points, with 95% intervals", dots, 0.0) if dots else None
+    sentences = tuple(words.sentence(finding, old, new) for finding in pair.metrics)
+    blocks = [about, Bullets(sentences) if sentences else None, plot, _tests(pair.metrics)]
     return [
-        section(f"{new} against {old}", [about, said, drawn, _tests(found.metrics), notes]),
-        section("Where they differ", _where(study, found), 3),
-        section("Turns where they differ most", _apart(study, found.pairing, source), 3),
+        section(f"{new} against {old}", [*blocks, Bullets(pair.notes) if pair.notes else None]),
+        section("Where they differ", _where(study, pair), 3),
+        section("Turns where they differ most", _largest_differences(study, pair.pairing, task_text), 3),
     ]
 
 
-def _tests(found: Sequence[Finding]) -> Table | None:
+def _tests(findings: Sequence[Finding]) -> Table | None:
     rows = []
-    for one in found:
-        paired = one.paired
-        metric = one.metric
+    for finding in findings:
+        metric, paired = finding.metric, finding.paired
+        sign = "+" if paired is not None and paired.difference > 0 else ""
         rows.append(
             (
-                words.metric_name(metric) + ("" if one.higher_is_better else " (lower is better)"),
-                words.number(one.old, metric),
-                words.number(one.new, metric),
-                ""
-                if paired is None
-                else f"{'+' if paired.difference > 0 else ''}{words.number(paired.difference, metric)}",
+                words.metric_name(metric, finding.higher_is_better),
+                words.number(finding.old, metric),
+                words.number(finding.new, metric),
+                "" if paired is None else f"{sign}{words.number(paired.difference, metric)}",
                 "" if paired is None else words.between(paired.interval, metric),
-                p_value(one.p),
-                "" if one.detectable is None else words.number(one.detectable, metric),
-                one.verdict.value,
+                p_value(finding.p),
+                "" if finding.detectable is None else words.number(finding.detectable, metric),
+                finding.verdict.value,
             )
         )
-    head = ("metric", "old", "new", "difference", "95 % interval", "p", "would be shown", "verdict")
+    head = ("metric", "old", "new", "difference", "95% interval", "p", "MDE", "verdict")
     return Table(head, tuple(rows), (1, 2, 3, 4, 5, 6)) if rows else None
 
 
-def _where(study: Study, found: PairFindings) -> tuple[Block, ...]:
-    """Groups of turns in which one is ahead, after correction for their number."""
-    old, new = _names(study, found.pairing)
-    if not found.groups:
+def _where(study: Study, pair: PairFindings) -> tuple[Block, ...]:
+    """List the groups of turns in which one run is ahead, corrected for their number."""
+    old, new = _names(study, pair.pairing)
+    if not pair.groups:
         return ()
-    strategies = study.members[found.pairing.old].run.record.task.strategies
-    shown = [own for own in found.groups if own.p is not None and own.p < SIGNIFICANCE]
-    shown.sort(key=lambda own: -abs(own.paired.difference))
+    strategies = study.members[pair.pairing.old].run.record.task.strategies
+    significant = [group for group in pair.groups if group.p is not None and group.p < SIGNIFICANCE]
+    significant.sort(key=lambda group: -abs(group.paired.difference))
     items = []
-    for own in shown[:MOST_GROUPS]:
-        better = new if own.paired.difference > 0 else old
-        name = words.group_name(own.kind, own.name, strategies)
-        interval = own.paired.interval
-        if interval is not None and own.paired.difference < 0:
-            interval = (-interval[1], -interval[0])
-        range_of = f" (95 % interval {words.between(interval)})" if interval else ""
-        items.append(
-            f"{own.kind} {name}: {better} is ahead by {words.number(abs(own.paired.difference))} points{range_of}, on "
-            f"{words.count(own.n, 'turn')}."
-        )
-    metric = words.metric_name(found.primary)
+    for group in significant[:MOST_GROUPS]:
+        better = new if group.paired.difference > 0 else old
+        name = words.group_name(group.kind, group.name, strategies)
+        points = words.number(abs(group.paired.difference))
+        interval = words.in_parentheses(words.gain_interval(group.paired))
+        turns = words.count(group.n, "turn")
+        items.append(f"{group.kind} {name}: {better} is ahead by {points} points{interval} on {turns}.")
+    metric, tested = words.metric_name(pair.primary), len(pair.groups)
     if not items:
-        return (
-            Text(f"In no group of turns is a difference in {metric} shown, with {len(found.groups)} groups tested."),
-        )
-    rest = f" The largest {MOST_GROUPS} of {len(shown)}." if len(shown) > MOST_GROUPS else ""
-    about = (
-        f"Groups in which a difference in {metric} is shown, with a correction for {len(found.groups)} groups.{rest}"
-    )
+        return (Text(f"No group of turns shows a significant difference in {metric} ({tested} groups tested)."),)
+    rest = f" The largest {MOST_GROUPS} of {len(significant)}." if len(significant) > MOST_GROUPS else ""
+    about = f"Groups with a significant difference in {metric}, corrected for {tested} groups.{rest}"
     return (Text(about), Bullets(tuple(items)))
 
 
-def _apart(study: Study, pairing: StudyPair, source: TaskText) -> tuple[Block, ...]:
-    """One turn each way in which the replies are most unlike in quality, by ROUGE-L."""
+def _largest_differences(study: Study, pairing: StudyPair, task_text: TaskText) -> tuple[Block, ...]:
+    """Show the turn with the largest difference in ROUGE-L in each direction."""
     old, new = study.members[pairing.old], study.members[pairing.new]
-    there = {(turn.pair.dialogue, turn.pair.turn): turn for turn in old.turns}
-    both = [(there[key], turn) for turn in new.turns if (key := (turn.pair.dialogue, turn.pair.turn)) in there]
-    alike = [(a, b) for a, b in both if a.pair.reference == b.pair.reference]
-    scored = [
-        (b.scores[0] - a.scores[0], a, b) for a, b in alike if a.scores[0] is not None and b.scores[0] is not None
-    ]
+    old_turns = {(turn.pair.dialogue, turn.pair.turn): turn for turn in old.turns}
+    scored = []
+    for turn in new.turns:
+        counterpart = old_turns.get((turn.pair.dialogue, turn.pair.turn))
+        if counterpart is None or counterpart.pair.reference != turn.pair.reference:
+            continue
+        before, after = counterpart.scores[0], turn.scores[0]
+        if before is not None and after is not None:
+            scored.append((after - before, turn.pair.dialogue, turn.pair.turn, counterpart, turn))
     if not scored:
         return ()
-    scored.sort(key=lambda one: (one[0], one[1].pair.dialogue, one[1].pair.turn))
-    ends = [(f"{new.name} closer to the reference", scored[-1]), (f"{old.name} closer to the reference", scored[0])]
-    shown = [(title, one) for title, one in ends if (one[0] > 0) == (one is scored[-1]) and one[0]]
-    return tuple(single.exchange(title, [(old.name, a), (new.name, b)], source) for title, (_, a, b) in shown)
+    scored.sort(key=lambda entry: entry[:3])
+    shown = [(new.name, scored[-1])] if scored[-1][0] > 0 else []
+    shown += [(old.name, scored[0])] if scored[0][0] < 0 else []
+    return tuple(
+        single.exchange(f"{name} closer to the reference", [(old.name, before), (new.name, after)], task_text)
+        for name, (*_, before, after) in shown
+    )

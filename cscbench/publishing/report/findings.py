@@ -1,4 +1,4 @@
-"""What pairs of runs show: each metric's difference with its test, and where in the dialogues it comes from."""
+"""Test the pairs of a study: each metric's difference, and the groups of turns in which it appears."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from cscbench.scoring.metric_sums import compare_metrics
 from cscbench.scoring.paired import SIGNIFICANCE, Paired, holm
 from cscbench.values import Frozen, UserError, stage_of
 
-# The metric that a report goes into detail with: the first of these that both runs have.
+# A report details the first of these metrics that both runs have.
 PRIMARY = ("strategy_accuracy", "rouge_l", "bleu_4")
-# A group of fewer turns says nothing.
+# Groups with fewer turns are not reported.
 FEWEST = 10
 GROUPS = ("strategy", "stage", "topic", "language")
 
 
 class Finding(Frozen, frozen=True):
-    """One metric of a pair: the values of both over the turns that both answered, and the test of their difference.
+    """One metric of a pair: the values of both runs over their common turns, and the test of the difference.
 
-    `p` is corrected (Holm) over the report's pairs; `detectable` is the smallest true difference that would be shown
-    four times in five.
+    `p` is corrected (Holm) over the report's pairs; `detectable` is the smallest true difference detected with 80%
+    power.
     """
 
     metric: str
@@ -37,7 +37,7 @@ class Finding(Frozen, frozen=True):
 
 
 class GroupFinding(Frozen, frozen=True):
-    """The primary metric over the turns of one group; `p` is corrected over all groups of the pair."""
+    """The primary metric over one group of turns; `p` is corrected over all groups of the pair."""
 
     kind: str
     name: str
@@ -47,7 +47,7 @@ class GroupFinding(Frozen, frozen=True):
 
 
 class PairFindings(Frozen, frozen=True):
-    """All that is found of a pair. `notes` say what a reader must know beside it."""
+    """The findings of a pair. `notes` say what a reader must know about the comparison."""
 
     pairing: StudyPair
     turns: int
@@ -59,24 +59,24 @@ class PairFindings(Frozen, frozen=True):
 
 
 def findings(study: Study, resampling: Resampling) -> tuple[PairFindings, ...]:
-    """Every pair of the study, tested.
+    """Test every pair of the study.
 
     Raises:
         UserError: two runs have no turn in common.
     """
     compared = [_compare(study, pairing, resampling) for pairing in study.pairings]
     corrected = _corrected(compared)
-    found = []
+    pairs = []
     for number, (pairing, comparison) in enumerate(zip(study.pairings, compared, strict=True)):
         metrics = tuple(
             _finding(table.name, table.higher_is_better, table.rows, comparison.baseline, corrected[number])
             for table in comparison.metrics
             if len(table.rows) == 2
         )
-        known = [one.metric for one in metrics if one.verdict is not Verdict.MEASURED_DIFFERENTLY]
+        known = [finding.metric for finding in metrics if finding.verdict is not Verdict.MEASURED_DIFFERENTLY]
         primary = next((name for name in PRIMARY if name in known), "")
         runs = (study.members[pairing.old].run, study.members[pairing.new].run)
-        found.append(
+        pairs.append(
             PairFindings(
                 pairing=pairing,
                 turns=comparison.turns,
@@ -87,7 +87,7 @@ def findings(study: Study, resampling: Resampling) -> tuple[PairFindings, ...]:
                 notes=comparison.notes,
             )
         )
-    return tuple(found)
+    return tuple(pairs)
 
 
 def _compare(study: Study, pairing: StudyPair, resampling: Resampling) -> Comparison:
@@ -95,8 +95,8 @@ def _compare(study: Study, pairing: StudyPair, resampling: Resampling) -> Compar
 
 
 def _corrected(compared: Sequence[Comparison]) -> list[dict[str, float]]:
-    """Holm's correction over the pairs, for each metric."""
-    own: list[dict[str, float]] = [{} for _ in compared]
+    """Return each pair's p-values by metric, corrected (Holm) over the pairs."""
+    corrected: list[dict[str, float]] = [{} for _ in compared]
     tested: dict[str, list[tuple[int, float]]] = {}
     for number, comparison in enumerate(compared):
         for table in comparison.metrics:
@@ -105,8 +105,8 @@ def _corrected(compared: Sequence[Comparison]) -> list[dict[str, float]]:
                     tested.setdefault(table.name, []).append((number, row.paired.p))
     for name, values in tested.items():
         for (number, _), p in zip(values, holm([p for _, p in values]), strict=True):
-            own[number][name] = p
-    return own
+            corrected[number][name] = p
+    return corrected
 
 
 def _finding(
@@ -122,7 +122,7 @@ def _finding(
 
 
 def _groups(runs: tuple[FinishedRun, FinishedRun], metric: str, resampling: Resampling) -> tuple[GroupFinding, ...]:
-    """The metric's difference over each group of turns that is large enough and in two clusters or more."""
+    """Return the metric's difference over each group with enough turns and at least two clusters."""
     pairing = pair_runs(runs)
     if not pairing.by_turn:
         return ()
@@ -142,7 +142,7 @@ def _groups(runs: tuple[FinishedRun, FinishedRun], metric: str, resampling: Resa
 
 
 def _members_of(run: FinishedRun, turns: Sequence[TurnKey]) -> dict[tuple[str, str], list[TurnKey]]:
-    """The turns of each group, by (kind, name)."""
+    """Return the turns of each group, by (kind, name)."""
     stages = stage_of(run.record.task.strategies)
     members: dict[tuple[str, str], list[TurnKey]] = {}
     for turn in turns:
@@ -167,7 +167,7 @@ def _paired_over(
                 {sums.spec.name: sums for sums in run.metric_sums(scorer, turns, pairing.clusters)} for run in runs
             )
         except UserError:
-            continue  # compare() has said why this scorer is left out
+            continue  # compare() notes why this scorer is omitted
         if metric in old and metric in new:
             return compare_metrics(old[metric], new[metric], resampling)
     return None

@@ -10,10 +10,10 @@ from cscbench.publishing.report.blocks import (
     Document,
     Exchange,
     Heat,
-    Said,
     Section,
     Table,
     Text,
+    Utterance,
     as_table,
     printable,
 )
@@ -62,9 +62,9 @@ def _block(block: Block) -> str:
             return ""
 
 
-def _said(line: Said) -> str:
+def _said(line: Utterance) -> str:
     note = f" ({_inline(line.note)})" if line.note else ""
-    return rf"\textbf{{{_inline(line.who)}}}{note}: {_inline(line.text)}\par"
+    return rf"\textbf{{{_inline(line.speaker)}}}{note}: {_inline(line.text)}\par"
 
 
 def _table(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""A document as Markdown (GitHub's): drawings are left out, their numbers stand in the tables."""
+"""Render a document as GitHub Markdown, without plots."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from cscbench.publishing.report.blocks import (
 
 
 def markdown(document: Document) -> str:
-    """The text; whatever others wrote is shown as it is, and can be no mark-up."""
+    """Return the Markdown; markup in texts is escaped."""
     parts = [f"# {_inline(document.title)}", *(part for section in document.sections for part in _section(section))]
     return "\n\n".join(parts) + "\n"
 
@@ -42,7 +42,7 @@ def _block(block: Block) -> str:
             return _table(as_table(block))
         case Exchange(title=title, lines=lines):
             said = [
-                f"> **{_inline(line.who)}**{f' ({_inline(line.note)})' if line.note else ''}: {_inline(line.text)}"
+                f"> **{_inline(line.speaker)}**{f' ({_inline(line.note)})' if line.note else ''}: {_inline(line.text)}"
                 for line in lines
             ]
             return "\n>\n".join([f"> *{_inline(title)}*", *said])
@@ -59,10 +59,10 @@ def _table(table: Table) -> str:
 
 
 def _inline(text: str) -> str:
-    """The text on one line. A colon after a scheme is escaped, so that no address becomes a link."""
+    """Return the text escaped on one line. The colon of a URL is escaped, so that no URL becomes a link."""
     return re.sub(r"\b(https?|ftp|mailto|xmpp):", r"\1\\:", markdown_text(printable(text)), flags=re.IGNORECASE)
 
 
 def _start(text: str) -> str:
-    """A line that does not begin a list or a rule."""
-    return re.sub(r"^(?:([-+=])|(\d+)([.)])(?=\s|$))", lambda found: f"{found[2] or ''}\\{found[1] or found[3]}", text)
+    """Return the line escaped so that it does not start a list or a rule."""
+    return re.sub(r"^(?:([-+=])|(\d+)([.)])(?=\s|$))", lambda match: f"{match[2] or ''}\\{match[1] or match[3]}", text)

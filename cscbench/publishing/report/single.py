@@ -1,4 +1,4 @@
-"""What a report says of one run: its numbers, where it is strong and weak, what it confuses, examples, what it took."""
+"""Report on one run: metrics, strengths and weaknesses, confusions, examples, cost, and how to reproduce it."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from cscbench.publishing.report.blocks import (
     Dots,
     Exchange,
     Heat,
-    Said,
     Section,
     Table,
     Text,
+    Utterance,
     section,
 )
 from cscbench.publishing.report.findings import FEWEST, GROUPS, PRIMARY
@@ -22,113 +22,113 @@ from cscbench.publishing.report.study import Member
 from cscbench.runs.cost_rows import cost_rows
 from cscbench.runs.reproduce import command_of
 from cscbench.runs.turns import ScoredTurn, TaskText
+from cscbench.scoring.bootstrap import Interval
 from cscbench.values import Frozen, ParseForm, Speaker
 
-# So many groups at each end, confusions, and examples are told.
+# The number of groups at each end, of confusions, and of examples to report.
 MOST = 4
 
 
 class TurnGroup(Frozen, frozen=True):
-    """The primary metric over some turns of a run, and whether its interval is above or below the run's value."""
+    """The primary metric over a group of turns; `side` is 1 if it is above the run's overall value, -1 if below."""
 
     kind: str
     name: str
     n: int
     value: float
-    low: float | None
-    high: float | None
+    interval: Interval | None
     side: int
 
 
 def primary(member: Member) -> str:
-    """The metric that its report goes into detail with; empty where it has none of them."""
-    names = {metric.name for metric in member.results.metrics}
-    return next((name for name in PRIMARY if name in names), "")
+    """Return the metric that the report details, or an empty string if the run has none of them."""
+    return next((name for name in PRIMARY if member.metric(name) is not None), "")
 
 
-def in_short(member: Member) -> tuple[Block, ...]:
-    """The run in a few sentences."""
-    found = member.results
-    counts = found.counts
-    said = [f"{member.name} answered {played(member)}."]
-    if not found.run.complete:
-        said.append(f"{words.count(counts.failed, 'reply', 'replies')} failed and are not counted: the run is partial.")
-    metric = next((one for one in found.metrics if one.name == primary(member)), None)
+def summary(member: Member) -> tuple[Block, ...]:
+    """Summarize the run in a few sentences."""
+    results, counts = member.results, member.results.counts
+    sentences = [f"{member.name} answered {played(member)}."]
+    if not results.run.complete:
+        failed = words.count(counts.failed, "reply", "replies")
+        sentences.append(f"{failed} failed and are not counted: the run is partial.")
+    metric = member.metric(primary(member))
     if metric is not None:
-        range_of = words.between(None if metric.low is None or metric.high is None else (metric.low, metric.high))
-        interval = f" (95 % interval {range_of})" if range_of else ""
+        value = words.number(metric.value)
+        interval = words.in_parentheses(words.interval_of(metric.low, metric.high))
         if metric.name == "strategy_accuracy":
-            said.append(
-                f"It chose the strategy of the reference in {words.number(metric.value)} of 100 turns{interval}."
-            )
-            said += _against_always(member)
+            sentences.append(f"It chose the reference strategy in {value}% of turns{interval}.")
+            sentences += _most_frequent_strategy(member)
         else:
-            said.append(f"Its {words.metric_name(metric.name)} is {words.number(metric.value)}{interval}.")
+            sentences.append(f"Its {words.metric_name(metric.name)} is {value}{interval}.")
     if counts.unparsed:
-        said.append(
-            f"In {words.count(counts.unparsed, 'reply', 'replies')} of {counts.answered:,} no strategy could be read; "
-            "they count as wrong."
-        )
-    return (Text(said[0], lead=True), *((Text(" ".join(said[1:])),) if said[1:] else ()))
+        unparsed = words.count(counts.unparsed, "reply", "replies")
+        sentences.append(f"{unparsed} of {counts.answered:,} contain no readable strategy and count as wrong.")
+    first, *others = sentences
+    return (Text(first, lead=True), *((Text(" ".join(others)),) if others else ()))
 
 
 def played(member: Member) -> str:
-    """`164 supporter turns of 16 dialogues of csconv_sample (English), with the reference as history`."""
-    found = member.results
-    history = "the reference" if found.protocol.context == "gold" else "its own replies"
-    languages = words.listed([words.language_name(one) for one in found.task.languages])
-    turns = words.count(found.counts.answered, "supporter turn")
-    dialogues = words.count(found.counts.dialogues, "dialogue")
+    """Describe the data and protocol: `164 supporter turns of 16 dialogues of csconv_sample (English), ...`."""
+    results = member.results
+    history = "the reference" if results.protocol.context == "gold" else "its own replies"
+    languages = words.listed([words.language_name(language) for language in results.task.languages])
+    turns = words.count(results.counts.answered, "supporter turn")
+    dialogues = words.count(results.counts.dialogues, "dialogue")
     return (
-        f"{turns} of {dialogues} of {found.task.name} ({languages}), with {history} as history "
-        f"(condition {found.protocol.condition})"
+        f"{turns} of {dialogues} of {results.task.name} ({languages}), with {history} as history "
+        f"(condition {results.protocol.condition})"
     )
 
 
-def _against_always(member: Member) -> list[str]:
-    """What naming one strategy every time would give: a floor that needs no model."""
+def _most_frequent_strategy(member: Member) -> list[str]:
+    """Give the accuracy of always choosing the most frequent strategy, which needs no model."""
     rows = member.results.known_tables.by_strategy
     turns = sum(row.n for row in rows)
     if not turns:
         return []
     most = max(rows, key=lambda row: row.n)
-    share = 100 * most.n / turns
     name = words.group_name("strategy", most.name, member.run.record.task.strategies)
-    return [f"Always naming {name} would be right in {words.number(share)} of 100."]
+    return [f"Always choosing {name} would be right in {words.number(100 * most.n / turns)}%."]
 
 
-def numbers(member: Member) -> tuple[Block, ...]:
-    """Every metric of the run, with its interval."""
+def metrics(member: Member) -> tuple[Block, ...]:
+    """List every metric of the run with its interval."""
     rows = [
         (
-            words.metric_name(one.name) + ("" if one.higher_is_better else " (lower is better)"),
-            words.number(one.value, one.name),
-            words.between(None if one.low is None or one.high is None else (one.low, one.high), one.name),
-            f"{one.n:,}",
+            words.metric_name(metric.name, metric.higher_is_better),
+            words.number(metric.value, metric.name),
+            words.between(words.interval_of(metric.low, metric.high), metric.name),
+            f"{metric.n:,}",
         )
-        for one in member.results.metrics
+        for metric in member.results.metrics
     ]
-    return (Table(("metric", "value", "95 % interval", "turns"), tuple(rows), (1, 2, 3)),)
+    return (Table(("metric", "value", "95% interval", "turns"), tuple(rows), (1, 2, 3)),)
 
 
-def groups(member: Member, metric: str) -> list[TurnGroup]:
-    """The metric by strategy, stage, topic and language, where there are turns enough."""
-    overall = next((one.value for one in member.results.metrics if one.name == metric), None)
-    tables = member.results.known_tables
-    found = []
+def groups(member: Member, name: str) -> list[TurnGroup]:
+    """Return a metric by strategy, stage, topic and language, for groups with enough turns."""
+    overall = member.metric(name)
+    if overall is None:
+        return []
+    turn_groups = []
     for kind in GROUPS:
-        rows = tables.groups(kind)
+        rows = member.results.known_tables.groups(kind)
         for row in rows if len(rows) > 1 else ():
-            own = row.metrics.get(metric)
-            if own is not None and overall is not None and row.n >= FEWEST:
-                side = _side_of(own.value, own.low, own.high, overall, row.n if metric == "strategy_accuracy" else 0)
-                found.append(TurnGroup(kind, row.name, row.n, own.value, own.low, own.high, side))
-    return found
+            metric = row.metrics.get(name)
+            if metric is not None and row.n >= FEWEST:
+                n = row.n if name == "strategy_accuracy" else 0
+                side = _side_of(metric.value, metric.low, metric.high, overall.value, n)
+                interval = words.interval_of(metric.low, metric.high)
+                turn_groups.append(TurnGroup(kind, row.name, row.n, metric.value, interval, side))
+    return turn_groups
 
 
 def _side_of(value: float, low: float | None, high: float | None, overall: float, n: int) -> int:
-    """1 above, -1 below, 0 neither. For a share of `n` turns, Wilson's interval must say so too: resampling 16 turns
-    without a hit gives an interval from 0 to 0."""
+    """Return 1 if a group is above the overall value, -1 if below, 0 if neither.
+
+    For a share of `n` turns, Wilson's interval must agree: resampling 16 turns without a hit gives the interval 0 to 0.
+    """
     from scipy.stats import binomtest
 
     if low is None or high is None:
@@ -139,101 +139,101 @@ def _side_of(value: float, low: float | None, high: float | None, overall: float
     return int(low > overall) - int(high < overall)
 
 
+def weakest(member: Member) -> list[TurnGroup]:
+    """Return the groups that are below the run's overall value, lowest first."""
+    return sorted((group for group in groups(member, primary(member)) if group.side < 0), key=lambda group: group.value)
+
+
 def strengths(member: Member) -> tuple[Block, ...]:
-    """Where the run is better or worse than it is on the whole, in words and drawn."""
-    metric = primary(member)
-    found = groups(member, metric)
-    if not found:
+    """Report the groups in which the run is better or worse than overall, as a list, a plot and a table."""
+    overall = member.metric(primary(member))
+    turn_groups = groups(member, primary(member))
+    if overall is None or not turn_groups:
         return ()
-    overall = next(one.value for one in member.results.metrics if one.name == metric)
-    strong = sorted((own for own in found if own.side > 0), key=lambda own: -own.value)[:MOST]
-    weak = sorted((own for own in found if own.side < 0), key=lambda own: own.value)[:MOST]
-    name = words.metric_name(metric)
-    items = [f"Strong: {_group(member, own)}." for own in strong] + [f"Weak: {_group(member, own)}." for own in weak]
-    said: Block = Bullets(tuple(items)) if items else Text("No group of turns stands out.")
+    strong = sorted((group for group in turn_groups if group.side > 0), key=lambda group: -group.value)[:MOST]
+    items = [f"Strong: {_group(member, group)}." for group in strong]
+    items += [f"Weak: {_group(member, group)}." for group in weakest(member)[:MOST]]
+    listed: Block = Bullets(tuple(items)) if items else Text("No group of turns stands out.")
+    name = words.metric_name(overall.name)
     about = (
-        f"Groups of turns whose {name} differs from the run's own {words.number(overall)} by more than their 95 % "
-        f"interval. With {len(found)} groups one or two may stand out by luck."
+        f"Groups of turns whose {name} differs from the overall value of {words.number(overall.value)} by more than "
+        f"their 95% interval. Among {len(turn_groups)} groups, one or two may stand out by chance."
     )
-    dots = [
-        Dot(
-            f"{words.group_name(own.kind, own.name, member.run.record.task.strategies)}, {own.n:,}",
-            own.value,
-            None if own.low is None or own.high is None else (own.low, own.high),
-        )
-        for own in found
-    ]
-    caption = (
-        f"{name} by {words.listed(list(dict.fromkeys(own.kind for own in found)))}, turns; the line is the run's own"
-    )
-    return (Text(about), said, Dots(caption, tuple(dots), overall), _group_table(member, found))
+    dots = [Dot(f"{group_name(member, group)}, {group.n:,}", group.value, group.interval) for group in turn_groups]
+    kinds = words.listed(list(dict.fromkeys(group.kind for group in turn_groups)))
+    caption = f"{name} by {kinds}, with the number of turns; the line is the overall value"
+    table = _group_table(member, turn_groups)
+    return (Text(about), listed, Dots(caption, tuple(dots), overall.value), table)
 
 
-def _group(member: Member, own: TurnGroup) -> str:
-    name = words.group_name(own.kind, own.name, member.run.record.task.strategies)
-    interval = "" if own.low is None or own.high is None else f" ({words.between((own.low, own.high))})"
-    return f"{own.kind} {name}: {words.number(own.value)}{interval} on {words.count(own.n, 'turn')}"
+def group_name(member: Member, group: TurnGroup) -> str:
+    """Return the name of a group of turns."""
+    return words.group_name(group.kind, group.name, member.run.record.task.strategies)
 
 
-def _group_table(member: Member, found: Sequence[TurnGroup]) -> Table:
+def _group(member: Member, group: TurnGroup) -> str:
+    interval = f" ({words.between(group.interval)})" if group.interval else ""
+    value = f"{words.number(group.value)}{interval}"
+    return f"{group.kind} {group_name(member, group)}: {value} on {words.count(group.n, 'turn')}"
+
+
+def _group_table(member: Member, turn_groups: Sequence[TurnGroup]) -> Table:
     rows = [
         (
-            own.kind,
-            words.group_name(own.kind, own.name, member.run.record.task.strategies),
-            words.number(own.value),
-            "" if own.low is None or own.high is None else words.between((own.low, own.high)),
-            f"{own.n:,}",
+            group.kind,
+            group_name(member, group),
+            words.number(group.value),
+            words.between(group.interval),
+            f"{group.n:,}",
         )
-        for own in found
+        for group in turn_groups
     ]
-    return Table(("by", "group", words.metric_name(primary(member)), "95 % interval", "turns"), tuple(rows), (2, 3, 4))
+    return Table(("by", "group", words.metric_name(primary(member)), "95% interval", "turns"), tuple(rows), (2, 3, 4))
 
 
 def confusion(member: Member) -> tuple[Block, ...]:
-    """Which strategies it takes for which: the most frequent mistakes in words, and all counts."""
+    """Report the strategies the run confuses: the most frequent mistakes, and all counts."""
     table = member.results.known_tables.confusion
     if table is None or not member.results.protocol.condition.predicts_strategy:
         return ()
     strategies = member.run.record.task.strategies
     mistakes = [
-        (number, sum(counts), row, column)
+        (count, sum(counts), row, column)
         for row, counts in zip(table.rows, table.counts, strict=True)
-        for column, number in zip(table.columns, counts, strict=True)
-        if column != row and number
+        for column, count in zip(table.columns, counts, strict=True)
+        if column != row and count
     ]
-    mistakes.sort(key=lambda one: (-one[0], one[2], one[3]))
+    mistakes.sort(key=lambda mistake: (-mistake[0], mistake[2], mistake[3]))
     items = []
-    for number, of, row, column in mistakes[:MOST]:
+    for count, total, row, column in mistakes[:MOST]:
         reference = words.group_name("strategy", row, strategies)
         if column == "unparsed":
-            items.append(f"Where the reference is {reference}, no strategy could be read in {number} of {of} turns.")
+            items.append(f"For {reference}, {count} of {total} replies contain no readable strategy.")
         else:
             chosen = words.group_name("strategy", column, strategies)
-            items.append(f"Where the reference is {reference}, it chose {chosen} in {number} of {of} turns.")
-    said: Block = Bullets(tuple(items)) if items else Text("It made no mistake.")
-    heat = Heat("Reference (row) against prediction (column), turns", table.rows, table.columns, table.counts)
-    return (said, heat)
+            items.append(f"For {reference}, it chose {chosen} in {count} of {total} turns.")
+    listed: Block = Bullets(tuple(items)) if items else Text("It made no mistakes.")
+    heat = Heat("Reference (rows) and predicted (columns) strategies, turns", table.rows, table.columns, table.counts)
+    return (listed, heat)
 
 
-def exchange(title: str, turns: Sequence[tuple[str, ScoredTurn]], source: TaskText) -> Exchange:
-    """A turn as its readers saw it: the customer's words before it, the reference, and each model's reply."""
+def exchange(title: str, turns: Sequence[tuple[str, ScoredTurn]], task_text: TaskText) -> Exchange:
+    """Return a turn with the customer's text before it, the reference, and each model's reply."""
     pair = turns[0][1].pair
-    known = source.dialogues.get(pair.dialogue)
-    before = known.turns[: pair.turn] if known else ()
+    dialogue = task_text.dialogues.get(pair.dialogue)
+    before = dialogue.turns[: pair.turn] if dialogue else ()
     customer = [turn.text for turn in before if turn.speaker is Speaker.CUSTOMER][-1:]
-    lines = [Said("Customer", "", text) for text in customer]
-    lines.append(Said("Reference", pair.reference_strategy, pair.reference))
+    lines = [Utterance("Customer", "", text) for text in customer]
+    lines.append(Utterance("Reference", pair.reference_strategy, pair.reference))
     for name, turn in turns:
-        failed = turn.pair.form is ParseForm.FAILED
+        text = "failed" if turn.pair.form is ParseForm.FAILED else turn.pair.text
         score = "" if turn.scores[0] is None else f", ROUGE-L {turn.scores[0]:.0f}"
-        lines.append(
-            Said(name, f"{turn.pair.strategy or 'no strategy read'}{score}", "failed" if failed else turn.pair.text)
-        )
+        lines.append(Utterance(name, f"{turn.pair.strategy or 'no readable strategy'}{score}", text))
     return Exchange(f"{title}: {pair.dialogue}, turn {pair.turn}", tuple(lines))
 
 
-def examples(member: Member, source: TaskText) -> tuple[Block, ...]:
-    """Its best turns and its worst, by ROUGE-L."""
+def examples(member: Member, task_text: TaskText) -> tuple[Block, ...]:
+    """Show the best and worst turns by ROUGE-L."""
     scored = sorted(
         (turn for turn in member.turns if turn.scores[0] is not None),
         key=lambda turn: (turn.scores[0], turn.pair.dialogue, turn.pair.turn),
@@ -242,40 +242,39 @@ def examples(member: Member, source: TaskText) -> tuple[Block, ...]:
         return ()
     half = min(2, (len(scored) + 1) // 2)
     best, worst = scored[::-1][:half], [turn for turn in scored[:half] if turn not in scored[::-1][:half]]
-    shown = [("Among its best", turn) for turn in best] + [("Among its worst", turn) for turn in worst]
-    return tuple(exchange(title, [(member.name, turn)], source) for title, turn in shown)
+    shown = [("Among the best", turn) for turn in best] + [("Among the worst", turn) for turn in worst]
+    return tuple(exchange(title, [(member.name, turn)], task_text) for title, turn in shown)
 
 
 def cost(member: Member) -> tuple[Block, ...]:
-    """What the run took."""
-    found = member.results.timing.cost
-    if found is None:
-        return ()
-    return (Table(("cost", ""), tuple((name, value) for name, value in cost_rows(found))),)
+    """Report cost and timing."""
+    measured = member.results.timing.cost
+    return () if measured is None else (Table(("cost", ""), tuple(cost_rows(measured))),)
 
 
 def reproduce(member: Member) -> tuple[Block, ...]:
-    """The command, the signatures of its numbers, and what a reader must know of them."""
-    found = member.results
-    blocks: list[Block] = [Code(command_of(member.run.record, found))]
+    """Show the command, the metrics' signatures, the environment, and the run's notes."""
+    results = member.results
     signatures: dict[str, list[str]] = {}
-    for metric in found.metrics:
+    for metric in results.metrics:
         signatures.setdefault(metric.signature, []).append(words.metric_name(metric.name))
     rows = [(words.listed(names), signature) for signature, names in signatures.items()]
-    engine = found.engine.facts | found.engine.packages if found.engine else {}
-    facts = [("run", found.run.name), ("hash", found.run.hash), ("cscbench", found.cscbench), *engine.items()]
-    blocks += [Table(("metric", "signature"), tuple(rows)), Table(("what ran", ""), tuple(facts))]
-    if found.notes:
-        blocks.append(Bullets(found.notes))
-    return tuple(blocks)
+    engine = results.engine.facts | results.engine.packages if results.engine else {}
+    facts = [("run", results.run.name), ("hash", results.run.hash), ("cscbench", results.cscbench), *engine.items()]
+    return (
+        Code(command_of(member.run.record, results)),
+        Table(("metric", "signature"), tuple(rows)),
+        Table(("environment", ""), tuple(facts)),
+        *((Bullets(results.notes),) if results.notes else ()),
+    )
 
 
-def sections(member: Member, source: TaskText, level: int) -> list[Section | None]:
-    """All of it below headings of a level; the first of them is the caller's."""
+def sections(member: Member, task_text: TaskText, level: int) -> list[Section | None]:
+    """Return the sections on a run, with headings of this level."""
     return [
         section("Strengths and weaknesses", strengths(member), level),
-        section("What it confuses", confusion(member), level),
-        section("Examples", examples(member, source), level),
-        section("What it took", cost(member), level),
-        section("How to run it again", reproduce(member), level),
+        section("Confusions", confusion(member), level),
+        section("Examples", examples(member, task_text), level),
+        section("Cost and timing", cost(member), level),
+        section("How to reproduce", reproduce(member), level),
     ]

@@ -1,10 +1,11 @@
-"""Sentences about numbers, to be read aloud."""
+"""Put numbers into words and sentences."""
 
 from collections.abc import Sequence
 
 from cscbench.comparing.compare import Verdict
 from cscbench.publishing.report.findings import Finding, PairFindings
 from cscbench.scoring.bootstrap import Interval
+from cscbench.scoring.paired import Paired
 from cscbench.values import StrategySet
 
 _METRICS = {
@@ -21,123 +22,133 @@ _METRICS = {
 _LANGUAGES = {"zh": "Chinese", "en": "English"}
 
 
-def metric_name(metric: str) -> str:
-    """A metric in words."""
-    return _METRICS.get(metric, metric.replace("_", " "))
+def metric_name(metric: str, higher_is_better: bool = True) -> str:
+    """Return a metric's name, noting if lower values are better."""
+    return _METRICS.get(metric, metric.replace("_", " ")) + ("" if higher_is_better else " (lower is better)")
 
 
 def language_name(code: str) -> str:
-    """A language in words."""
+    """Return a language's English name."""
     return _LANGUAGES.get(code, code)
 
 
 def group_name(kind: str, code: str, strategies: StrategySet) -> str:
-    """A group of turns in words: a strategy with its code, a stage, a topic, a language."""
+    """Return the name of a group of turns: a strategy with its code, a stage, a topic, or a language."""
     if kind == "strategy":
-        return next((f"{own.en} ({own.code})" for own in strategies.strategies if own.code == code), code)
+        return next((f"{strategy.en} ({code})" for strategy in strategies.strategies if strategy.code == code), code)
     if kind == "stage":
-        return next((own.en for own in strategies.stages if own.code == code), code)
+        return next((stage.en for stage in strategies.stages if stage.code == code), code)
     return language_name(code) if kind == "language" else code.replace("_", " ")
 
 
 def number(value: float, metric: str = "") -> str:
-    """A value in print: one place after the point, two for stars; zero has no sign."""
+    """Format a value with one decimal, two for stars; zero has no sign."""
     text = f"{value:.2f}" if metric.startswith("stars") else f"{value:.1f}"
     return text.removeprefix("-") if not text.strip("-0.") else text
 
 
+def interval_of(low: float | None, high: float | None) -> Interval | None:
+    """Return the interval between two bounds, or None if there are none."""
+    return None if low is None or high is None else (low, high)
+
+
 def between(interval: Interval | None, metric: str = "") -> str:
-    """`1.2 to 3.4`, or nothing."""
+    """Format an interval as `1.2 to 3.4`; an empty string for None."""
     return "" if interval is None else f"{number(interval[0], metric)} to {number(interval[1], metric)}"
 
 
+def in_parentheses(interval: Interval | None, metric: str = "") -> str:
+    """Format an interval as ` (95% interval 1.2 to 3.4)`; an empty string for None."""
+    return "" if interval is None else f" (95% interval {between(interval, metric)})"
+
+
+def gain_interval(paired: Paired) -> Interval | None:
+    """Return the interval of a difference, with the sign of the run that is ahead."""
+    if paired.interval is None or paired.difference >= 0:
+        return paired.interval
+    return -paired.interval[1], -paired.interval[0]
+
+
 def unit(metric: str) -> str:
-    """What a difference counts."""
+    """Return the unit of a difference."""
     return "stars" if metric.startswith("stars") else "points"
 
 
-def count(number_of: int, one: str, many: str = "") -> str:
-    """`1 turn`, `2 turns`."""
-    return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"
+def count(amount: int, singular: str, plural: str = "") -> str:
+    """Format a count as `1 turn` or `2 turns`."""
+    return f"{amount:,} {singular if amount == 1 else plural or singular + 's'}"
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Join names as `a`, `a and b`, or `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def chance(p: float) -> str:
-    """How easily luck alone would do it."""
+    """Put a p-value into words."""
     if p < 0.001:
         return "fewer than 1 time in 1,000"
     return f"about {count(round(1000 * p), 'time')} in 1,000" if p < 0.1 else f"about {round(100 * p)} times in 100"
 
 
-def sentence(found: Finding, old: str, new: str) -> str:
-    """What one metric says of a pair: who is better, and by how much."""
-    name, metric = metric_name(found.metric), found.metric
-    if found.verdict is Verdict.MEASURED_DIFFERENTLY or found.paired is None:
-        return f"{_first(name)}: the two were measured in different ways, so their values cannot be compared."
-    values = f"{new} {number(found.new, metric)}, {old} {number(found.old, metric)}"
-    if found.verdict is Verdict.TOO_FEW or found.p is None:
-        return f"{_first(name)}: {values}; too few dialogues to tell."
-    if found.verdict is Verdict.NOT_SHOWN:
-        least = (
+def sentence(finding: Finding, old: str, new: str) -> str:
+    """Say which run of a pair is better in one metric, and by how much."""
+    name, metric = metric_name(finding.metric), finding.metric
+    if finding.verdict is Verdict.MEASURED_DIFFERENTLY or finding.paired is None:
+        return f"{_capitalized(name)}: the two runs were measured differently, so their values cannot be compared."
+    values = f"{new} {number(finding.new, metric)}, {old} {number(finding.old, metric)}"
+    if finding.verdict is Verdict.TOO_FEW or finding.p is None:
+        return f"{_capitalized(name)}: {values}; too few dialogues to tell."
+    if finding.verdict is Verdict.NOT_SHOWN:
+        smallest = (
             ""
-            if found.detectable is None
+            if finding.detectable is None
             else (
-                f" These dialogues would show a true difference only from about {number(found.detectable, metric)} "
-                f"{unit(metric)} up."
+                f" The smallest difference these dialogues can reliably detect is about "
+                f"{number(finding.detectable, metric)} {unit(metric)}."
             )
         )
-        return f"{_first(name)}: no difference is shown ({values}).{least}"
-    better = new if found.verdict is Verdict.BETTER else old
-    difference = number(abs(found.paired.difference), metric)
-    interval = found.paired.interval
-    if interval is not None and found.paired.difference < 0:
-        interval = (-interval[1], -interval[0])
-    range_of = f" (95 % interval {between(interval, metric)})" if interval else ""
-    lower = "" if found.higher_is_better else ", where lower is better"
-    return f"{_first(name)}: {better} is better by {difference} {unit(metric)}{range_of}: {values}{lower}."
+        return f"{_capitalized(name)}: no significant difference ({values}).{smallest}"
+    better = new if finding.verdict is Verdict.BETTER else old
+    difference = number(abs(finding.paired.difference), metric)
+    interval = in_parentheses(gain_interval(finding.paired), metric)
+    lower = "" if finding.higher_is_better else "; lower is better"
+    return f"{_capitalized(name)}: {better} is better by {difference} {unit(metric)}{interval}: {values}{lower}."
 
 
-def luck(found: Finding) -> str:
-    """How sure a shown difference is; nothing for others."""
-    if found.p is None or found.verdict not in {Verdict.BETTER, Verdict.WORSE}:
+def luck(finding: Finding) -> str:
+    """Say how unlikely a significant difference is by chance; an empty string for other verdicts."""
+    if finding.p is None or finding.verdict not in {Verdict.BETTER, Verdict.WORSE}:
         return ""
-    return f" If the two were equally good, luck would make so large a difference {chance(found.p)}."
+    return f" If both were equally good, chance would produce a difference this large {chance(finding.p)}."
 
 
-def headline(found: PairFindings, old: str, new: str) -> str:
-    """The pair in one sentence."""
-    of = {verdict: [one for one in found.metrics if one.verdict is verdict] for verdict in Verdict}
-    better, worse = of[Verdict.BETTER], of[Verdict.WORSE]
-    tested = [*of[Verdict.BETTER], *of[Verdict.WORSE], *of[Verdict.NOT_SHOWN]]
+def headline(pair: PairFindings, old: str, new: str) -> str:
+    """Summarize a pair in one sentence."""
+    by_verdict = {verdict: [metric for metric in pair.metrics if metric.verdict is verdict] for verdict in Verdict}
+    better, worse = by_verdict[Verdict.BETTER], by_verdict[Verdict.WORSE]
+    tested = [*better, *worse, *by_verdict[Verdict.NOT_SHOWN]]
     if not tested:
-        return f"These dialogues are too few, or too differently measured, to tell {new} and {old} apart."
+        return f"There are too few dialogues, or no metrics measured the same way, to compare {new} with {old}."
     total = count(len(tested), "metric")
     if better and not worse:
-        rest = len(tested) - len(better)
-        return f"{new} is better than {old}: on {len(better)} of {total}, and worse on none{_rest(rest)}."
+        rest = _rest(len(tested) - len(better))
+        return f"{new} is better than {old} on {len(better)} of {total} and worse on none{rest}."
     if worse and not better:
-        rest = len(tested) - len(worse)
-        return f"{new} is worse than {old}: on {len(worse)} of {total}, and better on none{_rest(rest)}."
+        rest = _rest(len(tested) - len(worse))
+        return f"{new} is worse than {old} on {len(worse)} of {total} and better on none{rest}."
     if better and worse:
-        return f"Neither is better in everything: {new} is ahead in {_metrics(better)}, {old} in {_metrics(worse)}."
-    return f"None of {total} shows a difference between {new} and {old}. That does not make them equal."
+        return f"Neither run is better on all metrics: {new} leads in {_metrics(better)}, {old} in {_metrics(worse)}."
+    return f"None of {total} shows a significant difference between {new} and {old}. This does not mean they are equal."
 
 
-def _rest(count_of: int) -> str:
-    if not count_of:
-        return ""
-    return (
-        f"; on the other {count_of} no difference is shown" if count_of > 1 else "; on the other no difference is shown"
-    )
+def _rest(metrics: int) -> str:
+    return f"; no significant difference on the other{f' {metrics}' if metrics > 1 else ''}" if metrics else ""
 
 
-def _metrics(found: Sequence[Finding]) -> str:
-    return listed([metric_name(one.metric) for one in found])
+def _metrics(findings: Sequence[Finding]) -> str:
+    return listed([metric_name(finding.metric) for finding in findings])
 
 
-def _first(text: str) -> str:
+def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
