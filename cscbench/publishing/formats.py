@@ -1,4 +1,4 @@
-"""Format a comparison as rows of text, Markdown, LaTeX or CSV; names of models and cards are escaped."""
+"""Format a comparison as rows of text, Markdown or CSV; names of models and cards are escaped."""
 
 import csv
 import io
@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from cscbench.comparing.compare import Comparison, ComparisonRow, MetricTable
-from cscbench.publishing.export.latex import latex_table
 from cscbench.scoring.bootstrap import Interval
 
 HEAD = (
@@ -79,11 +78,6 @@ def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def markdown_text(text: str) -> str:
     """Return the text escaped for Markdown, on one line: no markup, HTML or formula."""
     return re.sub(r"([\\`*_\[\]<>|#!~$])", r"\\\1", " ".join(text.split())).replace("&", "&amp;")
-
-
-def latex(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a booktabs table."""
-    return latex_table(head, [("", lines)], NUMBERS)
 
 
 def as_csv(comparison: Comparison) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from pages import page
 from pages import table as page_table
 
 from cscbench.publishing.export import ExportedRun, Target, export, exported
+from cscbench.publishing.export.latex import latex_table
 from cscbench.publishing.export.lm_eval import model_folder
 from cscbench.publishing.export.tables import METRIC_HEAD, TURN_HEAD
 from cscbench.values import UserError
@@ -126,9 +128,23 @@ def test_no_cell_of_the_csv_is_a_formula(hostile, tmp_path):
         }
 
 
-def test_latex_has_no_command_of_theirs(hostile):
+@pytest.mark.parametrize("text", [*HOSTILE, "[star]", "***bold*** `code` ^ $x^2$ \\(y\\)", "换\n行"])
+def test_a_hostile_name_is_text_in_latex(text):
+    def commands(table: str) -> set[str]:
+        return set(re.findall(r"\\[a-zA-Z]+", table))
+
+    head, rows = ("a", "b"), [("c", "d"), (text, text)]
+    table = latex_table((*head, text), [(text, [(*row, text) for row in rows])], (1,))
+    plain = latex_table((*head, "c"), [("c", [(*row, "c") for row in rows])], (1,))
+    assert commands(table) - {r"\textbackslash", r"\textasciitilde", r"\textasciicircum"} <= commands(plain)
+    assert len(table.splitlines()) == len(plain.splitlines())
+    braces = table.replace(r"\{", "").replace(r"\}", "")
+    assert braces.count("{") == braces.count("}")
+    assert not re.search(r"(?<!\\)[#%^~$]|\\\\\s*\[", table)
+
+
+def test_latex_has_a_row_per_metric(hostile):
     text = only(export(hostile, Target.LATEX), "metrics.tex").decode()
-    assert "\\input" not in text
     assert text.count("\\\\") == 1 + sum(len(run.results.metrics) for run in hostile)
 
 

@@ -1,4 +1,4 @@
-"""A report in Chromium: nothing runs, nothing is asked for, nothing is wider than a phone."""
+"""A report in Chromium: no script runs, nothing is requested, and it fits a phone."""
 
 import pytest
 from hostile import STRINGS
@@ -12,11 +12,11 @@ from cscbench.publishing.report.blocks import (
     Dots,
     Exchange,
     Heat,
-    Said,
     Section,
     Table,
     Text,
     TimeSeries,
+    Utterance,
 )
 from cscbench.scoring.bootstrap import Resampling
 
@@ -42,7 +42,7 @@ def hostile(tmp_path_factory):
             Dots(text, dots, 0.0),
             TimeSeries(text, dots),
             Heat(text, (text,), (text,), ((3,),)),
-            Exchange(text, (Said(text, text, text),)),
+            Exchange(text, (Utterance(text, text, text),)),
             Code(text),
         )
         sections.append(Section(text, blocks))
@@ -55,8 +55,8 @@ def hostile(tmp_path_factory):
 def test_a_report_opens_from_its_file(watched, real):
     watched.open(real)
     page = watched.page
-    assert page.locator("h2").first.text_content() == "In short"
-    page.get_by_role("link", name="How to read this").click()
+    assert page.locator("h2").first.text_content() == "Summary"
+    page.get_by_role("link", name="How to read this report").click()
     assert page.locator("h2").last.is_visible()
     marks = page.locator(".track .point")
     assert marks.count() > 20

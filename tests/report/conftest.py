@@ -1,4 +1,4 @@
-"""Finished runs that all reports are written on."""
+"""Finished runs for reports."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ def folders(tmp_path_factory, shared_cache) -> dict[str, Path]:
     """Runs of baselines by name: 24 dialogues each; `generated` is retrieval with its own history, `short` has 3."""
     out = tmp_path_factory.mktemp("runs")
     env = {**os.environ, "CSCBENCH_CACHE": str(shared_cache)}
-    found = {}
+    printed = {}
     for name, model, *options in (
         ("retrieval", "retrieval", "--limit", "24"),
         ("majority", "majority", "--limit", "24"),
@@ -22,5 +22,5 @@ def folders(tmp_path_factory, shared_cache) -> dict[str, Path]:
     ):
         run = [sys.executable, "-m", "cscbench", "-q", "run", "--model", model, "--encoder", "none", *options]
         done = subprocess.run([*run, "--out", out], check=True, capture_output=True, text=True, cwd=out, env=env)
-        found[name] = Path(done.stdout.splitlines()[-1])
-    return {name: out / path for name, path in found.items()}
+        printed[name] = Path(done.stdout.splitlines()[-1])
+    return {name: out / path for name, path in printed.items()}

@@ -1,4 +1,4 @@
-"""Reports: what they say is what the runs hold."""
+"""Reports: their statements match the runs."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from pages import page
 
 from cscbench.cli import cli
 from cscbench.comparing.compare import Verdict, compare
-from cscbench.publishing.report import ReportFormat, html, latex, markdown, report, single, study, words, write
+from cscbench.publishing.report import ReportFormat, html, markdown, report, single, study, words, write
 from cscbench.publishing.report.blocks import (
     Bullets,
     Code,
@@ -23,22 +23,22 @@ from cscbench.publishing.report.blocks import (
     Dots,
     Exchange,
     Heat,
-    Said,
     Section,
     Table,
     Text,
     TimeSeries,
+    Utterance,
 )
 from cscbench.publishing.report.findings import Finding, findings
-from cscbench.publishing.report.html import place, scale
+from cscbench.publishing.report.html import axis_ends, axis_position
 from cscbench.runs import results
 from cscbench.runs.finished import load
 from cscbench.scoring.bootstrap import Resampling
 from cscbench.scoring.paired import Paired, holm
 from cscbench.values import UserError
 
-HOW = Resampling()
-# What LaTeX, HTML and Markdown would act upon.
+RESAMPLING = Resampling()
+# Texts that HTML or Markdown would interpret.
 HOSTILE = [
     "<script>window.hit=1</script>",
     '"><img src=x onerror="window.hit=1">',
@@ -61,10 +61,10 @@ HOSTILE = [
 ]
 
 
-def texts(found: Document) -> list[str]:
-    """Sentences of a document."""
+def texts(document: Document) -> list[str]:
+    """Return the sentences of a document."""
     out = []
-    for section in found.sections:
+    for section in document.sections:
         for block in section.blocks:
             if isinstance(block, Text):
                 out.append(block.text)
@@ -75,29 +75,29 @@ def texts(found: Document) -> list[str]:
 
 def test_a_comparison_says_who_is_better_by_how_much_and_how_sure(folders):
     both = [folders["majority"], folders["retrieval"]]
-    found = report(study.of_runs(both), HOW)
+    document = report(study.of_runs(both), RESAMPLING)
     (bullets,) = {
         block.items
-        for section in found.sections
+        for section in document.sections
         if section.title == "retrieval against majority"
         for block in section.blocks
         if isinstance(block, Bullets)
     }
-    compared = {table.name: table for table in compare([load(run) for run in both], HOW).metrics}
+    compared = {table.name: table for table in compare([load(run) for run in both], RESAMPLING).metrics}
     for name, table in compared.items():
         row = next(row for row in table.rows if row.verdict is not Verdict.BASELINE)
-        own = next(text for text in bullets if text.lower().startswith(f"{words.metric_name(name).lower()}: "))
+        sentence = next(text for text in bullets if text.lower().startswith(f"{words.metric_name(name).lower()}: "))
         if row.verdict in {Verdict.BETTER, Verdict.WORSE}:
             better = "retrieval" if row.verdict is Verdict.BETTER else "majority"
             low, high = sorted(abs(end) for end in row.paired.interval)
-            assert f"{better} is better by {abs(row.paired.difference):.1f} points" in own
-            assert f"(95 % interval {low:.1f} to {high:.1f})" in own
+            assert f"{better} is better by {abs(row.paired.difference):.1f} points" in sentence
+            assert f"(95% interval {low:.1f} to {high:.1f})" in sentence
         else:
-            assert "no difference is shown" in own
-    short = found.sections[0]
-    assert short.title == "In short"
-    assert "retrieval is better than majority: on" in short.blocks[0].text
-    assert any("luck would make so large a difference" in text for text in texts(Document("", (short,))))
+            assert "no significant difference" in sentence
+    short = document.sections[0]
+    assert short.title == "Summary"
+    assert "retrieval is better than majority on" in short.blocks[0].text
+    assert any("chance would produce a difference this large" in text for text in texts(Document("", (short,))))
     assert any(text.startswith("majority is weakest in") for text in texts(Document("", (short,))))
 
 
@@ -108,30 +108,30 @@ def finding(verdict, difference=-2.0, p=0.2, interval=(-5.0, 1.0), higher=True) 
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("tested", "said"),
     [
         (
             finding(Verdict.NOT_SHOWN),
-            "BLEU-2: no difference is shown (new 8.0, old 10.0). These dialogues would show a true difference only "
-            "from about 3.0 points up.",
+            "BLEU-2: no significant difference (new 8.0, old 10.0). The smallest difference these dialogues "
+            "can reliably detect is about 3.0 points.",
         ),
         (
             finding(Verdict.WORSE, -4.0, 0.01, (-6.0, -1.0)),
-            "BLEU-2: old is better by 4.0 points (95 % interval 1.0 to 6.0): new 6.0, old 10.0.",
+            "BLEU-2: old is better by 4.0 points (95% interval 1.0 to 6.0): new 6.0, old 10.0.",
         ),
         (
             finding(Verdict.BETTER, -4.0, 0.01, (-6.0, -1.0), higher=False),
-            "BLEU-2: new is better by 4.0 points (95 % interval 1.0 to 6.0): new 6.0, old 10.0, where lower is better.",
+            "BLEU-2: new is better by 4.0 points (95% interval 1.0 to 6.0): new 6.0, old 10.0; lower is better.",
         ),
         (finding(Verdict.TOO_FEW), "BLEU-2: new 8.0, old 10.0; too few dialogues to tell."),
         (
             finding(Verdict.MEASURED_DIFFERENTLY),
-            "BLEU-2: the two were measured in different ways, so their values cannot be compared.",
+            "BLEU-2: the two runs were measured differently, so their values cannot be compared.",
         ),
     ],
 )
-def test_sentences(found, said):
-    assert words.sentence(found, "old", "new") == said
+def test_sentences(tested, said):
+    assert words.sentence(tested, "old", "new") == said
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_zero_has_no_sign():
 
 def test_p_is_corrected_over_the_pairs_of_a_report(folders):
     three = study.of_runs([folders[name] for name in ("majority", "retrieval", "generated")])
-    found = findings(three, HOW)
-    for number, metric in enumerate(found[0].metrics):
-        raw = [one.metrics[number].paired.p for one in found]
-        assert [one.metrics[number].p for one in found] == holm(raw), metric.metric
+    pairs = findings(three, RESAMPLING)
+    for number, metric in enumerate(pairs[0].metrics):
+        raw = [pair.metrics[number].paired.p for pair in pairs]
+        assert [pair.metrics[number].p for pair in pairs] == holm(raw), metric.metric
 
 
 def test_a_group_without_a_hit_is_weak_only_where_it_is_large_enough(folders):
-    """16 turns of which none is right say little of a run that is right in 2 of 100; of one that is in 40, much."""
+    """16 turns without a hit say little about a run with 2% accuracy, but much about one with 40%."""
     assert single._side_of(0.0, 0.0, 0.0, 2.4, 16) == 0
     assert single._side_of(0.0, 0.0, 0.0, 40.0, 16) == -1
     assert single._side_of(100.0, 100.0, 100.0, 40.0, 16) == 1
@@ -170,19 +170,21 @@ def test_a_group_without_a_hit_is_weak_only_where_it_is_large_enough(folders):
 
 
 def test_one_run_against_naming_one_strategy_always(folders):
-    """The majority baseline does just that: its accuracy is the share that the text names."""
-    found = report(study.of_runs([folders["majority"]]), HOW)
-    accuracy = next(one for one in results.read(folders["majority"]).metrics if one.name == "strategy_accuracy")
-    text = " ".join(texts(found))
-    said = float(re.search(r"would be right in ([\d.]+) of 100", text)[1])
-    # It learned which strategy is frequent on the training part: at best the test part's own.
+    """The majority baseline always chooses one strategy: its accuracy is the share in the text."""
+    document = report(study.of_runs([folders["majority"]]), RESAMPLING)
+    accuracy = next(
+        metric for metric in results.read(folders["majority"]).metrics if metric.name == "strategy_accuracy"
+    )
+    text = " ".join(texts(document))
+    said = float(re.search(r"would be right in ([\d.]+)%", text)[1])
+    # It learned the most frequent strategy on the training split, which need not be the test split's.
     assert accuracy.value <= said + 0.05
-    assert f"in {accuracy.value:.1f} of 100 turns" in text
+    assert f"in {accuracy.value:.1f}% of turns" in text
 
 
 def test_confusions_are_the_tables_largest(folders):
     member = study.of_runs([folders["retrieval"]]).members[0]
-    said, heat = single.confusion(member)
+    mistakes, heat = single.confusion(member)
     table = member.results.tables["confusion"]
     largest = max(
         n
@@ -190,25 +192,25 @@ def test_confusions_are_the_tables_largest(folders):
         for column, n in zip(table["columns"], counts, strict=True)
         if row != column
     )
-    assert f"in {largest:.0f} of " in said.items[0]
+    assert f"in {largest:.0f} of " in mistakes.items[0]
     assert sum(map(sum, heat.counts)) == member.results.counts.answered
 
 
 def test_examples_have_the_customers_words_of_this_data_only(folders, tmp_path):
-    found = report(study.of_runs([folders["retrieval"]]), HOW)
-    shown = [block for section in found.sections for block in section.blocks if isinstance(block, Exchange)]
+    document = report(study.of_runs([folders["retrieval"]]), RESAMPLING)
+    shown = [block for section in document.sections for block in section.blocks if isinstance(block, Exchange)]
     assert len(shown) == 4
-    assert any(line.who == "Customer" for one in shown for line in one.lines)
+    assert any(line.speaker == "Customer" for excerpt in shown for line in excerpt.lines)
     other = tmp_path / "run"
     shutil.copytree(folders["retrieval"], other)
     for name in ("results.json",):
         content = json.loads((other / name).read_text())
         content["data"]["files"][0]["sha256"] = "0" * 64
         (other / name).write_text(json.dumps(content))
-    found = report(study.of_runs([other]), HOW)
-    shown = [block for section in found.sections for block in section.blocks if isinstance(block, Exchange)]
+    document = report(study.of_runs([other]), RESAMPLING)
+    shown = [block for section in document.sections for block in section.blocks if isinstance(block, Exchange)]
     assert shown
-    assert not any(line.who == "Customer" for one in shown for line in one.lines)
+    assert not any(line.speaker == "Customer" for excerpt in shown for line in excerpt.lines)
 
 
 def test_a_ladder_and_sizes_from_their_files(folders, tmp_path):
@@ -216,9 +218,9 @@ def test_a_ladder_and_sizes_from_their_files(folders, tmp_path):
     ladder = tmp_path / "ladder.yaml"
     steps = [{"name": name, "run": names[name]} for name in ("majority", "generated", "retrieval")]
     ladder.write_bytes(msgspec.yaml.encode({"title": "Steps", "steps": steps}))
-    found = study.ladder(ladder)
-    assert [(one.old, one.new) for one in found.pairings] == [(0, 1), (1, 2), (0, 2)]
-    written = report(found, HOW)
+    selected = study.ladder(ladder)
+    assert [(pair.old, pair.new) for pair in selected.pairings] == [(0, 1), (1, 2), (0, 2)]
+    written = report(selected, RESAMPLING)
     titles = [section.title for section in written.sections]
     assert {"generated against majority", "retrieval against generated", "retrieval against majority"} <= set(titles)
 
@@ -228,9 +230,9 @@ def test_a_ladder_and_sizes_from_their_files(folders, tmp_path):
         {"name": "70B", "base": names["retrieval"]},
     ]
     sizes.write_bytes(msgspec.yaml.encode({"title": "Sizes", "sizes": rows}))
-    found = study.sizes(sizes)
-    assert [member.name for member in found.members] == ["7B base", "7B tuned", "70B"]
-    assert [(one.old, one.new) for one in found.pairings] == [(0, 1), (0, 2), (2, 1)]
+    selected = study.sizes(sizes)
+    assert [member.name for member in selected.members] == ["7B base", "7B tuned", "70B"]
+    assert [(pair.old, pair.new) for pair in selected.pairings] == [(0, 1), (0, 2), (2, 1)]
 
 
 def test_a_trend_is_by_date_and_of_one_model(folders, tmp_path):
@@ -245,20 +247,20 @@ def test_a_trend_is_by_date_and_of_one_model(folders, tmp_path):
         record["name"] = f"{record['name']}-{day}"
         (run / "run.json").write_text(json.dumps(record))
         runs.append(run)
-    found = study.trend(runs)
-    assert [member.name for member in found.members] == ["2026-11-18", "2026-11-19", "2026-11-20"]
-    written = report(found, HOW)
+    selected = study.trend(runs)
+    assert [member.name for member in selected.members] == ["2026-11-18", "2026-11-19", "2026-11-20"]
+    written = report(selected, RESAMPLING)
     lines = [block for section in written.sections for block in section.blocks if isinstance(block, TimeSeries)]
-    assert len(lines) == len(found.members[0].results.metrics)
-    assert all([dot.name for dot in line.dots] == [member.name for member in found.members] for line in lines)
-    with pytest.raises(UserError, match="one model: these runs are of majority, retrieval"):
+    assert len(lines) == len(selected.members[0].results.metrics)
+    assert all([dot.name for dot in line.dots] == [member.name for member in selected.members] for line in lines)
+    with pytest.raises(UserError, match="one model; these are from majority, retrieval"):
         study.trend([folders["majority"], folders["retrieval"]])
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("title: x\nsteps: [{name: a, run: none}]\n", "a ladder has two steps or more"),
+        ("title: x\nsteps: [{name: a, run: none}]\n", "`steps` needs at least two steps"),
         ("title: x\nsteps: [{name: a, ran: none}]\n", r"unknown field `ran`; did you mean 'run'"),
         ("title: x\nsteps: [{name: a, run: none}, {name: b, run: none}]\n", "no such"),
     ],
@@ -288,7 +290,7 @@ class Outline(HTMLParser):
 
 
 def everything(text: str) -> Document:
-    """A document with a text in every place that takes one."""
+    """Return a document with this text in every part."""
     dots = (Dot(text, 1.0, (0.5, 2.0)), Dot(text, 3.0, None))
     blocks = (
         Text(text),
@@ -298,7 +300,7 @@ def everything(text: str) -> Document:
         Dots(text, dots, 0.0),
         TimeSeries(text, dots),
         Heat(text, (text,), (text,), ((3,),)),
-        Exchange(text, (Said(text, text, text),)),
+        Exchange(text, (Utterance(text, text, text),)),
         Code(text),
     )
     return Document(text, (Section(text, blocks), Section(text, blocks, 3)))
@@ -318,47 +320,33 @@ def test_hostile_texts_are_inert_in_markdown(text):
 
     def kinds(content: str) -> set[str]:
         tokens = reader.parse(content)
-        return {own.type for token in tokens for own in (token, *(token.children or ()))}
+        return {part.type for token in tokens for part in (token, *(token.children or ()))}
 
     assert kinds(markdown(everything(text))) <= kinds(markdown(everything("plain"))) | {"text_special"}
     lines = [line for line in markdown(everything(text)).splitlines() if not line.startswith("    ")]
     assert not re.search(r"https?://", "\n".join(lines))
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_texts_are_no_commands_in_latex(text):
-    def commands(content: str) -> set[str]:
-        return set(re.findall(r"\\[a-zA-Z]+", content))
-
-    known = commands(latex(everything("plain"))) | {r"\textbackslash", r"\textasciitilde", r"\textasciicircum"}
-    found = latex(everything(text))
-    assert commands(found) <= known
-    braces = found.replace(r"\{", "").replace(r"\}", "")
-    assert braces.count("{") == braces.count("}")
-    body = found.split(r"\begin{document}")[1]
-    assert not re.search(r"(?<!\\)[#%^~$]", body)
-
-
 def test_drawings_keep_all_in_sight():
     drawing = Dots("", (Dot("a", 3.0, (1.0, 9.0)), Dot("b", -2.0, None)), 0.0)
-    ends = scale(drawing)
-    places = [float(place(value, ends)) for value in (3.0, 1.0, 9.0, -2.0, 0.0)]
-    assert all(0 < one < 100 for one in places)
-    assert scale(Dots("", (Dot("a", 5.0, None),))) == (4.0, 6.0)
+    ends = axis_ends(drawing)
+    positions = [float(axis_position(value, ends)) for value in (3.0, 1.0, 9.0, -2.0, 0.0)]
+    assert all(0 < position < 100 for position in positions)
+    assert axis_ends(Dots("", (Dot("a", 5.0, None),))) == (4.0, 6.0)
 
 
 def test_the_same_runs_give_the_same_bytes(folders, tmp_path):
     runs = [folders["majority"], folders["retrieval"]]
-    first = write(report(study.of_runs(runs), HOW), tuple(ReportFormat), tmp_path / "a")
-    again = write(report(study.of_runs(runs), HOW), tuple(ReportFormat), tmp_path / "b")
+    first = write(report(study.of_runs(runs), RESAMPLING), tuple(ReportFormat), tmp_path / "a")
+    again = write(report(study.of_runs(runs), RESAMPLING), tuple(ReportFormat), tmp_path / "b")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
 
 
 def test_the_page_holds_all_of_itself(folders, tmp_path):
-    (path,) = write(report(study.of_runs([folders["retrieval"]]), HOW), [ReportFormat.HTML], tmp_path)
-    found = Outline(path.read_text(encoding="utf-8"))
-    assert found.tags.isdisjoint({"script", "img", "iframe", "object", "embed"})
-    assert {value for name, value in found.attributes if name in {"src", "href"} and value and value[0] != "#"} == {
+    (path,) = write(report(study.of_runs([folders["retrieval"]]), RESAMPLING), [ReportFormat.HTML], tmp_path)
+    outline = Outline(path.read_text(encoding="utf-8"))
+    assert outline.tags.isdisjoint({"script", "img", "iframe", "object", "embed"})
+    assert {value for name, value in outline.attributes if name in {"src", "href"} and value and value[0] != "#"} == {
         "data:,"
     }
     assert path.stat().st_size < 200_000
@@ -367,16 +355,16 @@ def test_the_page_holds_all_of_itself(folders, tmp_path):
 def test_the_command_line(cscbench, folders, tmp_path):
     done = cscbench("report", folders["retrieval"], folders["majority"], "--baseline", folders["majority"])
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["report/report.html", "report/report.md", "report/report.tex"]
+    assert done.stdout.split() == ["report/report.html", "report/report.md"]
     assert (tmp_path / "report" / "report.md").read_text(encoding="utf-8").startswith("# retrieval against majority\n")
-    only = cscbench("report", folders["retrieval"], "--form", "html", "--out", "one")
+    only = cscbench("report", folders["retrieval"], "--format", "html", "--out", "one")
     assert only.stdout.split() == ["one/report.html"]
 
 
 @pytest.mark.parametrize(
     ("words_of", "said"),
     [
-        (["--trend"], "give the folder of a run"),
+        (["--trend"], "give at least one run folder"),
         (["--ladder", "a.yaml", "--sizes", "b.yaml"], "give one of --ladder and --sizes"),
         (["--ladder", "a.yaml", "run"], "--ladder names its runs in the file"),
         (["nowhere"], "nowhere"),
@@ -391,9 +379,9 @@ def test_mistakes_are_told(cscbench, words_of, said):
 
 
 def test_the_command_in_a_report_finds_its_run(cscbench, folders):
-    """Run where the run lies, it knows it as done: the command is the one that made it."""
-    found = report(study.of_runs([folders["retrieval"]]), HOW)
-    (command,) = [block.text for section in found.sections for block in section.blocks if isinstance(block, Code)]
+    """Run in the same folder, the command finds its finished run."""
+    document = report(study.of_runs([folders["retrieval"]]), RESAMPLING)
+    (command,) = [block.text for section in document.sections for block in section.blocks if isinstance(block, Code)]
     folder = folders["retrieval"]
     done = cscbench(*command.split()[1:], "--out", folder.parent)
     assert done.returncode == 0
@@ -401,15 +389,15 @@ def test_the_command_in_a_report_finds_its_run(cscbench, folders):
 
 
 def test_a_run_of_five_dialogues_or_fewer_shows_nothing(folders):
-    """Swapping five dialogues in all ways, the rarest outcome has p 0.06."""
-    found = findings(study.of_runs([folders["retrieval"], folders["short"]]), HOW)
-    verdicts = {one.verdict for one in found[0].metrics}
+    """With five dialogues, the smallest possible p-value is 0.06."""
+    (pair,) = findings(study.of_runs([folders["retrieval"], folders["short"]]), RESAMPLING)
+    verdicts = {finding.verdict for finding in pair.metrics}
     assert verdicts <= {Verdict.TOO_FEW, Verdict.MEASURED_DIFFERENTLY}
 
 
 def test_the_page_names_every_option_and_no_other(cscbench):
     told = page("reports.md")
-    known = {option for one in cli.get_command(None, "report").params for option in one.opts}
+    known = {option for parameter in cli.get_command(None, "report").params for option in parameter.opts}
     for command in pages.commands(told):
         assert command[:2] == ["cscbench", "report"]
         assert {word for word in command if word.startswith("--")} <= known

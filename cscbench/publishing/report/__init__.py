@@ -1,7 +1,7 @@
 """Write reports on one run, runs compared with a baseline, a ladder, model sizes, or a trend.
 
-`study` reads the runs, `findings` tests pairs of them, `document` puts the results into words and tables, and `html`,
-`markdown` and `latex` render the document.
+`study` reads the runs, `findings` tests pairs of them, `document` puts the results into words and tables, and `html`
+and `markdown` render the document.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ from cscbench.publishing.report.blocks import Document
 from cscbench.publishing.report.document import document
 from cscbench.publishing.report.findings import findings
 from cscbench.publishing.report.html import html
-from cscbench.publishing.report.latex import latex
 from cscbench.publishing.report.markdown import markdown
 from cscbench.publishing.report.study import Study
 from cscbench.runs.turns import TaskText, read_task_text
@@ -25,7 +24,6 @@ class ReportFormat(StrEnum):
 
     HTML = "html"
     MARKDOWN = "md"
-    LATEX = "tex"
 
 
 def report(study: Study, resampling: Resampling) -> Document:
@@ -47,7 +45,7 @@ def write(report: Document, formats: Sequence[ReportFormat], out: Path) -> tuple
     Raises:
         UserError: the folder cannot be written.
     """
-    render = {ReportFormat.HTML: html, ReportFormat.MARKDOWN: markdown, ReportFormat.LATEX: latex}
+    render = {ReportFormat.HTML: html, ReportFormat.MARKDOWN: markdown}
     contents = {f"report.{chosen}": render[chosen](report).encode("utf-8", "replace") for chosen in formats}
     write_set(out, contents)
     return tuple(out / name for name in contents)
