@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cscbench.cli.choices import EnumChoice, given
-from cscbench.train.options import ALL_LINEAR, MOST_TOKENS, Recipe, TrainOptions
+from cscbench.train.options import ALL_LINEAR, MAX_LENGTH, Recipe, TrainOptions
 from cscbench.values import Condition, Language
 
 _POSITIVE, _SEED = click.IntRange(min=1), click.IntRange(0, 2**32 - 1)
@@ -69,7 +69,7 @@ _RECIPE = Recipe()
     "--max-length",
     type=_POSITIVE,
     metavar="TOKENS",
-    help=f"Where longer dialogues are split.  [default: {MOST_TOKENS}, or the model's window if that is smaller]",
+    help=f"Where longer dialogues are split.  [default: {MAX_LENGTH}, or the model's window if that is smaller]",
 )
 @click.option(
     "--holdout",
@@ -97,9 +97,9 @@ def train(**options: Any) -> None:
     """
     from cscbench.cli.show import results as show
     from cscbench.cli.show.training import show_training
-    from cscbench.train.folder import TRAINING
     from cscbench.train.plan import prepare
     from cscbench.train.train import train as train_plan
+    from cscbench.train.training_folder import TRAINING
 
     chosen = given(TrainOptions, {**options, "recipe": given(Recipe, options)})
     plan = prepare(chosen)

@@ -1,10 +1,9 @@
-"""Fine-tuning: dialogues to LoRA weights, in the very shape in which `cscbench run` asks.
+"""Fine-tuning: dialogues to LoRA weights, with exactly the prompts that `cscbench run` sends.
 
-options.py    the recipe, and what else the command line gives
-plan.py       what to train on what, resolved, and what identifies it
-sequences.py  dialogues to token ids, and which of them the loss looks at
-tune.py       peft and transformers' Trainer (imports torch)
-folder.py     OUT: settings and checkpoints while it lasts, weights and training.json at the end
-train.py      the line through them
-show.py       what the terminal shows
+options.py          the recipe, and the other options of the command line
+plan.py             the resolved training: model, data, prompts; its identity
+sequences.py        dialogues to token ids, and which of them count in the loss
+tune.py             peft and transformers' Trainer (imports torch)
+training_folder.py  OUT: settings and checkpoints during training, weights and training.json at the end
+train.py            one training from plan to weights
 """

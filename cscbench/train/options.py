@@ -1,18 +1,18 @@
-"""What a training is told: the recipe that shapes the weights, and what else the command line gives."""
+"""The settings of a training: the recipe that determines the weights, and the other options."""
 
 from cscbench.values import Condition, Frozen, Language
 
 # A RoleCS dialogue has at most 50 turns of some 50 characters: it fits, with the system message.
-MOST_TOKENS = 4096
+MAX_LENGTH = 4096
 ALL_LINEAR = "all-linear"
 
 
 class Recipe(Frozen, frozen=True):
-    """What shapes the weights, with the published recipe's values where it gives them (docs/training.md).
+    """What determines the weights; defaults are the published recipe's if it has them (docs/training.md).
 
     `targets` are names of linear modules, or `all-linear`; a step is `batch_size` x `accumulate` sequences of at most
-    `max_length` tokens (0: `MOST_TOKENS`, or the model's window where that is smaller); `holdout` is the share of
-    dialogues kept back; `seed` sets the weights' start, the order of the data and which dialogues are kept back.
+    `max_length` tokens (0: `MAX_LENGTH`, or the model's window if that is smaller); `holdout` is the share of
+    dialogues held out; `seed` sets the initial weights, the order of the data and the choice of held-out dialogues.
     """
 
     rank: int = 8
@@ -28,10 +28,10 @@ class Recipe(Frozen, frozen=True):
 
 
 class TrainOptions(Frozen, frozen=True):
-    """What the command line gives. `limit` 0 takes all dialogues.
+    """The options of a training. `limit` 0 means all dialogues.
 
-    `save_every` (seconds between checkpoints) and `recompute` (activations are computed twice instead of kept) change
-    no weight.
+    `save_every` (seconds between checkpoints) and `recompute` (recompute activations instead of storing them) do not
+    affect the weights.
     """
 
     base: str

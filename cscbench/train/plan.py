@@ -1,4 +1,4 @@
-"""A training with everything resolved before anything is loaded or written, and what identifies it."""
+"""A training, resolved before anything is loaded or written, and its identity."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,8 @@ from cscbench.content.prompts import NamedPrompt
 from cscbench.content.shipped import expanded
 from cscbench.content.tasks import Task, TaskData, find_task, task_data
 from cscbench.models.backend import find_backend
-from cscbench.models.hf import HF, options
+from cscbench.models.hf import HF
+from cscbench.models.hf import options as hf_options
 from cscbench.train.options import Recipe, TrainOptions
 from cscbench.values import Dialogue, Frozen, Language, ModelCard, UserError
 
@@ -23,7 +24,7 @@ PACKAGES = (*HF.packages, "accelerate")
 
 
 class TrainPlan(Frozen, frozen=True):
-    """A training with everything resolved, before anything is loaded or written."""
+    """A training with its model card, dialogues and prompts resolved."""
 
     options: TrainOptions
     card: ModelCard
@@ -33,75 +34,77 @@ class TrainPlan(Frozen, frozen=True):
     prompts: Mapping[Language, NamedPrompt]
 
 
-def prepare(given: TrainOptions) -> TrainPlan:
-    """Resolve card, data and prompts, and keep whole dialogues back.
+def prepare(options: TrainOptions) -> TrainPlan:
+    """Resolve card, data and prompts, and hold out a share of the dialogues.
 
     Raises:
-        UserError: any of them is unknown or broken, or there are too few dialogues.
+        UserError: the card, the data or a prompt is unknown or invalid, or there are too few dialogues.
     """
-    card = _base_card(given.base)
-    task = find_task(given.task)
-    data = _data(task, given.data)
-    chosen = [dialogue for dialogue in data.train if given.language in (None, dialogue.language)]
-    dialogues = chosen[: given.limit] if given.limit else chosen
+    card = _base_card(options.base)
+    task = find_task(options.task)
+    data = _training_data(task, options.data)
+    candidates = [dialogue for dialogue in data.train if options.language in (None, dialogue.language)]
+    dialogues = candidates[: options.limit] if options.limit else candidates
     if len(dialogues) < 2:
         raise UserError(
-            f"{given.data or task.name}: {len(dialogues)} dialogues to train on: at least 2 are needed, because one is "
-            "held out (give others with --data, or less narrow --language and --limit)"
+            f"{options.data or task.name}: {len(dialogues)} dialogues to train on, but at least 2 are needed, because "
+            "one is held out: use other --data, or relax --language and --limit"
         )
-    kept = _kept_back(dialogues, given.recipe)
-    train = tuple(dialogue for dialogue in dialogues if dialogue.id not in kept)
-    held_out = tuple(dialogue for dialogue in dialogues if dialogue.id in kept)
-    languages = [language for language in Language if any(one.language is language for one in dialogues)]
-    prompts = {language: task.prompt(card.prompts, language, given.condition) for language in languages}
-    return TrainPlan(given, card, data, train, held_out, prompts)
+    held_out_ids = _held_out_ids(dialogues, options.recipe)
+    train = tuple(dialogue for dialogue in dialogues if dialogue.id not in held_out_ids)
+    held_out = tuple(dialogue for dialogue in dialogues if dialogue.id in held_out_ids)
+    languages = [language for language in Language if any(dialogue.language is language for dialogue in dialogues)]
+    prompts = {language: task.prompt(card.prompts, language, options.condition) for language in languages}
+    return TrainPlan(options, card, data, train, held_out, prompts)
 
 
 def _base_card(spec: str) -> ModelCard:
     base, *variants = spec.split("+")
     without = "+".join([base, *(variant for variant in variants if variant != "lora")])
     if "lora" in variants:
-        raise UserError(f"--base {spec}: LoRA training begins from the model without LoRA weights: --base {without}")
+        raise UserError(f"--base {spec}: training starts from the model without LoRA weights: use --base {without}")
     card = resolve_card(spec)
     if find_backend(card.adapter) is not HF:
-        raise UserError(f"--base {spec}: training needs a card with the hf adapter, this one has {card.adapter}")
+        raise UserError(
+            f"--base {spec}: training needs a card with the hf adapter, but this one has {card.adapter}: choose another"
+        )
     if card.lora:
-        raise UserError(f"--base {spec}: its card puts LoRA weights on already: name a card or variant without `lora`")
-    if options(card).dtype == "float16":
+        raise UserError(f"--base {spec}: its card already adds LoRA weights: use a card or variant without `lora`")
+    if hf_options(card).dtype == "float16":
         raise UserError(
             f"--base {spec}: `options.dtype` float16 overflows in training: set bfloat16 or float32 in the card"
         )
     return card
 
 
-def _data(task: Task, path: str) -> TaskData:
-    """The dialogues to train on, as `train` of a task's data: those of a file, or the task's own."""
+def _training_data(task: Task, path: str) -> TaskData:
+    """Return the dialogues to train on as `train` of a task's data: a file's, or the task's own."""
     if path:
         loaded = task_data(load_csconv(expanded(path), task.strategies))
         return msgspec.structs.replace(loaded, test=(), train=loaded.test)
     data = task.load(None)
     if not data.train:
-        raise UserError(f"{task.name}: the task has no training dialogues of its own: give --data PATH")
+        raise UserError(f"{task.name}: the task has no training dialogues: add --data PATH")
     return data
 
 
-def _kept_back(dialogues: Sequence[Dialogue], recipe: Recipe) -> set[str]:
-    """The ids of a share of the dialogues, at least one and not all; more data keeps most of the same ones back."""
+def _held_out_ids(dialogues: Sequence[Dialogue], recipe: Recipe) -> set[str]:
+    """Return the ids of a share of the dialogues, at least one and not all; with more data, most stay held out."""
     count = min(max(1, round(recipe.holdout * len(dialogues))), len(dialogues) - 1)
 
-    def lot(dialogue: Dialogue) -> str:
+    def random_key(dialogue: Dialogue) -> str:
         return hashlib.sha256(f"{recipe.seed}/{dialogue.id}".encode()).hexdigest()
 
-    return {dialogue.id for dialogue in sorted(dialogues, key=lot)[:count]}
+    return {dialogue.id for dialogue in sorted(dialogues, key=random_key)[:count]}
 
 
 def identity(plan: TrainPlan) -> dict[str, Any]:
-    """Everything that changes a weight. Paths and times are not among it.
+    """Return everything that affects the weights; paths and times do not.
 
     Raises:
-        UserError: the base weights are not there.
+        UserError: the base weights are missing.
     """
-    settings = options(plan.card)
+    settings = hf_options(plan.card)
     return {
         "cscbench": __version__,
         "base": {

@@ -1,7 +1,7 @@
-"""Dialogues to training sequences: the prompts of `cscbench run`, each followed by the reference's answer.
+"""Dialogues to training sequences: the prompts of `cscbench run`, each followed by the reference answer.
 
-A dialogue's requests extend one another, so they make one sequence, in which every answer follows just the tokens that
-a run sends to ask for it. Where a request does not extend the last one (it was cut to fit), another sequence begins.
+A dialogue's requests extend one another, so that they form one sequence, in which each answer follows exactly the
+tokens that a run sends for it. If a request does not extend the last one (it was cut to fit), a new sequence starts.
 """
 
 from array import array
@@ -15,14 +15,14 @@ from cscbench.values import Dialogue, Frozen, Language, Message
 
 
 class Example(Frozen, frozen=True):
-    """One training sequence. `answers` are the stretches (start, end) of `ids` that the loss looks at."""
+    """One training sequence. `answers` are the spans (start, end) of `ids` that count in the loss."""
 
     ids: "array[int]"
     answers: tuple[tuple[int, int], ...]
 
 
 class LeftOut(Frozen, frozen=True):
-    """An answer that could not be placed: whose, and why."""
+    """An answer that is not trained on, and why."""
 
     dialogue: str
     turn: int
@@ -30,7 +30,7 @@ class LeftOut(Frozen, frozen=True):
 
 
 class SequenceCounts(Frozen, frozen=True):
-    """What dialogues came to. `split` counts those that needed more than one sequence."""
+    """Counts of sequences. `split` is the number of dialogues that needed more than one sequence."""
 
     dialogues: int
     split: int
@@ -41,8 +41,8 @@ class SequenceCounts(Frozen, frozen=True):
     left_out: int
 
 
-class Material(Frozen, frozen=True):
-    """The training sequences of some dialogues, in their order."""
+class TrainingSequences(Frozen, frozen=True):
+    """The training sequences of dialogues, in order."""
 
     examples: tuple[Example, ...]
     counts: SequenceCounts
@@ -54,34 +54,34 @@ class _Encoded(Frozen, frozen=True):
     left_out: tuple[LeftOut, ...]
 
 
-def material(
+def build_sequences(
     dialogues: Sequence[Dialogue],
     prompts: Mapping[Language, NamedPrompt],
     chat: Chat,
-    most: int,
+    max_tokens: int,
     done: Callable[[], None],
-) -> Material:
-    """The sequences of dialogues, none longer than `most` tokens; `done` is called after each dialogue."""
+) -> TrainingSequences:
+    """Build sequences of at most `max_tokens` tokens from dialogues; call `done` after each dialogue."""
     encoded = []
     for dialogue in dialogues:
-        encoded.append(encode(dialogue, prompts[dialogue.language], chat, most))
+        encoded.append(encode(dialogue, prompts[dialogue.language], chat, max_tokens))
         done()
-    examples = tuple(example for one in encoded for example in one.examples)
-    left_out = tuple(left for one in encoded for left in one.left_out)
+    examples = tuple(example for each in encoded for example in each.examples)
+    left_out = tuple(answer for each in encoded for answer in each.left_out)
     counts = SequenceCounts(
         dialogues=len(dialogues),
-        split=sum(1 for one in encoded if len(one.examples) > 1),
+        split=sum(1 for each in encoded if len(each.examples) > 1),
         sequences=len(examples),
         tokens=sum(len(example.ids) for example in examples),
         answers=sum(len(example.answers) for example in examples),
         answer_tokens=sum(end - start for example in examples for start, end in example.answers),
         left_out=len(left_out),
     )
-    return Material(examples, counts, left_out)
+    return TrainingSequences(examples, counts, left_out)
 
 
-def encode(dialogue: Dialogue, prompt: NamedPrompt, chat: Chat, most: int) -> _Encoded:
-    """A dialogue's sequences: one, unless it is longer than `most` tokens or its template rewrites the history."""
+def encode(dialogue: Dialogue, prompt: NamedPrompt, chat: Chat, max_tokens: int) -> _Encoded:
+    """Encode a dialogue: one sequence, unless it exceeds `max_tokens` or the template rewrites the history."""
     from jinja2 import TemplateError
 
     examples: list[Example] = []
@@ -91,34 +91,36 @@ def encode(dialogue: Dialogue, prompt: NamedPrompt, chat: Chat, most: int) -> _E
     dropped = 0
     for request, answer in play_gold(dialogue, prompt):
         try:
-            placed = _place(chat, request.messages, answer, dropped, most)
+            encoded = _encode_answer(chat, request.messages, answer, dropped, max_tokens)
         except WindowError:
-            reason = f"answer, its question and the system message are more than {most} tokens"
+            reason = f"the answer, its question and the system message exceed {max_tokens} tokens"
             left_out.append(LeftOut(dialogue.id, request.turn, reason))
             continue
         except (SeamError, TemplateError) as error:
             left_out.append(LeftOut(dialogue.id, request.turn, str(error)))
             continue
-        dropped = placed.dropped
-        if placed.prompt[: len(ids)] != ids:
+        dropped = encoded.dropped
+        if encoded.prompt[: len(ids)] != ids:
             examples.append(Example(array("i", ids), answers))
             answers = ()
-        ids = placed.prompt + placed.answer
-        answers = (*answers, (len(placed.prompt), len(ids)))
+        ids = encoded.prompt + encoded.answer
+        answers = (*answers, (len(encoded.prompt), len(ids)))
     if ids:
         examples.append(Example(array("i", ids), answers))
     return _Encoded(tuple(examples), tuple(left_out))
 
 
-def _place(chat: Chat, messages: tuple[Message, ...], answer: str, dropped: int, most: int) -> EncodedAnswer:
-    """Prompt and answer with `dropped` of the oldest messages left out; with more, where they would be too long.
+def _encode_answer(
+    chat: Chat, messages: tuple[Message, ...], answer: str, dropped: int, max_tokens: int
+) -> EncodedAnswer:
+    """Encode prompt and answer without the `dropped` oldest messages, and without more of them if it is too long.
 
-    What is too long is cut to half of `most` if it can be, so that the turns to come extend it for a while.
+    If it is too long, cut it to half of `max_tokens` if possible, so that later turns can extend it for a while.
     """
     head, rest = messages[:1], messages[1:]
-    room = chat.window - most
-    placed = chat.answered((*head, *rest[dropped:]), answer, room)
-    if placed.dropped:
+    room = chat.window - max_tokens
+    encoded = chat.answered((*head, *rest[dropped:]), answer, room)
+    if encoded.dropped:
         with suppress(WindowError):
-            placed = chat.answered((*head, *rest[dropped:]), answer, room + most // 2)
-    return EncodedAnswer(placed.prompt, placed.answer, dropped + placed.dropped)
+            encoded = chat.answered((*head, *rest[dropped:]), answer, room + max_tokens // 2)
+    return EncodedAnswer(encoded.prompt, encoded.answer, dropped + encoded.dropped)

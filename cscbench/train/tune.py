@@ -1,6 +1,6 @@
-"""The training itself: peft puts fresh LoRA weights on a model, transformers' Trainer moves them.
+"""The training itself: peft adds LoRA weights to a model, and transformers' Trainer trains them.
 
-Imported by `train` only, inside the function that needs it: it imports torch.
+This module imports torch: import it only inside the function that needs it.
 """
 
 import logging
@@ -18,36 +18,38 @@ from transformers.pytorch_utils import Conv1D
 
 from cscbench.asking.progress import Progress, progress
 from cscbench.content.yaml_file import did_you_mean
-from cscbench.train import folder
-from cscbench.train.folder import EpochLoss
+from cscbench.train import training_folder
 from cscbench.train.options import ALL_LINEAR, Recipe, TrainOptions
 from cscbench.train.sequences import Example
+from cscbench.train.training_folder import EpochLoss
 from cscbench.values import UserError
 
 log = logging.getLogger("cscbench")
 
-_IGNORED = -100  # the label that transformers' losses pass over
+_IGNORED = -100  # the label that transformers' losses ignore
 _HELD_OUT = "held_out"
-_LOWER = "begin another training with a lower --lr"
+_LOWER_RATE = "start another training with a lower --lr"
 
 
 def add_lora(model: Any, recipe: Recipe) -> Any:
-    """The model with fresh LoRA weights, which change nothing yet, and all else frozen.
+    """Add new LoRA weights, which change nothing yet, and freeze all others.
 
     Raises:
-        UserError: its weights are quantised in a way that has no gradients (a GGUF file, say), or it has no linear
-            module of a name in `recipe.targets`.
+        UserError: the model's weights are quantized in a way that has no gradients (a GGUF file, for example), or it
+            has no linear module with a name in `recipe.targets`.
     """
     quantizer = getattr(model, "hf_quantizer", None)
     if quantizer is not None and not quantizer.is_trainable:
         method = str(model.quantization_method.value).upper()
-        raise UserError(f"weights quantised as {method} cannot be trained: give --base a card of the unquantised model")
+        raise UserError(
+            f"weights quantized as {method} cannot be trained: use --base with a card of the unquantized model"
+        )
     set_seed(recipe.seed)
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, target_modules=_targets(model, recipe), task_type="CAUSAL_LM"
     )
     tuned = get_peft_model(model, config)
-    # Else peft asks the hub, at each checkpoint, whether the vocabulary was changed. Ours never is.
+    # Otherwise peft asks the Hub at each checkpoint whether the vocabulary changed. Ours never does.
     tuned.peft_config["default"].base_model_name_or_path = None
     return tuned
 
@@ -56,13 +58,13 @@ def _targets(model: Any, recipe: Recipe) -> str | list[str]:
     if recipe.targets == (ALL_LINEAR,):
         return ALL_LINEAR
     layers = (part for part in model.named_modules() if isinstance(part[1], torch.nn.Linear | Conv1D))
-    head = model.get_output_embeddings()  # shared with the embeddings in many models, and no adapter's place in engines
+    head = model.get_output_embeddings()  # often shared with the embeddings, and engines support no adapter on it
     known = sorted({name.rpartition(".")[2] for name, part in layers if part is not head})
     for target in recipe.targets:
         if target not in known:
             hint = did_you_mean(target, known)
             raise UserError(
-                f"--target {target}: no linear module of the model's layers{hint}\nthere are: {', '.join(known)}"
+                f"--target {target}: the model has no linear module with this name{hint}\nIt has: {', '.join(known)}"
             )
     return list(recipe.targets)
 
@@ -70,52 +72,52 @@ def _targets(model: Any, recipe: Recipe) -> str | list[str]:
 def tune(
     model: Any, train: Sequence[Example], held_out: Sequence[Example], options: TrainOptions, out: Path
 ) -> tuple[EpochLoss, ...]:
-    """Train the LoRA weights of `model`, from the last whole checkpoint in `out` on; the last step leaves one too.
+    """Train the LoRA weights of `model`, starting at the last complete checkpoint in `out`; save the last step too.
 
     Raises:
-        UserError: the loss is no number any more, or memory does not suffice.
+        UserError: the loss is not finite, memory runs out, or a checkpoint cannot be written.
     """
     recipe = options.recipe
     steps = math.ceil(math.ceil(len(train) / recipe.batch_size) / recipe.accumulate)
-    arguments = _arguments(model, options, out / folder.CHECKPOINTS)
+    arguments = _arguments(model, options, out / training_folder.CHECKPOINTS)
     check_gpus(arguments.n_gpu, getattr(model, "hf_device_map", {}))
     trainer = Trainer(model, arguments, data_collator=collate, train_dataset=train)
     trainer.remove_callback(PrinterCallback)
-    before = folder.latest(out)
+    checkpoint = training_folder.latest_checkpoint(out)
     with progress(f"{options.base}: training steps", recipe.epochs * steps) as bar:
-        trainer.add_callback(_Keeper(held_out, steps, options.save_every, bar))
+        trainer.add_callback(_CheckpointCallback(held_out, steps, options.save_every, bar))
         try:
-            trainer.train(resume_from_checkpoint=str(before) if before else None)
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"{options.base}: out of memory: {error}\nAdd --recompute and this training goes on; or begin another "
-                "with half the --batch-size and double --accumulate, or with a smaller --max-length"
+                f"{options.base}: out of memory: {error}\nRepeat the command with --recompute to continue; or start "
+                "another training with half the --batch-size and double --accumulate, or with a smaller --max-length"
             ) from error
         except (OSError, RuntimeError, SafetensorError) as error:
             if _is_bug(error):
                 raise
             raise UserError(
-                f"{out}: cannot write a checkpoint: {error}\nMend that and run the same command again: it goes on from "
-                "the last whole one"
+                f"{out}: cannot write a checkpoint: {error}\nFix this and repeat the command: training resumes from "
+                "the last complete checkpoint"
             ) from error
     return losses(trainer.state.log_history, len(train), recipe.batch_size * recipe.accumulate)
 
 
 def _is_bug(error: Exception) -> bool:
-    """Whether an error is no failed write: torch.save has no exception class of its own, only its file's name."""
+    """Whether an error is not a failed write: torch.save raises RuntimeError, recognizable only by a file name."""
     return isinstance(error, RuntimeError) and "inline_container" not in str(error)
 
 
 def check_gpus(gpus: int, device_map: Mapping[str, Any]) -> None:
-    """Refuse a model on one of several GPUs: Trainer would copy it to all of them, and a step be larger than asked.
+    """Refuse a model on one of several GPUs: Trainer would copy it to all of them and use larger steps.
 
     Raises:
-        UserError: it is so.
+        UserError: the model is on one of several GPUs.
     """
     if gpus > 1 and len(set(device_map.values())) < 2:
         raise UserError(
-            f"{gpus} GPUs are to be seen and the model is on one of them: begin the command with "
-            "CUDA_VISIBLE_DEVICES=0, or set `options.device: auto` in the card, which shares the layers out"
+            f"the model uses one of {gpus} visible GPUs: set CUDA_VISIBLE_DEVICES=0, or set `options.device: auto` in "
+            "the card to spread the layers over all of them"
         )
 
 
@@ -137,10 +139,10 @@ def _arguments(model: Any, options: TrainOptions, checkpoints: Path) -> Training
         use_cpu=on_cpu,
         dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,
-        # Every step's loss goes into the checkpoint: an epoch's mean is then the same however often it was killed.
+        # Checkpoints store every step's loss, so that an epoch's mean is the same however often training was killed.
         logging_steps=1,
         logging_nan_inf_filter=False,
-        save_strategy="no",  # `_Keeper` says when
+        save_strategy="no",  # `_CheckpointCallback` decides when
         save_total_limit=2,
         disable_tqdm=True,
         report_to="none",
@@ -149,10 +151,10 @@ def _arguments(model: Any, options: TrainOptions, checkpoints: Path) -> Training
 
 
 def collate(examples: Sequence[Example]) -> dict[str, Any]:
-    """Examples padded on the right to the longest: `input_ids`, `attention_mask`, `labels` (rows, tokens).
+    """Pad examples on the right to the longest: `input_ids`, `attention_mask`, `labels` (rows, tokens).
 
-    Labels are the ids of answers; all else, padding too, is ignored by the loss. What is padding is told by position:
-    the end of a turn is learned also where it is the pad token.
+    Labels are the ids of answers; the loss ignores everything else. Padding is identified by position, so that the end
+    of turn is learned even if it is the pad token.
     """
     shape = (len(examples), max(len(example.ids) for example in examples))
     ids, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
@@ -166,22 +168,22 @@ def collate(examples: Sequence[Example]) -> dict[str, Any]:
 
 
 def answer_loss(model: Any, examples: Sequence[Example]) -> float:
-    """Mean loss (nats) over all answer tokens, each example by itself: no padding, no dropout."""
+    """Return the mean loss (nats) over all answer tokens, with each example as its own batch, without dropout."""
     training = model.training
     model.eval()
     total, tokens = 0.0, 0
     with torch.inference_mode():
         for example in examples:
             batch = {name: tensor.to(model.device) for name, tensor in collate([example]).items()}
-            own = sum(end - start for start, end in example.answers)
-            total += float(model(**batch).loss) * own
-            tokens += own
+            answer_tokens = sum(end - start for start, end in example.answers)
+            total += float(model(**batch).loss) * answer_tokens
+            tokens += answer_tokens
     model.train(training)
     return total / tokens
 
 
-class _Keeper(TrainerCallback):  # type: ignore[misc]
-    """Measures the held-out loss before training and after each epoch, and says when to write a checkpoint."""
+class _CheckpointCallback(TrainerCallback):  # type: ignore[misc]
+    """Measures the held-out loss before training and after each epoch, and decides when to write a checkpoint."""
 
     def __init__(self, held_out: Sequence[Example], steps_in_epoch: int, save_every: float, bar: Progress) -> None:
         self._held_out, self._steps_in_epoch = held_out, steps_in_epoch
@@ -196,20 +198,20 @@ class _Keeper(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._bar.step()
-        # The last step of an epoch is saved after the held-out loss is known: a kill between must not lose it.
+        # The last step of an epoch is saved after its held-out loss is measured, so that a kill cannot lose the loss.
         due = time.monotonic() - self._saved >= self._save_every
         control.should_save = due and state.global_step % self._steps_in_epoch != 0
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
-            raise UserError(f"the loss at step {state.global_step} is {logs['loss']}: {_LOWER}")
+            raise UserError(f"the loss at step {state.global_step} is {logs['loss']}: {_LOWER_RATE}")
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         self._measure(state.global_step // self._steps_in_epoch, model, state)
         control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        folder.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        training_folder.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
         self._saved = time.monotonic()
 
     def _measure(self, epoch: int, model: Any, state: Any) -> None:
@@ -217,7 +219,7 @@ class _Keeper(TrainerCallback):  # type: ignore[misc]
         when = f"after epoch {epoch}" if epoch else "before training"
         if not math.isfinite(loss):
             hint = (
-                _LOWER
+                _LOWER_RATE
                 if epoch
                 else f"its weights are damaged, or overflow in {str(model.dtype).removeprefix('torch.')}"
             )
@@ -227,11 +229,11 @@ class _Keeper(TrainerCallback):  # type: ignore[misc]
 
 
 def losses(history: Sequence[Mapping[str, float]], sequences: int, step: int) -> tuple[EpochLoss, ...]:
-    """The loss after each epoch, from what Trainer kept: a row a step, and ours of the held-out loss.
+    """Return the losses by epoch from Trainer's history: one row per step, and our rows with the held-out loss.
 
-    A step of an epoch has `step` of its `sequences`, the last one what is left: it counts for so much.
+    A step counts by its sequences: `step` of the epoch's `sequences`, or what is left in the last step.
     """
-    found: list[EpochLoss] = []
+    epochs: list[EpochLoss] = []
     total, left = 0.0, sequences
     for row in history:
         if "loss" in row:
@@ -239,6 +241,6 @@ def losses(history: Sequence[Mapping[str, float]], sequences: int, step: int) ->
             left -= min(step, left)
         elif _HELD_OUT in row:
             epoch = int(row["epoch"])
-            found.append(EpochLoss(epoch, total / sequences if epoch else None, row[_HELD_OUT]))
+            epochs.append(EpochLoss(epoch, total / sequences if epoch else None, row[_HELD_OUT]))
             total, left = 0.0, sequences
-    return tuple(found)
+    return tuple(epochs)

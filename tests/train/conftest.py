@@ -1,4 +1,4 @@
-"""A task that trains in a moment: short prompts, short dialogues."""
+"""A task that trains quickly: short prompts, short dialogues."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ SAYS = [
 
 
 def dialogue(number: int, turns: int = 3) -> dict:
-    """One of many alike, of so many turns; told apart by what the customer says."""
+    """A dialogue with so many turns that only differs from others in its number."""
     says = [{**turn, "text": f"{turn['text']} ({number})"} for turn in SAYS[:turns]]
     return {"id": f"d{number}", "language": "en", "dialogue": says}
 
@@ -69,5 +69,5 @@ def sample():
     """Four dialogues of the sample's train part, two a language, and the task."""
     task = find_task("csconv_sample")
     train = task.load(None).train
-    chosen = [one for language in ("zh", "en") for one in [d for d in train if d.language == language][:2]]
+    chosen = [each for language in ("zh", "en") for each in [d for d in train if d.language == language][:2]]
     return task, chosen

@@ -1,36 +1,40 @@
-"""Training sequences: the prompts of a run, token by token, each followed by the reference's answer."""
+"""Training sequences: the prompts of a run, token by token, each followed by the reference answer."""
 
 import pytest
 
 from cscbench.asking.plays import Protocol, play
 from cscbench.models.chat import Chat
-from cscbench.train.sequences import encode, material
+from cscbench.train.sequences import build_sequences, encode
 from cscbench.values import Condition, Context, Dialogue, Reply, Sampling, Speaker, Turn
 
 CONDITIONS = [Condition.JOINT, Condition.TWO_STEP, Condition.GOLD_STRATEGY]
 
 
-def requests_of(dialogue, prompt, said=None):
-    """What a run asks for, of a model that writes `said` (else the reference's strategy and words)."""
+def requests_of(dialogue, prompt, answer=None):
+    """The requests of a run to a model that writes `answer` (default: the reference strategy and text)."""
     walk = play(dialogue, prompt, Protocol(Context.GOLD, Sampling()))
-    found = [next(walk)]
+    requests = [next(walk)]
     while True:
-        turn = dialogue.turns[found[-1].turn]
+        turn = dialogue.turns[requests[-1].turn]
         strategy = prompt.strategies.strategies[[s.code for s in prompt.strategies.strategies].index(turn.strategy)]
         texts = {"joint": f"[{strategy.en}] {turn.text}", "strategy": strategy.en, "reply": turn.text}
         try:
-            found.append(walk.send(Reply(said or texts[found[-1].step])))
+            requests.append(walk.send(Reply(answer or texts[requests[-1].step])))
         except StopIteration:
-            return found
+            return requests
 
 
 def spans(examples):
     """(ids before an answer, ids of the answer), for every answer."""
-    return [(tuple(one.ids[:start]), tuple(one.ids[start:end])) for one in examples for start, end in one.answers]
+    return [
+        (tuple(example.ids[:start]), tuple(example.ids[start:end]))
+        for example in examples
+        for start, end in example.answers
+    ]
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_before_each_answer_stand_just_the_tokens_that_a_run_sends_to_ask_for_it(sample, smol_chat, condition):
+def test_each_answer_follows_exactly_the_tokens_that_a_run_sends_for_it(sample, smol_chat, condition):
     task, dialogues = sample
     for dialogue in dialogues:
         prompt = task.prompt("default", dialogue.language, condition)
@@ -43,7 +47,8 @@ def test_before_each_answer_stand_just_the_tokens_that_a_run_sends_to_ask_for_it
 def test_in_joint_gold_context_a_model_that_talks_nonsense_is_asked_with_the_same_tokens(sample, smol_chat):
     task, dialogues = sample
     prompt = task.prompt("default", dialogues[0].language, Condition.JOINT)
-    asked = [smol_chat.encode(one.messages, 64).ids for one in requests_of(dialogues[0], prompt, said="nonsense")]
+    requests = requests_of(dialogues[0], prompt, answer="nonsense")
+    asked = [smol_chat.encode(request.messages, 64).ids for request in requests]
     assert [before for before, _ in spans(encode(dialogues[0], prompt, smol_chat, 4096).examples)] == asked
 
 
@@ -67,7 +72,7 @@ def test_the_loss_sees_the_supporters_answers_with_their_ends_and_nothing_else(s
     task, dialogues = sample
     for dialogue in dialogues:
         prompt = task.prompt("default", dialogue.language, condition)
-        names = {one.code: one.zh if dialogue.language == "zh" else one.en for one in task.strategies.strategies}
+        names = {s.code: s.zh if dialogue.language == "zh" else s.en for s in task.strategies.strategies}
         expected = []
         for turn in dialogue.turns:
             if turn.speaker is Speaker.SUPPORTER:
@@ -77,8 +82,8 @@ def test_the_loss_sees_the_supporters_answers_with_their_ends_and_nothing_else(s
                     Condition.GOLD_STRATEGY: [turn.text],
                 }[condition]
         examples = encode(dialogue, prompt, smol_chat, 4096).examples
-        said = [smol_chat.tokenizer.decode(answer) for _, answer in spans(examples)]
-        assert said == [f"{text}<|im_end|>" for text in expected]
+        answers = [smol_chat.tokenizer.decode(answer) for _, answer in spans(examples)]
+        assert answers == [f"{text}<|im_end|>" for text in expected]
 
 
 def test_padding_is_ignored_and_the_end_of_a_turn_is_not_though_they_are_one_token(sample, smol_chat):
@@ -86,7 +91,7 @@ def test_padding_is_ignored_and_the_end_of_a_turn_is_not_though_they_are_one_tok
 
     task, dialogues = sample
     prompts = {language: task.prompt("default", language, Condition.JOINT) for language in ("zh", "en")}
-    examples = material(dialogues, prompts, smol_chat, 4096, lambda: None).examples
+    examples = build_sequences(dialogues, prompts, smol_chat, 4096, lambda: None).examples
     batch = collate(examples)
     width = max(len(example.ids) for example in examples)
     assert batch["labels"].shape == (4, width)
@@ -110,13 +115,13 @@ class TestLong:
         prompt = task.prompt("default", dialogue.language, Condition.JOINT)
         (whole,) = encode(dialogue, prompt, smol_chat, 4096).examples
         assert len(whole.ids) > 1000
-        found = encode(dialogue, prompt, smol_chat, most)
-        assert found.left_out == ()
-        assert len(found.examples) > 1
-        assert all(len(example.ids) <= most for example in found.examples)
-        assert [answer for _, answer in spans(found.examples)] == [answer for _, answer in spans([whole])]
+        encoded = encode(dialogue, prompt, smol_chat, most)
+        assert encoded.left_out == ()
+        assert len(encoded.examples) > 1
+        assert all(len(example.ids) <= most for example in encoded.examples)
+        assert [answer for _, answer in spans(encoded.examples)] == [answer for _, answer in spans([whole])]
         head = smol_chat.tokenizer.decode(whole.ids[: whole.answers[0][0]]).partition("<|im_end|>")[0]
-        for example in found.examples:
+        for example in encoded.examples:
             text = smol_chat.tokenizer.decode(example.ids)
             assert text.startswith(head)  # the system message is never cut
             # What follows is the dialogue without its oldest turns, in one piece.
@@ -132,26 +137,26 @@ class TestLong:
             Turn(Speaker.CUSTOMER, "Thanks."),
             Turn(Speaker.SUPPORTER, "Goodbye.", "AC"),
         )
-        made = material([Dialogue("d", turns, "en")], {"en": prompt}, smol_chat, 1000, lambda: None)
+        made = build_sequences([Dialogue("d", turns, "en")], {"en": prompt}, smol_chat, 1000, lambda: None)
         (left,) = made.left_out
         assert (left.dialogue, left.turn) == ("d", 2)
-        assert left.reason == "answer, its question and the system message are more than 1000 tokens"
-        said = [smol_chat.tokenizer.decode(answer) for _, answer in spans(made.examples)]
-        assert said == ["[Greeting] Hello.<|im_end|>", "[Appreciation and Closure] Goodbye.<|im_end|>"]
+        assert left.reason == "the answer, its question and the system message exceed 1000 tokens"
+        answers = [smol_chat.tokenizer.decode(answer) for _, answer in spans(made.examples)]
+        assert answers == ["[Greeting] Hello.<|im_end|>", "[Appreciation and Closure] Goodbye.<|im_end|>"]
         assert (made.counts.answers, made.counts.left_out, made.counts.split) == (2, 1, 1)
 
     def test_the_counts_are_those_of_the_sequences(self, sample, smol_chat):
         task, dialogues = sample
         prompts = {language: task.prompt("default", language, Condition.JOINT) for language in ("zh", "en")}
         steps = []
-        made = material(dialogues, prompts, smol_chat, 1100, lambda: steps.append(1))
+        made = build_sequences(dialogues, prompts, smol_chat, 1100, lambda: steps.append(1))
         counts = made.counts
         assert len(steps) == counts.dialogues == 4
         assert counts.sequences == len(made.examples)
         assert counts.tokens == sum(len(example.ids) for example in made.examples)
-        assert counts.answers == sum(turn.speaker is Speaker.SUPPORTER for one in dialogues for turn in one.turns)
+        assert counts.answers == sum(turn.speaker is Speaker.SUPPORTER for each in dialogues for turn in each.turns)
         assert counts.answer_tokens == sum(len(answer) for _, answer in spans(made.examples))
-        alone = [encode(one, prompts[one.language], smol_chat, 1100).examples for one in dialogues]
+        alone = [encode(each, prompts[each.language], smol_chat, 1100).examples for each in dialogues]
         assert counts.split == sum(len(examples) > 1 for examples in alone)
         assert 0 < counts.split < 4
 

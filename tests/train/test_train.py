@@ -86,14 +86,14 @@ def test_the_next_line_runs_what_was_trained(train, cscbench, smol_tokenizer, tm
     again = train(*given)
     assert (again.returncode, again.stdout) == (0, done.stdout)
     assert (OUT / "adapter_model.safetensors").stat().st_mtime_ns == weights
-    other = train(*given, "--lr", "0.01")
-    assert other.returncode == 2
-    assert "(recipe.learning_rate was 0.05, is 0.01): choose another --out" in other.stderr
+    changed = train(*given, "--lr", "0.01")
+    assert changed.returncode == 2
+    assert "(recipe.learning_rate was 0.05, is 0.01): choose another --out" in changed.stderr
     with (OUT / "adapter_model.safetensors").open("ab") as file:
         file.write(b" ")
     damaged = train(*given)
     assert damaged.returncode == 2
-    assert "not the weights that training.json is about" in damaged.stderr
+    assert "not the weights that training.json describes" in damaged.stderr
 
 
 class TestBroken:
@@ -118,7 +118,7 @@ class TestBroken:
         (OUT / "adapter_model.safetensors").write_bytes(b"mine")
         done = train()
         assert done.returncode == 2
-        assert "holds LoRA weights that this command did not make: choose another --out" in done.stderr
+        assert "contains LoRA weights that this command did not write: choose another --out" in done.stderr
         assert (OUT / "adapter_model.safetensors").read_bytes() == b"mine"
 
     def test_ranked_is_no_shape_to_train_in(self, train):
@@ -128,8 +128,8 @@ class TestBroken:
         ("recipe", "reason"),
         [
             ({"max_length": 5000}, "--max-length 5000: the window of tiny is 4096 tokens"),
-            ({"max_length": 20}, "none of the answers to train on can be used; the first, d0: answer, its question"),
-            ({"targets": ("c_attn",)}, "--target c_attn: .*\nthere are: down_proj, gate_proj, k_proj, o_proj, q_proj"),
+            ({"max_length": 20}, "none of the training answers can be used; the first, d0: the answer, its question"),
+            ({"targets": ("c_attn",)}, "--target c_attn: .*\nIt has: down_proj, gate_proj, k_proj, o_proj, q_proj"),
         ],
     )
     def test_what_the_model_cannot_do_is_refused_and_leaves_no_weights(self, tiny_card, short_task, recipe, reason):

@@ -1,4 +1,4 @@
-"""What a training is made of, resolved before anything is loaded: cards, data, holdout; and what identifies it."""
+"""A training's card, data and held-out dialogues, resolved before anything is loaded; and its identity."""
 
 import json
 
@@ -12,8 +12,8 @@ from cscbench.values import Condition, Language, UserError
 
 @pytest.fixture
 def planned(tiny_card, short_task):
-    def plan(**given):
-        return prepare(TrainOptions(**{"base": tiny_card, "out": "out", "task": short_task, **given}))
+    def plan(**options):
+        return prepare(TrainOptions(**{"base": tiny_card, "out": "out", "task": short_task, **options}))
 
     return plan
 
@@ -35,7 +35,7 @@ class TestHoldout:
         assert len(set(drawn.values())) > 2
 
     def test_one_dialogue_is_too_few(self, planned):
-        with pytest.raises(UserError, match="1 dialogues to train on: at least 2 are needed"):
+        with pytest.raises(UserError, match="1 dialogues to train on, but at least 2 are needed"):
             planned(limit=1)
 
 
@@ -56,7 +56,7 @@ class TestData:
     def test_a_task_without_training_dialogues_says_what_to_add(self, planned, tmp_path):
         path = tmp_path / "tasks/short/task.yaml"
         path.write_text(path.read_text().replace(", train: train.jsonl", ""))
-        with pytest.raises(UserError, match="no training dialogues of its own: give --data PATH"):
+        with pytest.raises(UserError, match="no training dialogues: add --data PATH"):
             planned()
 
     def test_a_missing_file_is_named(self, planned):
@@ -70,19 +70,19 @@ class TestBase:
         [
             ("tiny+lora", "--base tiny$"),
             ("tiny+lora+sampled", r"--base tiny\+sampled$"),
-            ("gold", "needs a card with the hf adapter, this one has gold"),
+            ("gold", "needs a card with the hf adapter, but this one has gold"),
             ("tinny", "did you mean 'tiny'"),
         ],
     )
-    def test_what_cannot_be_trained_is_refused_with_the_cure(self, planned, spec, reason):
+    def test_what_cannot_be_trained_is_refused_with_the_fix(self, planned, spec, reason):
         with pytest.raises(UserError, match=reason):
             planned(base=spec)
 
     @pytest.mark.parametrize(
         ("line", "reason"),
-        [("lora: /weights", "puts LoRA weights on already"), ("options: {dtype: float16}", "float16 overflows")],
+        [("lora: /weights", "already adds LoRA weights"), ("options: {dtype: float16}", "float16 overflows")],
     )
-    def test_a_card_that_cannot_be_trained_is_refused_with_the_cure(self, planned, tmp_path, line, reason):
+    def test_a_card_that_cannot_be_trained_is_refused_with_the_fix(self, planned, tmp_path, line, reason):
         path = tmp_path / "model_cards/other.md"
         path.write_text(f"---\nname: other\nadapter: hf\nweights: /nowhere\n{line}\n---\n")
         with pytest.raises(UserError, match=reason):
@@ -93,15 +93,15 @@ class TestIdentity:
     def test_all_that_shapes_the_weights_changes_it(self, planned):
         first = identity(planned())
         assert identity(planned()) == first
-        others = [
+        changes = [
             *({"recipe": recipe} for recipe in _recipes()),
             {"limit": 5},
             {"task": "csconv_sample", "language": Language.EN},
             {"task": "csconv_sample", "language": Language.EN, "condition": Condition.TWO_STEP},
         ]
-        found = [identity(planned(**other)) for other in others]
-        assert all(one != first for one in found)
-        assert len({msgspec.json.encode(one) for one in found}) == len(found)
+        identities = [identity(planned(**change)) for change in changes]
+        assert first not in identities
+        assert len({msgspec.json.encode(each) for each in identities}) == len(identities)
 
     def test_what_shapes_no_weight_does_not(self, planned):
         same = planned(out="elsewhere", save_every=1.0, recompute=True)
@@ -121,7 +121,7 @@ class TestIdentity:
 
 
 def _recipes():
-    """One for each field, other than its default."""
-    other = {str: "x", int: 7, float: 0.3}
+    """A recipe for each field, with a value other than its default."""
+    values = {str: "x", int: 7, float: 0.3}
     for field in msgspec.structs.fields(Recipe):
-        yield Recipe(**{field.name: ("k_proj",) if field.name == "targets" else other[type(field.default)]})
+        yield Recipe(**{field.name: ("k_proj",) if field.name == "targets" else values[type(field.default)]})

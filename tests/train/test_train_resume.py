@@ -17,8 +17,8 @@ STEPS = 10  # 5 dialogues are 3 batches, of which an epoch makes 2 steps, the se
 
 
 def steps_saved(out: Path) -> int:
-    found = (out / ".checkpoints").glob("checkpoint-*/complete.json")
-    return max((int(path.parent.name.rpartition("-")[2]) for path in found), default=0)
+    complete = (out / ".checkpoints").glob("checkpoint-*/complete.json")
+    return max((int(path.parent.name.rpartition("-")[2]) for path in complete), default=0)
 
 
 def kill_at(going: Forked, out: Path, step: int, rest: float) -> int:
@@ -37,9 +37,9 @@ def kill_at(going: Forked, out: Path, step: int, rest: float) -> int:
 
 def record(out: Path) -> dict:
     """training.json without what differs between equal trainings."""
-    found = json.loads((out / "training.json").read_text(encoding="utf-8"))
-    del found["environment"], found["finished"]
-    return found
+    content = json.loads((out / "training.json").read_text(encoding="utf-8"))
+    del content["environment"], content["finished"]
+    return content
 
 
 def test_killed_three_times_it_ends_with_the_weights_of_an_unkilled_training(tiny_card, short_task, tmp_path):
@@ -56,11 +56,11 @@ def test_killed_three_times_it_ends_with_the_weights_of_an_unkilled_training(tin
     os.truncate(torn / "optimizer.pt", 100)
     assert Forked(killed, tmp_path).wait() == 0, (tmp_path / "said.txt").read_text()
     said = (tmp_path / "said.txt").read_text()[told:]
-    assert f"checkpoint-{seen[2]} is not whole and is passed over" in said
-    assert "before training" not in said  # it went on: a training that begins anew would come to the same weights
+    assert f"checkpoint-{seen[2]} is incomplete and is removed" in said
+    assert "before training" not in said  # it resumed: a training from the start would produce the same weights
     for name in ("adapter_model.safetensors", "adapter_config.json"):
-        one, other = ((tmp_path / folder / name).read_bytes() for folder in ("unkilled", "killed"))
-        assert hashlib.sha256(one).hexdigest() == hashlib.sha256(other).hexdigest(), name
+        unkilled, resumed = ((tmp_path / folder / name).read_bytes() for folder in ("unkilled", "killed"))
+        assert hashlib.sha256(unkilled).hexdigest() == hashlib.sha256(resumed).hexdigest(), name
     assert record(out) == record(tmp_path / "unkilled")
     assert not (out / ".checkpoints").exists()
 

@@ -42,7 +42,7 @@ def test_every_command_of_the_page_runs(small, tmp_path):
         assert Path(f"adapters/{out}/adapter_model.safetensors").exists()
 
 
-def test_every_setting_stands_in_the_table_with_its_default():
+def test_the_table_lists_every_setting_with_its_default():
     documented = {}
     for row in table(PAGE, "Settings"):
         names, values = (cell.replace("`", "").split(", ") for cell in row[:2])
@@ -60,6 +60,6 @@ def test_every_setting_stands_in_the_table_with_its_default():
     assert documented == real
 
 
-def test_every_option_that_the_page_names_is_there():
+def test_every_option_in_the_page_exists():
     known = {flag for option in train.params for flag in option.opts}
     assert set(re.findall(r"`(--[a-z-]+)`", PAGE)) - {"--lora"} <= known

@@ -21,14 +21,14 @@ def examples(smol_tokenizer):
 
     texts = ["Here is a rather short one.", "Another one, somewhat longer than that.", "The third: neither of both."]
     ids = [smol_tokenizer(text)["input_ids"] for text in texts]
-    return [Example(array("i", one), ((2, 4), (len(one) - 1, len(one)))) for one in ids]
+    return [Example(array("i", row), ((2, 4), (len(row) - 1, len(row)))) for row in ids]
 
 
 def trained_names(model):
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-class TestPutOn:
+class TestAddLora:
     def test_the_published_recipe_trains_q_and_v_of_every_layer_and_nothing_else(self, model):
         from cscbench.train.tune import add_lora
 
@@ -76,14 +76,14 @@ class TestPutOn:
         model.hf_quantizer = AutoHfQuantizer.from_config(GgufConfig())
         model.quantization_method = QuantizationMethod.GGUF
         with pytest.raises(
-            UserError, match="quantised as GGUF cannot be trained: give --base a card of the unquantised"
+            UserError, match="quantized as GGUF cannot be trained: use --base with a card of the unquantized"
         ):
             add_lora(model, Recipe())
 
     def test_an_unknown_module_is_refused_with_the_nearest_name(self, model):
         from cscbench.train.tune import add_lora
 
-        with pytest.raises(UserError, match=r"(?s)--target q_prj: .*did you mean 'q_proj'.*there are: .*down_proj"):
+        with pytest.raises(UserError, match=r"(?s)--target q_prj: .*did you mean 'q_proj'.*It has: .*down_proj"):
             add_lora(model, Recipe(targets=("v_proj", "q_prj")))
         with pytest.raises(UserError, match="--target lm_head"):
             add_lora(model, Recipe(targets=("lm_head",)))
@@ -109,8 +109,8 @@ def test_a_short_last_step_counts_for_its_sequences():
     rows = [{"held_out": 9.0, "epoch": 0.0}]
     rows += [{"loss": 4.0}, {"loss": 4.0}, {"loss": 8.0}, {"held_out": 5.0, "epoch": 1.0}]
     rows += [{"loss": 2.0}, {"loss": 2.0}, {"loss": 2.0}, {"held_out": 3.0, "epoch": 2.0}, {"train_loss": 1.0}]
-    found = losses(rows, sequences=9, step=4)
-    assert [(one.epoch, one.train, one.held_out) for one in found] == [
+    epochs = losses(rows, sequences=9, step=4)
+    assert [(loss.epoch, loss.train, loss.held_out) for loss in epochs] == [
         (0, None, 9.0),
         (1, pytest.approx((4 * 4 + 4 * 4 + 8 * 1) / 9), 5.0),
         (2, pytest.approx(2.0), 3.0),
@@ -123,10 +123,10 @@ def test_batches_of_any_make_give_one_gradient(tiny_model, examples, tmp_path):
     from transformers import AutoModelForCausalLM
 
     from cscbench.models.lora import WEIGHTS
-    from cscbench.train.folder import CHECKPOINTS
+    from cscbench.train.training_folder import CHECKPOINTS
     from cscbench.train.tune import add_lora, tune
 
-    found = []
+    results = []
     for name, batch, recompute in (("whole", 3, False), ("single", 1, False), ("recomputed", 3, True)):
         recipe = Recipe(batch_size=batch, accumulate=3 // batch, epochs=1, learning_rate=0.01)
         options = TrainOptions("tiny", "out", recipe=recipe, recompute=recompute)
@@ -134,19 +134,19 @@ def test_batches_of_any_make_give_one_gradient(tiny_model, examples, tmp_path):
         base = AutoModelForCausalLM.from_pretrained(tiny_model)
         losses = tune(add_lora(base, recipe), examples, examples[:1], options, tmp_path / name)
         assert losses[1].held_out < losses[0].held_out
-        found.append((losses, load_file(tmp_path / name / CHECKPOINTS / "checkpoint-1" / WEIGHTS)))
-    (losses, weights), *others = found
+        results.append((losses, load_file(tmp_path / name / CHECKPOINTS / "checkpoint-1" / WEIGHTS)))
+    (losses, weights), *others = results
     assert losses[1].train == pytest.approx(others[0][0][1].train, rel=1e-4)
-    # One step of Adam is its sign: what differs is where a gradient is nought but for rounding.
-    for _, other in others:
-        assert weights.keys() == other.keys()
+    # One step of Adam only uses the gradient's sign: it differs where a gradient is zero up to rounding.
+    for _, other_weights in others:
+        assert weights.keys() == other_weights.keys()
         for name, tensor in weights.items():
-            close = (tensor - other[name]).abs() < 1e-4
+            close = (tensor - other_weights[name]).abs() < 1e-4
             assert close.float().mean() > 0.98, name
 
 
-def test_a_rate_that_breaks_the_weights_ends_with_the_cure(model, examples, tmp_path):
-    from cscbench.train.folder import CHECKPOINTS
+def test_a_rate_that_breaks_the_weights_ends_with_the_fix(model, examples, tmp_path):
+    from cscbench.train.training_folder import CHECKPOINTS
     from cscbench.train.tune import add_lora, tune
 
     recipe = Recipe(targets=("all-linear",), learning_rate=1e35, epochs=3, batch_size=1)

@@ -1,8 +1,8 @@
 """What the terminal shows of a training."""
 
 from cscbench.cli.show.results import table
-from cscbench.train.folder import EpochLoss, TrainingRecord
 from cscbench.train.sequences import SequenceCounts
+from cscbench.train.training_folder import EpochLoss, TrainingRecord
 
 
 def show_training(record: TrainingRecord, base: str, out: str) -> None:
