@@ -1,1 +1,29 @@
-EQUIVALENTS: dict[tuple[str, str, str], str] = {}
+"""Mutants that no test can tell from the original, each with the reason: (file, function, change as it is printed)."""
+
+EQUIVALENTS: dict[tuple[str, str, str], str] = {
+    (
+        "cscbench/asking/budget.py",
+        "Budget.account",
+        "eply]=(), requests: int=0 -> eply]=(), requests: int=1",
+    ): "a forecast needs a reply, and after one reply of one request nothing is left, as of none",
+    (
+        "cscbench/runs/turns.py",
+        "_positions",
+        "slice(2) -> slice(3)",
+    ): "only the first of the values that come of it is used, and that stays the same",
+    (
+        "cscbench/runs/turns.py",
+        "_positions",
+        "slice(2, 4) -> slice(2, 5)",
+    ): "there are four columns",
+    (
+        "cscbench/runs/turns.py",
+        "_share",
+        "part[:, :1] -> part[:, :2]",
+    ): "only the first of the values that come of it is used, and that stays the same",
+    (
+        "cscbench/scoring/bootstrap.py",
+        "_weights",
+        "lru_cache(maxsize=4) -> lru_cache(maxsize=5)",
+    ): "how much a cache holds changes no value",
+}

@@ -167,7 +167,8 @@ def _bca(point: float, values: Matrix, without: Matrix, level: float) -> Interva
     tail, normal = tail_share(len(without), level), NormalDist()
     known = values[~np.isnan(values)]
     below = float((known < point).sum() + (known == point).sum() / 2) / max(1, len(known))
-    if not 0 < below < 1:
+    # Two clusters leave out nothing on either side (`tail` is 0 to the last bit): no shift changes that.
+    if not 0 < below < 1 or not tail:
         return _quantiles(values, tail, 1 - tail)
     influence = without[~np.isnan(without)]
     influence = influence.mean() - influence

@@ -1,5 +1,6 @@
 """A run's turns with their scores, and what pages make of them: places, best and worst, stars."""
 
+from statistics import fmean
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from cscbench.runs.results import ScoreTable
 from cscbench.runs.turns import SCORES, ScoredTurn, read_task_text, scored_turns, summarise_turns
+from cscbench.scoring.bootstrap import Resampling, estimate_by_cluster
 from cscbench.values import Language, ParseForm, ScoredPair
 
 
@@ -67,6 +69,15 @@ def test_turns_without_a_label_or_a_score_count_for_nothing():
     assert (first.n, first.accuracy.value, first.rouge.value) == (3, 50.0, pytest.approx(35.0))
     (first, *_) = summarise_turns(turns, strategies_count=False).positions
     assert first.accuracy is None
+
+
+def test_intervals_of_a_place_are_over_its_dialogues():
+    turns = [turn("d", 0, 10.0), turn("e", 0, 90.0), turn("f", 0, 40.0)]
+    (first, *_) = summarise_turns(turns, strategies_count=True).positions
+    expected = estimate_by_cluster([("d", 10.0), ("e", 90.0), ("f", 40.0)], fmean, Resampling())
+    assert (first.rouge.value, first.rouge.low, first.rouge.high) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
 
 
 def test_turns_of_one_cluster_are_resampled_together():
