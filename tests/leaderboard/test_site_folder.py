@@ -1,4 +1,4 @@
-"""The site's folder: whole when it is there, and nothing beside it, whenever its builder was killed or failed."""
+"""The site's folder is complete and has no leftovers, whenever its builder was killed or failed."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def build(out, word: str) -> None:
 
 
 def words(out) -> set[str]:
-    """What the site's files say."""
+    """Return the words in the site's files."""
     return {(out / name).read_text().split()[-1] for name in ("index.html", "data/a.js")}
 
 
@@ -43,7 +43,7 @@ def test_killed_at_any_step_the_next_build_finds_a_whole_site_and_leaves_nothing
 
     outcomes = []
     for step in each_kill(out.parent, before, lambda: build(out, "new")):
-        # The next one fails: what it puts right before counts.
+        # The next build fails; what it restores first counts.
         with pytest.raises(UserError, match="there is no encoding"), staged(out):
             raise UserError("there is no encoding")
         assert len(words(out)) == 1, step
@@ -83,7 +83,7 @@ def test_two_do_not_build_one_site_at_the_same_time(out):
         other = threading.Thread(target=second)
         other.start()
         other.join(timeout=30)
-    assert refused == [f"{out}: another cscbench command builds this site: wait for it"]
+    assert refused == [f"{out}: another cscbench command is building this site. Wait until it has finished"]
     assert words(out) == {"first"}
 
 
@@ -91,6 +91,6 @@ def test_what_is_no_site_is_left_alone(out):
     out.mkdir(parents=True)
     (out / "mine.txt").write_text("mine")
     before = tree(out.parent)
-    with pytest.raises(UserError, match=r"not empty, and no site of cscbench"):
+    with pytest.raises(UserError, match=r"is not empty and not a cscbench site"):
         build(out, "new")
     assert tree(out.parent) == before

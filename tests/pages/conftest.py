@@ -21,14 +21,14 @@ def runs(tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def placed(runs):
+def entries(runs):
     return [*map(run_entry, runs), *reported()]
 
 
 @pytest.fixture(scope="session")
-def site(placed, tmp_path_factory) -> Path:
+def site(entries, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("site") / "out"
-    build_site(BOARD, placed, rank(BOARD, placed), out)
+    build_site(BOARD, entries, rank(BOARD, entries), out)
     return out
 
 
@@ -44,7 +44,7 @@ def chromium() -> Iterator:
 
 
 class Watched:
-    """A page with what it must not do: errors, dialogs, and requests that leave the machine."""
+    """A page, and what it must not do: errors, dialogs, and requests that leave the machine."""
 
     def __init__(self, page) -> None:
         self.page, self.wrong = page, []
@@ -66,27 +66,27 @@ class Watched:
 
 @pytest.fixture
 def watched(chromium) -> Iterator[Watched]:
-    """1440 px, light, English; nothing may go wrong on it."""
+    """1440 px, light, English; nothing may go wrong."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light", locale="en-US")
     context.set_default_timeout(10_000)
-    own = Watched(context.new_page())
-    yield own
+    page = Watched(context.new_page())
+    yield page
     context.close()
-    assert own.wrong == []
+    assert page.wrong == []
 
 
 @pytest.fixture
 def phone(chromium) -> Iterator[Watched]:
     context = chromium.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark", locale="zh-CN")
     context.set_default_timeout(10_000)
-    own = Watched(context.new_page())
-    yield own
+    page = Watched(context.new_page())
+    yield page
     context.close()
-    assert own.wrong == []
+    assert page.wrong == []
 
 
 @pytest.fixture(scope="session")
-def hostile_placed(tmp_path_factory):
+def hostile_listed(tmp_path_factory):
     from site_help import hostile_entries
 
     (folder,) = (
@@ -98,8 +98,8 @@ def hostile_placed(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def hostile_site(hostile_placed, tmp_path_factory) -> Path:
-    """Each of the hostile strings is a model's name, family and card, and stands in its replies, topics and notes."""
+def hostile_site(hostile_listed, tmp_path_factory) -> Path:
+    """Each hostile string is a model's name, family and card, and part of its replies, topics and notes."""
     out = tmp_path_factory.mktemp("hostile-site") / "out"
-    build_site(BOARD, hostile_placed, rank(BOARD, hostile_placed), out)
+    build_site(BOARD, hostile_listed, rank(BOARD, hostile_listed), out)
     return out

@@ -1,4 +1,4 @@
-"""Boards to build sites from: real runs of the baselines, reported rows, a small ranking of the tests' own."""
+"""Boards to build sites from: real runs of the baselines, reported rows, and a simple ranking."""
 
 import os
 import subprocess
@@ -84,14 +84,14 @@ def make_runs(folder: Path, models: Sequence[str], *options: str) -> list[Path]:
 
 
 def run_entry(folder: Path, name: str = "") -> BoardEntry:
-    found = results.read(folder)
-    command = f"cscbench run --model {found.model.label} --context {found.protocol.context} --encoder none"
-    entry = RunEntry(ENTRY_SCHEMA, name or found.run.name, "2026-11-24", command, "0123456789abcdef", found)
+    run_results = results.read(folder)
+    command = f"cscbench run --model {run_results.model.label} --context {run_results.protocol.context} --encoder none"
+    entry = RunEntry(ENTRY_SCHEMA, name or run_results.run.name, "2026-11-24", command, "0123456789abcdef", run_results)
     return BoardEntry(entry, folder)
 
 
 def reported() -> list[BoardEntry]:
-    found = []
+    rows = []
     for label, family, size, lora, *contexts in PAPER:
         for context, values in zip(Context, contexts, strict=True):
             names = ("bleu_2", "bleu_4", "rouge_l", "strategy_accuracy")
@@ -109,23 +109,25 @@ def reported() -> list[BoardEntry]:
                 unknowns=("prompts", "decoding", "tokenizer of BLEU"),
                 values=tuple(ReportedValue(name, value) for name, value in zip(names, values, strict=True)),
             )
-            found.append(BoardEntry(entry, None))
-    return found
+            rows.append(BoardEntry(entry, None))
+    return rows
 
 
-def rank(board: Board, placed: Sequence[BoardEntry]) -> list[RankedTrack]:
-    """A ranking of the tests' own: by value; two are tied where their intervals meet. Not the board's statistics."""
-    return [_track(board, track, placed) for track in board.tracks]
+def rank(board: Board, entries: Sequence[BoardEntry]) -> list[RankedTrack]:
+    """Rank by value, with ties where intervals overlap; these are not the board's statistics."""
+    return [_track(board, track, entries) for track in board.tracks]
 
 
-def _track(board: Board, track: Track, placed: Sequence[BoardEntry]) -> RankedTrack:
+def _track(board: Board, track: Track, entries: Sequence[BoardEntry]) -> RankedTrack:
     runs = [
-        own.entry
-        for own in placed
-        if isinstance(own.entry, RunEntry) and own.entry.results.protocol.context is track.context
+        listed.entry
+        for listed in entries
+        if isinstance(listed.entry, RunEntry) and listed.entry.results.protocol.context is track.context
     ]
-    others = [
-        own.entry for own in placed if isinstance(own.entry, ReportedEntry) and own.entry.context is track.context
+    reported_rows = [
+        listed.entry
+        for listed in entries
+        if isinstance(listed.entry, ReportedEntry) and listed.entry.context is track.context
     ]
     blocks = []
     if runs:
@@ -139,66 +141,66 @@ def _track(board: Board, track: Track, placed: Sequence[BoardEntry]) -> RankedTr
         rows.sort(key=lambda row: -(cell.value if (cell := row.cells[0]) else 0))
         title = Bilingual("40 dialogues, 419 turns", "40 段对话，419 句")
         blocks.append(Block(title, False, tuple(rows)))
-    if others:
-        values = {own.id: {value.metric: value.value for value in own.values} for own in others}
+    if reported_rows:
+        values = {row.id: {value.metric: value.value for value in row.values} for row in reported_rows}
         rows = [
             RankedRow(
-                own.id,
+                row.id,
                 tuple(
-                    Cell(column.metric, values[own.id][column.metric]) if column.metric in values[own.id] else None
+                    Cell(column.metric, values[row.id][column.metric]) if column.metric in values[row.id] else None
                     for column in board.columns
                 ),
             )
-            for own in others
+            for row in reported_rows
         ]
         blocks.append(Block(Bilingual("Reported by the paper", "论文报告"), True, tuple(rows)))
     return RankedTrack(track, board.columns, tuple(blocks))
 
 
 def _ranked(values, metric) -> dict[str, Cell]:
-    own = sorted(((name, one) for name, one in values if one.name == metric), key=lambda pair: -pair[1].value)
-    found, group, best = {}, 0, None
-    for number, (name, one) in enumerate(own, 1):
-        if best is None or (one.high or one.value) < (best.low or best.value):
-            group, best = group + 1, one
-        found[name] = Cell(metric, one.value, one.low, one.high, one.signature, number, group)
-    return found
+    ordered = sorted(((run, value) for run, value in values if value.name == metric), key=lambda row: -row[1].value)
+    cells, group, best = {}, 0, None
+    for number, (run, value) in enumerate(ordered, 1):
+        if best is None or (value.high or value.value) < (best.low or best.value):
+            group, best = group + 1, value
+        cells[run] = Cell(metric, value.value, value.low, value.high, value.signature, number, group)
+    return cells
 
 
-def renamed(placed: BoardEntry, name: str, label: str, **model) -> BoardEntry:
-    """The entry under another id and label; its turns stay where they are."""
-    entry = placed.entry
+def renamed(listed: BoardEntry, name: str, label: str, **model) -> BoardEntry:
+    """Return the entry under another id and label, with the same folder of turns."""
+    entry = listed.entry
     card = msgspec.structs.replace(entry.results.model, label=label, **model)
-    own = msgspec.structs.replace(entry.results, model=card)
-    return BoardEntry(msgspec.structs.replace(entry, id=name, results=own), placed.folder)
+    changed = msgspec.structs.replace(entry.results, model=card)
+    return BoardEntry(msgspec.structs.replace(entry, id=name, results=changed), listed.folder)
 
 
 def hostile_entries(run: Path, folder: Path) -> list[BoardEntry]:
-    """A run and a reported row a hostile string, which is all that others could have written in it."""
+    """Return a run and a reported row per hostile string, with the string in every field that others can write."""
     return [
-        own for n, text in enumerate(STRINGS) for own in (_hostile_run(run, folder, n, text), _hostile_row(n, text))
+        entry for n, text in enumerate(STRINGS) for entry in (_hostile_run(run, folder, n, text), _hostile_row(n, text))
     ]
 
 
 def _hostile_run(run: Path, folder: Path, number: int, text: str) -> BoardEntry:
-    own = folder / f"{number}"
-    own.mkdir()
+    copy = folder / f"{number}"
+    copy.mkdir()
     for name in ("run.json", "scores.parquet"):
-        (own / name).write_bytes((run / name).read_bytes())
+        (copy / name).write_bytes((run / name).read_bytes())
     pairs = [
         msgspec.structs.replace(pair, text=text, topic=text, reference=f"{text} {pair.turn}")
         for pair in results.read_pairs(run)
     ]
-    results.write_pairs(own, pairs)
-    placed = renamed(
+    results.write_pairs(copy, pairs)
+    listed = renamed(
         run_entry(run), text, text, family=text, weights=text, license=text, revision=text, lora=text, adapter=text
     )
-    found = placed.entry.results
-    tables = {**found.tables, "by_topic": [{**row, "topic": text} for row in found.tables["by_topic"]]}
-    metrics = tuple(msgspec.structs.replace(metric, signature=text) for metric in found.metrics)
-    changed = msgspec.structs.replace(found, tables=tables, notes=(text,), metrics=metrics)
-    entry = msgspec.structs.replace(placed.entry, results=changed, command=text, commit=text, added=text)
-    return BoardEntry(entry, own)
+    run_results = listed.entry.results
+    tables = {**run_results.tables, "by_topic": [{**row, "topic": text} for row in run_results.tables["by_topic"]]}
+    metrics = tuple(msgspec.structs.replace(metric, signature=text) for metric in run_results.metrics)
+    changed = msgspec.structs.replace(run_results, tables=tables, notes=(text,), metrics=metrics)
+    entry = msgspec.structs.replace(listed.entry, results=changed, command=text, commit=text, added=text)
+    return BoardEntry(entry, copy)
 
 
 def _hostile_row(number: int, text: str) -> BoardEntry:

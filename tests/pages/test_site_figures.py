@@ -1,4 +1,4 @@
-"""What plots are drawn from: nothing is paired, priced or rated that may not be."""
+"""The data of plots: nothing is paired, priced or rated that must not be."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from cscbench.values import Condition, Context, Language, ParseForm, ScoredPair
 
 
 def point(name, parameters=7e9, lora=False, block=0, family="q", **others):
-    facts = EntrySummary(
+    summary = EntrySummary(
         id=name,
         slug=name,
         name=name,
@@ -28,7 +28,7 @@ def point(name, parameters=7e9, lora=False, block=0, family="q", **others):
         values={},
         **others,
     )
-    return Point(facts, block, Value(50.0 + len(name), 45.0, 60.0))
+    return Point(summary, block, Value(50.0 + len(name), 45.0, 60.0))
 
 
 def turn(number, stars=None, rouge=10.0, hit=True, form=ParseForm.JSON, dialogue="d"):
@@ -38,9 +38,9 @@ def turn(number, stars=None, rouge=10.0, hit=True, form=ParseForm.JSON, dialogue
 
 def test_arrows_stay_within_family_size_and_block():
     base, tuned, elsewhere = point("base"), point("tuned", lora=True), point("elsewhere", lora=True, block=1)
-    larger, other = point("larger", 70e9, lora=True), point("other", lora=True, family="l")
+    larger, stranger = point("larger", 70e9, lora=True), point("stranger", lora=True, family="l")
     unknown = point("unknown", 0, lora=True)
-    assert lora_pairs([base, tuned, elsewhere, larger, other, unknown]) == [(base, tuned)]
+    assert lora_pairs([base, tuned, elsewhere, larger, stranger, unknown]) == [(base, tuned)]
     drawn = figures.sizes([base, tuned, elsewhere], "m")
     (arrow,) = drawn["layout"]["annotations"]
     assert (arrow["ay"], arrow["y"]) == (54.0, 55.0)
@@ -59,11 +59,11 @@ def test_costs_in_different_currencies_never_share_an_axis():
 
 
 def test_stars_are_counted_by_halves_and_shown_as_shares():
-    found = summarise_turns(
+    summary = summarise_turns(
         [turn(0, 1.0), turn(2, 4.6), turn(4, 5.0), turn(6), turn(8, 3.0, form=ParseForm.FAILED)], True
     )
-    assert found.stars == (1, 0, 0, 0, 0, 0, 0, 1, 1)
-    drawn = figures.stars([("m", found.stars)])
+    assert summary.stars == (1, 0, 0, 0, 0, 0, 0, 1, 1)
+    drawn = figures.stars([("m", summary.stars)])
     assert drawn["data"][0]["y"][0] == pytest.approx(33.3)
     assert summarise_turns([turn(0)], True).stars == ()
     assert figures.stars([]) is None
@@ -71,13 +71,13 @@ def test_stars_are_counted_by_halves_and_shown_as_shares():
 
 def test_failed_turns_are_no_position_s_and_no_extreme():
     turns = [turn(0, rouge=1.0), turn(2, rouge=50.0, hit=False), turn(4, rouge=None, form=ParseForm.FAILED)]
-    found = summarise_turns([*turns, turn(0, rouge=3.0, dialogue="e")], True)
-    first, second, third = found.positions[:3]
+    summary = summarise_turns([*turns, turn(0, rouge=3.0, dialogue="e")], True)
+    first, second, third = summary.positions[:3]
     assert (first.n, first.accuracy.value, first.rouge.value) == (2, 100.0, 2.0)
     assert (second.n, second.accuracy.value, second.accuracy.low) == (1, 0.0, None)
     assert (third.n, third.accuracy) == (0, None)
-    assert [own.scores[0] for own in found.worst] == [1.0, 3.0, 50.0]
-    assert [own.scores[0] for own in found.best] == [50.0, 3.0, 1.0]
+    assert [worst.scores[0] for worst in summary.worst] == [1.0, 3.0, 50.0]
+    assert [best.scores[0] for best in summary.best] == [50.0, 3.0, 1.0]
     assert summarise_turns(turns, False).positions[0].accuracy is None
 
 

@@ -1,4 +1,4 @@
-"""What a site is made of, without a browser: bytes, downloads, and what may not be overwritten."""
+"""The files of a site, without a browser: bytes, downloads, and what must not be overwritten."""
 
 import csv
 import json
@@ -28,11 +28,11 @@ def chunk(path):
     return json.loads(re.fullmatch(r'cscbench\.chunk\("[^"]+",(.*)\);\n', text, re.DOTALL)[1])
 
 
-def test_the_same_inputs_give_the_same_bytes(site, placed, tmp_path):
+def test_the_same_inputs_give_the_same_bytes(site, entries, tmp_path):
     again = tmp_path / "again"
-    built = build_site(BOARD, list(reversed(placed)), rank(BOARD, placed), again)
+    built = build_site(BOARD, list(reversed(entries)), rank(BOARD, entries), again)
     assert every_file(again) == every_file(site)
-    assert built.pages == len(list(site.rglob("*.html"))) == 5 + len(placed)
+    assert built.pages == len(list(site.rglob("*.html"))) == 5 + len(entries)
     assert built.bytes == sum(map(len, every_file(site).values()))
 
 
@@ -51,17 +51,22 @@ def test_no_page_has_a_script_or_an_address_of_its_own(site):
         assert "default-src 'none'" in text
 
 
-def test_chunks_have_every_turn_of_every_run(site, placed):
-    shelves = chunk(site / "data/dialogues.js")["shelves"]
-    assert [len(own["dialogues"]) for own in shelves] == [40]
-    assert shelves[0]["customers"] is True
-    for one in placed:
-        if one.folder:
-            parts = [chunk(path) for path in sorted((site / "data/m" / slug(one.entry.id)).iterdir())]
+def test_chunks_have_every_turn_of_every_run(site, entries):
+    reference_sets = chunk(site / "data/dialogues.js")["shelves"]
+    assert [len(reference_set["dialogues"]) for reference_set in reference_sets] == [40]
+    assert reference_sets[0]["customers"] is True
+    for listed in entries:
+        if listed.folder:
+            parts = [chunk(path) for path in sorted((site / "data/m" / slug(listed.entry.id)).iterdir())]
             replies = {(name, row[0]): tuple(row[1:3]) for part in parts for name, rows in part.items() for row in rows}
-            pairs = read_pairs(one.folder)
+            pairs = read_pairs(listed.folder)
             assert replies == {(pair.dialogue, pair.turn): (pair.strategy, pair.text) for pair in pairs}
-    lines = [line for path in (site / "data/t/reference-0").iterdir() for own in chunk(path).values() for line in own]
+    lines = [
+        line
+        for path in (site / "data/t/reference-0").iterdir()
+        for dialogue in chunk(path).values()
+        for line in dialogue
+    ]
     assert {line[1] for line in lines} == {"c", "s"}
     assert sum(line[1] == "s" for line in lines) == 419
 
@@ -81,15 +86,15 @@ def test_positions_are_the_shares_counted_by_hand(site, runs):
     assert (int(row[1]), row[2]) == (len(second), f"{100 * sum(second) / len(second):.1f}")
 
 
-def test_downloads_have_every_cell(site, placed):
-    ranked = rank(BOARD, placed)
-    cells = sum(cell is not None for own in ranked for b in own.blocks for row in b.rows for cell in row.cells)
+def test_downloads_have_every_cell(site, entries):
+    ranked = rank(BOARD, entries)
+    cells = sum(cell is not None for track in ranked for b in track.blocks for row in b.rows for cell in row.cells)
     with (site / "data/board.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == cells
     assert {row["rank"] for row in rows if row["reported"] == "True"} == {""}
     data = json.loads((site / "data/board.json").read_text(encoding="utf-8"))
-    assert (data["schema"], len(data["entries"])) == ("cscbench/board-data/1", len(placed))
+    assert (data["schema"], len(data["entries"])) == ("cscbench/board-data/1", len(entries))
     tex = (site / "data/board.tex").read_text(encoding="utf-8")
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 2
     bib = (site / "data/board.bib").read_text(encoding="utf-8")
@@ -110,24 +115,24 @@ def test_hostile_strings_stay_inert_in_downloads(hostile_site):
     assert {path.parent for path in hostile_site.rglob("*.html")} == {hostile_site, hostile_site / "models"}
 
 
-def test_only_a_site_of_ours_is_replaced(placed, tmp_path):
-    own = placed[:1]
+def test_only_a_site_of_ours_is_replaced(entries, tmp_path):
+    first = entries[:1]
     out = tmp_path / "site"
-    build_site(BOARD, own, rank(BOARD, own), out)
+    build_site(BOARD, first, rank(BOARD, first), out)
     (out / "stale.html").write_text("x", encoding="utf-8")
-    build_site(BOARD, own, rank(BOARD, own), out)
+    build_site(BOARD, first, rank(BOARD, first), out)
     assert not (out / "stale.html").exists()
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "index.html").write_text("my thesis", encoding="utf-8")
-    with pytest.raises(UserError, match="no site of cscbench"):
-        build_site(BOARD, own, rank(BOARD, own), other)
+    with pytest.raises(UserError, match="not a cscbench site"):
+        build_site(BOARD, first, rank(BOARD, first), other)
     assert (other / "index.html").read_text(encoding="utf-8") == "my thesis"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["site", "thesis"]
 
 
-def test_other_data_stands_on_a_shelf_of_its_own_and_without_customers(runs, tmp_path):
-    """Turns of the same names with other references are never shown beside these."""
+def test_other_data_is_a_separate_reference_set_without_customers(runs, tmp_path):
+    """Turns of the same names with other references are never shown together."""
     plain = run_entry(runs[0])
     folder = tmp_path / "run"
     folder.mkdir()
@@ -141,11 +146,11 @@ def test_other_data_stands_on_a_shelf_of_its_own_and_without_customers(runs, tmp
         files=tuple(msgspec.structs.replace(file, sha256="0" * 64) for file in other.entry.results.data.files),
     )
     entry = msgspec.structs.replace(other.entry, results=msgspec.structs.replace(other.entry.results, data=data))
-    placed = [plain, msgspec.structs.replace(other, entry=entry)]
-    build_site(BOARD, placed, rank(BOARD, placed), tmp_path / "site")
-    shelves = chunk(tmp_path / "site/data/dialogues.js")["shelves"]
-    assert [own["customers"] for own in shelves] == [True, False]
-    assert [len(own["entries"]) for own in shelves] == [1, 1]
+    entries = [plain, msgspec.structs.replace(other, entry=entry)]
+    build_site(BOARD, entries, rank(BOARD, entries), tmp_path / "site")
+    reference_sets = chunk(tmp_path / "site/data/dialogues.js")["shelves"]
+    assert [reference_set["customers"] for reference_set in reference_sets] == [True, False]
+    assert [len(reference_set["entries"]) for reference_set in reference_sets] == [1, 1]
 
 
 def test_an_empty_board_has_pages(tmp_path):
@@ -163,10 +168,10 @@ def test_every_text_that_pages_and_scripts_ask_for_is_there():
         asked |= set(re.findall(r'\b(?:say|text)\("([a-z_.]+[a-z_])"[,)]', path.read_text(encoding="utf-8")))
     assert len(asked) > 100
     assert asked <= set(texts)
-    for key, own in texts.items():
-        assert own.en.strip(), key
-        assert re.search(r"[\u4e00-\u9fff]|BLEU|ROUGE|BERTScore", own.zh), key
-        assert set(re.findall(r"\{\w+\}", own.en)) == set(re.findall(r"\{\w+\}", own.zh)), key
+    for key, wording in texts.items():
+        assert wording.en.strip(), key
+        assert re.search(r"[\u4e00-\u9fff]|BLEU|ROUGE|BERTScore", wording.zh), key
+        assert set(re.findall(r"\{\w+\}", wording.en)) == set(re.findall(r"\{\w+\}", wording.zh)), key
 
 
 @given(st.text())
@@ -188,8 +193,8 @@ def test_a_slug_is_a_plain_file_name(name):
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_two_ids_never_share_a_file(one, other):
-    assert (slug(one) == slug(other)) == (one == other) or "\ufffd" in one + other
+def test_two_ids_never_share_a_file(left, right):
+    assert (slug(left) == slug(right)) == (left == right) or "\ufffd" in left + right
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "//evil", "https://a b", 'https://a"b', ""])

@@ -1,4 +1,4 @@
-"""The pages in Chromium, from file://: they show, sort, filter and lead on; nothing errs or asks the network."""
+"""The pages in Chromium, from file://: tables sort and filter, links work, nothing fails or uses the network."""
 
 import re
 
@@ -15,7 +15,7 @@ def names(page, block=0):
 
 
 def until(page, expression):
-    """Wait until an expression is true: asked from outside, since the pages' policy forbids eval."""
+    """Wait until an expression is true; polled from outside, because the pages' policy forbids eval."""
     for _ in range(200):
         if page.evaluate(expression):
             return
@@ -24,7 +24,7 @@ def until(page, expression):
 
 
 def flat(text):
-    """As a browser shows it: one space for any run of white space; control characters and U+FFFD left out."""
+    """Return the text as a browser shows it: white space collapsed, without control characters and U+FFFD."""
     return re.sub(r"\s+", " ", re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]", "", text)).strip()
 
 
@@ -193,7 +193,7 @@ def test_both_languages_on_every_page(watched, site, name):
     assert page.locator("html").get_attribute("lang") == "zh-Hans"
     assert page.locator("nav a").first.inner_text() == "排行"
     assert len(re.findall("[\u4e00-\u9fff]", chinese)) > len(re.findall("[\u4e00-\u9fff]", english)) + 5
-    # It is kept for the next page, and an address may ask for one.
+    # The next page keeps it, and an address can set it.
     watched.open(site / "method.html")
     assert page.locator("h1").inner_text() == "方法与不确定性"
     watched.open(site / "method.html", "#lang=en")
@@ -215,9 +215,9 @@ def test_light_and_dark(watched, site):
     assert page.evaluate(background) == light
 
 
-def test_a_phone_has_it_all_without_scrolling_sideways(phone, site, placed):
+def test_a_phone_has_it_all_without_scrolling_sideways(phone, site, entries):
     page = phone.page
-    for path in [*site.glob("*.html"), site / f"models/{slug(placed[0].entry.id)}.html"]:
+    for path in [*site.glob("*.html"), site / f"models/{slug(entries[0].entry.id)}.html"]:
         phone.open(path)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path.name
         assert page.locator("html").get_attribute("lang") == "zh-Hans"
@@ -227,7 +227,7 @@ def test_a_phone_has_it_all_without_scrolling_sideways(phone, site, placed):
 
 
 def test_no_storage_is_no_trouble(chromium, site):
-    """Where a browser stores nothing, the address carries the language."""
+    """Without browser storage, the address carries the language."""
     context = chromium.new_context(locale="en-US")
     context.add_init_script(
         "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
@@ -241,7 +241,7 @@ def test_no_storage_is_no_trouble(chromium, site):
     context.close()
 
 
-# What none of our pages has in its content, whatever stands in the data.
+# Elements that no page may contain, whatever the data.
 FOREIGN = (
     "main :is(img, iframe, script, link, base, style, template, math, marquee, input[autofocus], [onload], [onerror])"
 )
@@ -250,14 +250,16 @@ FOREIGN = (
 def inert(page):
     assert page.evaluate("window.__hacked") is None
     foreign = page.locator(FOREIGN)
-    found = [node.evaluate("node => node.closest('.js-plotly-plot') ? '' : node.outerHTML") for node in foreign.all()]
-    assert [text for text in found if text] == []
+    injected = [
+        node.evaluate("node => node.closest('.js-plotly-plot') ? '' : node.outerHTML") for node in foreign.all()
+    ]
+    assert [text for text in injected if text] == []
     assert page.locator("header.top").is_visible()
     assert page.locator("a[href^='javascript:'], a[href^='data:text']").count() == 0
 
 
 @pytest.mark.timeout(300)
-def test_hostile_strings_are_shown_and_never_run(watched, hostile_site, hostile_placed):
+def test_hostile_strings_are_shown_and_never_run(watched, hostile_site, hostile_listed):
     page = watched.page
     watched.open(hostile_site / "index.html")
     assert page.locator("tbody tr").count() == 2 * len(STRINGS)
@@ -265,19 +267,19 @@ def test_hostile_strings_are_shown_and_never_run(watched, hostile_site, hostile_
     assert {flat(text) for text in STRINGS} <= shown
     page.locator("td.value").first.hover()
     inert(page)
-    for one in hostile_placed:
-        watched.open(hostile_site / f"models/{slug(one.entry.id)}.html")
-        label = one.entry.results.model.label if one.folder else one.entry.label
+    for listed in hostile_listed:
+        watched.open(hostile_site / f"models/{slug(listed.entry.id)}.html")
+        label = listed.entry.results.model.label if listed.folder else listed.entry.label
         assert flat(page.locator("h1").text_content()) == flat(label)
         inert(page)
 
 
 @pytest.mark.timeout(300)
-def test_hostile_strings_in_dialogues_diffs_and_plots(watched, hostile_site, hostile_placed):
+def test_hostile_strings_in_dialogues_diffs_and_plots(watched, hostile_site, hostile_listed):
     page = watched.page
-    runs = [own for own in hostile_placed if own.folder]
-    for text, one in zip(STRINGS, runs, strict=True):
-        watched.open(hostile_site / "dialogues.html", f"#m={slug(one.entry.id)}")
+    runs = [listed for listed in hostile_listed if listed.folder]
+    for text, run in zip(STRINGS, runs, strict=True):
+        watched.open(hostile_site / "dialogues.html", f"#m={slug(run.entry.id)}")
         page.wait_for_selector("#dialogue .card .scores")
         assert flat(page.locator("#dialogue .card:not(.gold) .said").first.text_content()) == flat(text)
         inert(page)
@@ -286,8 +288,8 @@ def test_hostile_strings_in_dialogues_diffs_and_plots(watched, hostile_site, hos
     inert(page)
     watched.open(hostile_site / "plots.html")
     page.wait_for_selector("#plot-confusion .main-svg")
-    for one in runs[:5]:
-        page.locator("#confusion-model").select_option(slug(one.entry.id))
+    for run in runs[:5]:
+        page.locator("#confusion-model").select_option(slug(run.entry.id))
     for point in page.locator("#plot-time .points path").all()[:5]:
         point.hover(force=True)
     inert(page)

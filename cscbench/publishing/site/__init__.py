@@ -1,15 +1,15 @@
-"""The static site of a board: pages that open from a file, ask no network, and go down to the sentence.
+"""Build the static site of a board: pages that open from a file without network access, down to single replies.
 
-One straight line: `facts` says what each entry is, `turns` puts replies in chunks, `payloads` and `figures` make the
-data of the tables and plots, `pages` fills the templates, `folder` writes all of it and moves it to its place.
+`entry_summary` summarizes each entry, `reference_sets` writes replies in chunks, `payloads` and `figures` produce the
+data of tables and plots, `pages` fills the templates, and `folder` writes the site and moves it into place.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cscbench.content.extras import require_extra
-from cscbench.publishing.board.boards import finished_run
-from cscbench.publishing.board.records import Bilingual, Board, BoardEntry, RankedTrack, RunEntry
+from cscbench.publishing.board.boards import finished_run, run_entries
+from cscbench.publishing.board.records import Bilingual, Board, BoardEntry, RankedTrack
 from cscbench.publishing.site import payloads
 from cscbench.publishing.site.downloads import write_downloads
 from cscbench.publishing.site.entry_summary import EntrySummary, entry_summaries
@@ -22,80 +22,85 @@ from cscbench.values import Frozen
 
 
 class Built(Frozen, frozen=True):
-    """What was written: pages, and bytes in all files."""
+    """The size of a site: its pages, and the bytes of all files."""
 
     pages: int
     bytes: int
 
 
-def build_site(board: Board, placed: Sequence[BoardEntry], ranked: Sequence[RankedTrack], out: Path) -> Built:
-    """Write the site of a board to `out`, in the place of an older one. The same inputs give the same bytes.
+def build_site(board: Board, entries: Sequence[BoardEntry], ranked: Sequence[RankedTrack], out: Path) -> Built:
+    """Write the site of a board to `out`, replacing an older one. The same inputs produce the same bytes.
 
     Raises:
-        UserError: a package of the extra `report` is missing, an entry's turns cannot be read, or `out` is something
-            else than a site of ours.
+        UserError: a package of the extra `report` is missing, an entry's turns cannot be read, or `out` exists and is
+            not a cscbench site.
     """
     require_extra("report", ["pandas", "plotly", "pyarrow"], "building the pages of a leaderboard")
-    source = read_task_text(board.task, any(own.folder is not None for own in placed))
-    placed = _by_rank(placed, ranked)
-    facts = entry_summaries(placed)
+    task_text = read_task_text(board.task, any(listed.folder is not None for listed in entries))
+    entries = _by_rank(entries, ranked)
+    summaries = entry_summaries(entries)
     with staged(out) as folder:
-        reduced = _write_turns(folder, placed, facts, source)
-        folder.chunk("board", payloads.board_payload(board, ranked, facts))
-        folder.chunk("metrics", payloads.metrics_payload(facts))
-        folder.chunk("plots", payloads.plots_payload(board, placed, ranked, facts, reduced, source.strategies))
-        write_downloads(folder, board, placed, ranked, facts)
-        _write_pages(folder, board, placed, ranked, facts, reduced, source)
+        turns = _write_turns(folder, entries, summaries, task_text)
+        folder.chunk("board", payloads.board_payload(board, ranked, summaries))
+        folder.chunk("metrics", payloads.metrics_payload(summaries))
+        folder.chunk("plots", payloads.plots_payload(board, entries, ranked, summaries, turns, task_text.strategies))
+        write_downloads(folder, board, entries, ranked, summaries)
+        _write_pages(folder, board, entries, ranked, summaries, turns, task_text)
         _write_assets(folder, read_texts())
         return Built(folder.pages, folder.bytes)
 
 
-def _by_rank(placed: Sequence[BoardEntry], ranked: Sequence[RankedTrack]) -> list[BoardEntry]:
-    """The entries in the order of the tables, then those that are in none: menus begin with the best."""
-    order = [row.entry for own in ranked for block in own.blocks for row in block.rows]
-    places = {name: number for number, name in reversed(list(enumerate(order)))}
-    return sorted(placed, key=lambda own: (places.get(own.entry.id, len(order)), own.entry.id))
+def _by_rank(entries: Sequence[BoardEntry], ranked: Sequence[RankedTrack]) -> list[BoardEntry]:
+    """Return the entries in the order of the tables, then the others, so that menus start with the best."""
+    order = [row.entry for track in ranked for block in track.blocks for row in block.rows]
+    positions = {name: number for number, name in reversed(list(enumerate(order)))}
+    return sorted(entries, key=lambda listed: (positions.get(listed.entry.id, len(order)), listed.entry.id))
 
 
 def _write_turns(
-    folder: Folder, placed: Sequence[BoardEntry], facts: Mapping[str, EntrySummary], source: TaskText
+    folder: Folder, entries: Sequence[BoardEntry], summaries: Mapping[str, EntrySummary], task_text: TaskText
 ) -> dict[str, TurnSummary]:
-    """Chunks of all runs; one run's turns are in memory at a time."""
-    reference_sets, reduced = ReferenceSets(source), {}
-    for one in placed:
-        if isinstance(one.entry, RunEntry) and one.folder is not None:
-            own, turns = facts[one.entry.id], scored_turns(finished_run(one.entry, one.folder))
-            reduced[own.id] = summarise_turns(turns, own.condition is not None and own.condition.predicts_strategy)
-            reference_sets.place(own.slug, own.data, turns, folder)
-            if figure := payloads.confusion_payload(one.entry, source.strategies):
-                folder.chunk(f"c/{own.slug}", figure)
-    strategies = {own.code: {"en": own.en, "zh": own.zh, "stage": own.stage} for own in source.strategies.strategies}
-    reference_set = {
+    """Write the chunks of all runs, with one run's turns in memory at a time."""
+    reference_sets, turn_summaries = ReferenceSets(task_text), {}
+    for entry, run_folder in run_entries(entries):
+        summary, turns = summaries[entry.id], scored_turns(finished_run(entry, run_folder))
+        predicts = summary.condition is not None and summary.condition.predicts_strategy
+        turn_summaries[entry.id] = summarise_turns(turns, predicts)
+        reference_sets.add_run(summary.slug, summary.data, turns, folder)
+        if figure := payloads.confusion_payload(entry, task_text.strategies):
+            folder.chunk(f"c/{summary.slug}", figure)
+    strategies = {
+        strategy.code: {"en": strategy.en, "zh": strategy.zh, "stage": strategy.stage}
+        for strategy in task_text.strategies.strategies
+    }
+    dialogues = {
         "shelves": reference_sets.write(folder),
         "scores": SCORES,
         "strategies": strategies,
-        "trouble": source.trouble,
+        "trouble": task_text.trouble,
     }
-    folder.chunk("dialogues", reference_set)
-    return reduced
+    folder.chunk("dialogues", dialogues)
+    return turn_summaries
 
 
 def _write_pages(
     folder: Folder,
     board: Board,
-    placed: Sequence[BoardEntry],
+    entries: Sequence[BoardEntry],
     ranked: Sequence[RankedTrack],
-    facts: Mapping[str, EntrySummary],
-    reduced: Mapping[str, TurnSummary],
-    source: TaskText,
+    summaries: Mapping[str, EntrySummary],
+    turns: Mapping[str, TurnSummary],
+    task_text: TaskText,
 ) -> None:
-    renderer = Renderer(board, read_texts(), source.strategies)
-    renderer.write(folder, ranked, bool(reduced))
-    for one in placed:
-        own = facts[one.entry.id]
-        alike = [it for it in facts.values() if (it.name, it.source) == (own.name, own.source) and it.id != own.id]
-        page = renderer.model(own, one, alike, reduced.get(own.id))
-        folder.page(f"models/{own.slug}.html", page)
+    renderer = Renderer(board, read_texts(), task_text.strategies)
+    renderer.write(folder, ranked, bool(turns))
+    by_model: dict[tuple[str, str], list[EntrySummary]] = {}
+    for summary in summaries.values():
+        by_model.setdefault((summary.name, summary.source), []).append(summary)
+    for listed in entries:
+        summary = summaries[listed.entry.id]
+        siblings = [other for other in by_model[summary.name, summary.source] if other is not summary]
+        folder.page(f"models/{summary.slug}.html", renderer.model(summary, listed, siblings, turns.get(summary.id)))
 
 
 def _write_assets(folder: Folder, texts: Mapping[str, Bilingual]) -> None:
@@ -104,5 +109,5 @@ def _write_assets(folder: Folder, texts: Mapping[str, Bilingual]) -> None:
     for path in sorted((HERE / "assets").iterdir()):
         folder.write(f"assets/{path.name}", path.read_bytes())
     folder.write("assets/texts.js", script("texts", texts))
-    # One copy for all pages with plots; the package ships no smaller bundle.
+    # One copy serves all pages with plots; the package contains no smaller bundle.
     folder.page("assets/plotly.min.js", get_plotlyjs())

@@ -1,4 +1,4 @@
-"""A board as files to take away: CSV, JSON, LaTeX, BibTeX. What others wrote stays inert in each."""
+"""Write a board as CSV, JSON, LaTeX and BibTeX, with all texts escaped."""
 
 import csv
 import io
@@ -24,57 +24,57 @@ CSV_HEAD = (
 def write_downloads(
     folder: Folder,
     board: Board,
-    placed: Sequence[BoardEntry],
+    entries: Sequence[BoardEntry],
     ranked: Sequence[RankedTrack],
-    facts: Mapping[str, EntrySummary],
+    summaries: Mapping[str, EntrySummary],
 ) -> None:
-    """`data/board.csv`, `.json`, `.tex` and `.bib`."""
-    folder.page("data/board.csv", _csv(ranked, facts))
-    folder.page("data/board.json", _json(board, ranked, facts))
-    folder.page("data/board.tex", "\n".join(_latex(own, facts) for own in ranked))
-    folder.page("data/board.bib", _bibtex(placed, facts))
+    """Write `data/board.csv`, `.json`, `.tex` and `.bib`."""
+    folder.page("data/board.csv", _csv(ranked, summaries))
+    folder.page("data/board.json", _json(board, ranked, summaries))
+    folder.page("data/board.tex", "\n".join(_latex(track, summaries) for track in ranked))
+    folder.page("data/board.bib", _bibtex(entries, summaries))
 
 
-def _cells(ranked: RankedTrack, block: Block) -> Iterator[tuple[str, bool, Cell]]:
+def _cells(block: Block) -> Iterator[tuple[str, bool, Cell]]:
     for row in block.rows:
         yield from ((row.entry, row.partial, cell) for cell in row.cells if cell is not None)
 
 
-def _csv(ranked: Sequence[RankedTrack], facts: Mapping[str, EntrySummary]) -> str:
-    """RFC 4180, a line a value; a text that a spreadsheet would run begins with an apostrophe."""
+def _csv(ranked: Sequence[RankedTrack], summaries: Mapping[str, EntrySummary]) -> str:
+    """Return RFC 4180 CSV with a line per value; texts that a spreadsheet would run get an apostrophe."""
     sink = io.StringIO()
     writer = csv.writer(sink)
     writer.writerow(CSV_HEAD)
-    for own in ranked:
-        for block in own.blocks:
-            for name, partial, cell in _cells(own, block):
-                entry = facts[name]
-                places = (own.track.id, block.title.en, entry.id, entry.name)
-                what = (entry.reported, entry.family, entry.parameters or "", entry.lora, entry.adapter, entry.context)
+    for track in ranked:
+        for block in track.blocks:
+            for name, partial, cell in _cells(block):
+                entry = summaries[name]
+                row = (track.track.id, block.title.en, entry.id, entry.name)
+                model = (entry.reported, entry.family, entry.parameters or "", entry.lora, entry.adapter, entry.context)
                 ends = (cell.rank, cell.tie_group, cell.not_ranked_because, cell.signature, entry.source)
                 values = (cell.metric, cell.value, cell.low, cell.high)
-                line = (*places, *what, entry.condition or "", partial, *values, *ends)
+                line = (*row, *model, entry.condition or "", partial, *values, *ends)
                 writer.writerow([csv_safe(value) if isinstance(value, str) else value for value in line])
     return safe_text(sink.getvalue())
 
 
-def _json(board: Board, ranked: Sequence[RankedTrack], facts: Mapping[str, EntrySummary]) -> str:
+def _json(board: Board, ranked: Sequence[RankedTrack], summaries: Mapping[str, EntrySummary]) -> str:
     import json
 
     value: dict[str, Any] = {
         "schema": SCHEMA,
         "board": msgspec.to_builtins(board),
-        "entries": [msgspec.to_builtins(own) for own in facts.values()],
-        "tracks": [msgspec.to_builtins(own) for own in ranked],
+        "entries": [msgspec.to_builtins(summary) for summary in summaries.values()],
+        "tracks": [msgspec.to_builtins(track) for track in ranked],
     }
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _latex(ranked: RankedTrack, facts: Mapping[str, EntrySummary]) -> str:
+def _latex(ranked: RankedTrack, summaries: Mapping[str, EntrySummary]) -> str:
     """Return the LaTeX table of a track, with a group of rows per block."""
     head = ["model", *(column.title.en for column in ranked.columns)]
     groups = [
-        (block.title.en, [[facts[row.entry].name, *map(_value, row.cells)] for row in block.rows])
+        (block.title.en, [[summaries[row.entry].name, *map(_value, row.cells)] for row in block.rows])
         for block in ranked.blocks
     ]
     title = latex_text(f"{ranked.track.title.en}: {ranked.track.context}, {ranked.track.condition}")
@@ -88,27 +88,28 @@ def _value(cell: Cell | None) -> str:
     return f"{cell.value:.1f}{bounds}{'*' if cell.not_ranked_because else ''}"
 
 
-def _bibtex(placed: Sequence[BoardEntry], facts: Mapping[str, EntrySummary]) -> str:
-    """An entry for each source of reported rows, and for each run."""
-    found: dict[str, str] = {}
-    for one in placed:
-        own = facts[one.entry.id]
-        if isinstance(one.entry, RunEntry):
-            note = f"cscbench {one.entry.results.cscbench}, run {one.entry.results.run.hash}, added {one.entry.added}"
-            found.setdefault(own.slug, _misc(own.slug, f"{own.name} on {own.task}, {own.context} context", note, ""))
+def _bibtex(entries: Sequence[BoardEntry], summaries: Mapping[str, EntrySummary]) -> str:
+    """Return an entry for each run and each source of reported rows."""
+    items: dict[str, str] = {}
+    for entry in (listed.entry for listed in entries):
+        summary = summaries[entry.id]
+        if isinstance(entry, RunEntry):
+            title = f"{summary.name} on {summary.task}, {summary.context} context"
+            note = f"cscbench {entry.results.cscbench}, run {entry.results.run.hash}, added {entry.added}"
+            items.setdefault(summary.slug, _misc(summary.slug, title, note, ""))
         else:
-            key = re.sub(r"[^a-z0-9]+", "-", own.source.lower()).strip("-")[:60] or own.slug
-            found.setdefault(key, _misc(key, own.source, "reported values, not run here", own.url))
-    return "\n".join(found.values())
+            key = re.sub(r"[^a-z0-9]+", "-", summary.source.lower()).strip("-")[:60] or summary.slug
+            items.setdefault(key, _misc(key, summary.source, "reported values, not run here", summary.url))
+    return "\n".join(items.values())
 
 
 def _misc(key: str, title: str, note: str, url: str) -> str:
     lines = [f"@misc{{{key},", f"  title = {{{_braced(title)}}},", f"  note = {{{_braced(note)}}},"]
     if url:
-        lines.append(f"  howpublished = {{\\url{{{re.sub(r'[%#&]', lambda found: chr(92) + found[0], url)}}}}},")
+        lines.append(f"  howpublished = {{\\url{{{re.sub(r'[%#&]', lambda match: chr(92) + match[0], url)}}}}},")
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def _braced(text: str) -> str:
-    """BibTeX counts braces, escaped or not: theirs become round."""
+    """Return the text for a BibTeX field, braces replaced by parentheses: BibTeX counts escaped ones too."""
     return latex_text(text.translate(str.maketrans("{}", "()")))

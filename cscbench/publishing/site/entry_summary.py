@@ -1,4 +1,4 @@
-"""What pages say of an entry, run here or only reported: one value for both."""
+"""Summarize entries, both runs and reported ones, for the pages."""
 
 import math
 import re
@@ -13,7 +13,7 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
 class Value(Frozen, frozen=True):
-    """A metric of an entry; no interval and no signature where it was only reported."""
+    """A metric of an entry; reported values have no interval and no signature."""
 
     value: float
     low: float | None = None
@@ -24,9 +24,9 @@ class Value(Frozen, frozen=True):
 
 
 class EntrySummary(Frozen, frozen=True):
-    """An entry as pages show it. `slug` names its files; `parameters` is 0 where not known.
+    """An entry as pages show it. `slug` names its files; `parameters` is 0 if unknown.
 
-    `data` are the hashes of a run's data files. Seconds and amount are a run's, for all its turns; None where unknown.
+    `data` contains the hashes of a run's data files. `seconds` and `amount` cover all turns of a run; None if unknown.
     """
 
     id: str
@@ -52,18 +52,18 @@ class EntrySummary(Frozen, frozen=True):
 
 
 def safe_text(text: str) -> str:
-    """The text without lone surrogates, which no UTF-8 file can hold."""
+    """Return the text without lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def entry_summaries(placed: Sequence[BoardEntry]) -> dict[str, EntrySummary]:
-    """Each entry by its id, in the given order."""
-    return {one.entry.id: _facts(one.entry) for one in placed}
+def entry_summaries(entries: Sequence[BoardEntry]) -> dict[str, EntrySummary]:
+    """Summarize each entry, by id in the given order."""
+    return {listed.entry.id: _summary(listed.entry) for listed in entries}
 
 
-def _facts(entry: RunEntry | ReportedEntry) -> EntrySummary:
+def _summary(entry: RunEntry | ReportedEntry) -> EntrySummary:
     if isinstance(entry, RunEntry):
-        return _run(entry.id, entry.results)
+        return _run_summary(entry.id, entry.results)
     return EntrySummary(
         id=entry.id,
         slug=slug(entry.id),
@@ -79,13 +79,13 @@ def _facts(entry: RunEntry | ReportedEntry) -> EntrySummary:
         task=safe_text(entry.task),
         data=(),
         turns=0,
-        values={own.metric: Value(own.value) for own in entry.values if math.isfinite(own.value)},
+        values={row.metric: Value(row.value) for row in entry.values if math.isfinite(row.value)},
         source=safe_text(entry.source),
         url=web_address(entry.url),
     )
 
 
-def _run(name: str, results: Results) -> EntrySummary:
+def _run_summary(name: str, results: Results) -> EntrySummary:
     model, cost = results.model, results.timing.cost
     return EntrySummary(
         id=name,
@@ -103,9 +103,9 @@ def _run(name: str, results: Results) -> EntrySummary:
         data=tuple(file.sha256 for file in results.data.files),
         turns=results.counts.answered,
         values={
-            own.name: Value(own.value, own.low, own.high, safe_text(own.signature), own.n, own.higher_is_better)
-            for own in results.metrics
-            if math.isfinite(own.value)
+            m.name: Value(m.value, m.low, m.high, safe_text(m.signature), m.n, m.higher_is_better)
+            for m in results.metrics
+            if math.isfinite(m.value)
         },
         seconds=cost.wall_seconds if cost else None,
         amount=cost.amount if cost else None,
@@ -113,13 +113,13 @@ def _run(name: str, results: Results) -> EntrySummary:
     )
 
 
-def _parameters(number: float) -> float:
-    """How many; 0, not known, where it is no number of parameters: pages take its logarithm."""
-    return number if math.isfinite(number) and number >= 1 else 0
+def _parameters(count: float) -> float:
+    """Return the number of parameters, or 0 (unknown) if it is invalid: pages take its logarithm."""
+    return count if math.isfinite(count) and count >= 1 else 0
 
 
 def slug(name: str) -> str:
-    """A file name for an entry: its id where that is one in small letters, else made of it and a hash."""
+    """Return a file name for an entry: its id if that is a lowercase file name, else derived from it with a hash."""
     if _SLUG.fullmatch(name):
         return name
     plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:60]
@@ -127,5 +127,5 @@ def slug(name: str) -> str:
 
 
 def web_address(url: str) -> str:
-    """The address where it is one of the web and plain; else nothing: no page links to a script."""
+    """Return the URL if it is a plain web address, else an empty string: no page links to a script."""
     return url if re.fullmatch(r"https?://[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]+", url) else ""

@@ -1,4 +1,4 @@
-"""What the scripts of the pages are given: the tables, the metrics by entry, the plots."""
+"""Build the data for the scripts of the pages: tables, metrics by entry, plots."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from cscbench.publishing.board.records import Board, BoardEntry, Cell, RankedTrack, RunEntry
 from cscbench.publishing.site import figures
 from cscbench.publishing.site.entry_summary import EntrySummary, Value
-from cscbench.publishing.site.figures import Groups
-from cscbench.publishing.site.points import drifts, points
+from cscbench.publishing.site.figures import StageValues
+from cscbench.publishing.site.points import context_gaps, points
 from cscbench.runs.turns import TurnSummary
 from cscbench.values import Confusion, StrategySet
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 class StringTable:
-    """Long texts that many cells share, each once."""
+    """Numbers for long texts that many cells share."""
 
     def __init__(self) -> None:
         self.known: dict[str, int] = {}
@@ -24,44 +24,49 @@ class StringTable:
         return self.known.setdefault(text, len(self.known))
 
 
-def board_payload(board: Board, ranked: Sequence[RankedTrack], facts: Mapping[str, EntrySummary]) -> Json:
-    """`data/board.js`: the tables of all tracks, and what filters ask of an entry."""
+def board_payload(board: Board, ranked: Sequence[RankedTrack], summaries: Mapping[str, EntrySummary]) -> Json:
+    """Return `data/board.js`: the tables of all tracks, and what filters need to know about an entry."""
     signatures = StringTable()
-    lower = {name for own in facts.values() for name, value in own.values.items() if not value.higher_is_better}
-    tracks = [_track(own, facts, signatures, lower) for own in ranked]
+    lower = {name for entry in summaries.values() for name, value in entry.values.items() if not value.higher_is_better}
+    tracks = [_track(track, summaries, signatures, lower) for track in ranked]
     return {
         "name": board.name,
         "baseline": board.baseline,
-        "entries": {own.slug: _entry(own) for own in facts.values()},
+        "entries": {entry.slug: _entry(entry) for entry in summaries.values()},
         "tracks": tracks,
         "signatures": list(signatures.known),
     }
 
 
-def _entry(facts: EntrySummary) -> Json:
+def _entry(summary: EntrySummary) -> Json:
     return {
-        "name": facts.name,
-        "reported": facts.reported,
-        "family": facts.family,
-        "parameters": facts.parameters,
-        "lora": facts.lora,
-        "adapter": facts.adapter,
-        "languages": facts.languages,
-        "context": facts.context,
-        "condition": facts.condition or "",
-        "turns": facts.turns,
-        "source": facts.source,
+        "name": summary.name,
+        "reported": summary.reported,
+        "family": summary.family,
+        "parameters": summary.parameters,
+        "lora": summary.lora,
+        "adapter": summary.adapter,
+        "languages": summary.languages,
+        "context": summary.context,
+        "condition": summary.condition or "",
+        "turns": summary.turns,
+        "source": summary.source,
     }
 
 
-def _track(ranked: RankedTrack, facts: Mapping[str, EntrySummary], signatures: StringTable, lower: set[str]) -> Json:
+def _track(
+    ranked: RankedTrack, summaries: Mapping[str, EntrySummary], signatures: StringTable, lower: set[str]
+) -> Json:
     return {
         "id": ranked.track.id,
         "title": ranked.track.title,
         "context": ranked.track.context,
         "condition": ranked.track.condition,
         "rank_by": ranked.track.rank_by,
-        "columns": [{"metric": own.metric, "title": own.title, "lower": own.metric in lower} for own in ranked.columns],
+        "columns": [
+            {"metric": column.metric, "title": column.title, "lower": column.metric in lower}
+            for column in ranked.columns
+        ],
         "notes": ranked.notes,
         "blocks": [
             {
@@ -69,7 +74,7 @@ def _track(ranked: RankedTrack, facts: Mapping[str, EntrySummary], signatures: S
                 "reported": block.reported,
                 "rows": [
                     {
-                        "entry": facts[row.entry].slug,
+                        "entry": summaries[row.entry].slug,
                         "partial": row.partial,
                         "cells": [_cell(cell, signatures) for cell in row.cells],
                     }
@@ -82,61 +87,61 @@ def _track(ranked: RankedTrack, facts: Mapping[str, EntrySummary], signatures: S
 
 
 def _cell(cell: Cell | None, signatures: StringTable) -> list[Any] | None:
-    """[value, low, high, number of its signature, rank, tie group, why it is apart]"""
+    """Return [value, low, high, signature number, rank, tie group, why it is not ranked]."""
     if cell is None:
         return None
     signature = signatures.number(cell.signature) if cell.signature else -1
-    values = [None if own is None else round(own, 3) for own in (cell.value, cell.low, cell.high)]
+    values = [None if bound is None else round(bound, 3) for bound in (cell.value, cell.low, cell.high)]
     return [*values, signature, cell.rank, cell.tie_group, cell.not_ranked_because]
 
 
-def metrics_payload(facts: Mapping[str, EntrySummary]) -> Json:
-    """`data/metrics.js`: every metric of every entry, for the page that compares two."""
+def metrics_payload(summaries: Mapping[str, EntrySummary]) -> Json:
+    """Return `data/metrics.js`: every metric of every entry, for the page that compares two models."""
     signatures = StringTable()
     entries = {
-        own.slug: {
+        entry.slug: {
             name: [
-                *(None if x is None else round(x, 3) for x in (value.value, value.low, value.high)),
+                *(None if bound is None else round(bound, 3) for bound in (value.value, value.low, value.high)),
                 signatures.number(value.signature),
                 not value.higher_is_better,
             ]
-            for name, value in own.values.items()
+            for name, value in entry.values.items()
         }
-        for own in facts.values()
+        for entry in summaries.values()
     }
     return {"entries": entries, "signatures": list(signatures.known)}
 
 
 def plots_payload(
     board: Board,
-    placed: Sequence[BoardEntry],
+    entries: Sequence[BoardEntry],
     ranked: Sequence[RankedTrack],
-    facts: Mapping[str, EntrySummary],
-    reduced: Mapping[str, TurnSummary],
+    summaries: Mapping[str, EntrySummary],
+    turns: Mapping[str, TurnSummary],
     strategies: StrategySet,
 ) -> Json:
-    """`data/plots.js`: the figures of each track; null where there is nothing to draw."""
-    entries = {own.entry.id: own.entry for own in placed}
-    runs = [facts[name] for name, entry in entries.items() if isinstance(entry, RunEntry)]
+    """Return `data/plots.js`: the figures of each track; null if there is nothing to draw."""
+    by_id = {listed.entry.id: listed.entry for listed in entries}
     with_confusion = [
-        {"slug": own.slug, "name": own.name, "context": own.context, "condition": own.condition}
-        for own in runs
-        if _confusion_of(entries[own.id])
+        {"slug": run.slug, "name": run.name, "context": run.context, "condition": run.condition}
+        for name, entry in by_id.items()
+        if _confusion_of(entry)
+        for run in (summaries[name],)
     ]
     return {
         "tracks": [
             {
-                "id": own.track.id,
-                "title": own.track.title,
-                "figures": _figures(own, entries, facts, reduced, strategies),
+                "id": track.track.id,
+                "title": track.track.title,
+                "figures": _figures(track, by_id, summaries, turns, strategies),
             }
-            for own in ranked
+            for track in ranked
         ],
         "confusion": with_confusion,
-        # The board's and the task's own words, under the keys that stand in the figures.
+        # Texts of the board and the task, by the keys that figures use.
         "words": {
-            **{f"metric.{own.metric}": own.title for own in board.columns},
-            **{f"stage.{own.code}": {"en": own.en, "zh": own.zh} for own in strategies.stages},
+            **{f"metric.{column.metric}": column.title for column in board.columns},
+            **{f"stage.{stage.code}": {"en": stage.en, "zh": stage.zh} for stage in strategies.stages},
         },
     }
 
@@ -144,26 +149,26 @@ def plots_payload(
 def _figures(
     ranked: RankedTrack,
     entries: Mapping[str, Any],
-    facts: Mapping[str, EntrySummary],
-    reduced: Mapping[str, TurnSummary],
+    summaries: Mapping[str, EntrySummary],
+    turns: Mapping[str, TurnSummary],
     strategies: StrategySet,
 ) -> Json:
-    found = points(ranked, facts)
+    drawn = points(ranked, summaries)
     metric = f"@@metric.{ranked.track.rank_by}"
     rows = [row.entry for block in ranked.blocks for row in block.rows]
-    judged = [(facts[name].name, reduced[name].stars) for name in rows if name in reduced and reduced[name].stars]
+    judged = [(summaries[name].name, turns[name].stars) for name in rows if name in turns and turns[name].stars]
     staged = [
-        Groups(facts[name].name, values)
+        StageValues(summaries[name].name, values)
         for name in rows
         if (values := _stages(entries[name], ranked.track.rank_by, strategies))
     ]
     return {
-        "size": figures.against_size(found, metric),
-        "cost": figures.against_cost(found, metric),
-        "time": figures.against_time(found, metric),
+        "size": figures.against_size(drawn, metric),
+        "cost": figures.against_cost(drawn, metric),
+        "time": figures.against_time(drawn, metric),
         "stages": figures.stages(staged, metric),
-        "sizes": figures.sizes(found, metric),
-        "drift": figures.drift(drifts(ranked, facts.values()), metric),
+        "sizes": figures.sizes(drawn, metric),
+        "drift": figures.drift(context_gaps(ranked, summaries.values()), metric),
         "stars": figures.stars(judged),
     }
 
@@ -174,9 +179,9 @@ def _stages(entry: Any, metric: str, strategies: StrategySet) -> tuple[tuple[str
     rows = {row.name: row for row in entry.results.known_tables.by_stage}
     order = [stage.code for stage in strategies.stages]
     return tuple(
-        (code, Value(found.value, found.low, found.high))
+        (code, Value(estimate.value, estimate.low, estimate.high))
         for code in order
-        if code in rows and (found := rows[code].metrics.get(metric))
+        if code in rows and (estimate := rows[code].metrics.get(metric))
     )
 
 
@@ -185,6 +190,6 @@ def _confusion_of(entry: Any) -> Confusion | None:
 
 
 def confusion_payload(entry: RunEntry, strategies: StrategySet) -> Json | None:
-    """`data/c/SLUG.js`: a run's confusion matrix as a figure."""
-    names = {own.code: figures.plotly_text(f"{own.code} {own.en} {own.zh}") for own in strategies.strategies}
+    """Return `data/c/SLUG.js`: a run's confusion matrix as a figure."""
+    names = {label.code: figures.plotly_text(f"{label.code} {label.en} {label.zh}") for label in strategies.strategies}
     return figures.confusion(_confusion_of(entry), names)

@@ -1,4 +1,4 @@
-"""What the plots are drawn from: entries of one track as points, and the pairs among them."""
+"""Select what plots show: the entries of a track as points, and the pairs among them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,15 +8,15 @@ from cscbench.values import Context, Frozen
 
 
 class Point(Frozen, frozen=True):
-    """An entry with its value in the metric that its track ranks by; `block` says what it may be compared with."""
+    """An entry with its value of the track's ranking metric; only points of the same `block` are comparable."""
 
-    facts: EntrySummary
+    summary: EntrySummary
     block: int
     value: Value
 
 
 class ContextGap(Frozen, frozen=True):
-    """One model's value with the gold history and with its own words for it, over the same data."""
+    """One model's values in gold and generated context, over the same data."""
 
     name: str
     reported: bool
@@ -24,42 +24,45 @@ class ContextGap(Frozen, frozen=True):
     generated: Value
 
 
-def points(ranked: RankedTrack, facts: Mapping[str, EntrySummary]) -> list[Point]:
-    """The entries of a track that have the metric it ranks by, in the order of the table."""
+def points(ranked: RankedTrack, summaries: Mapping[str, EntrySummary]) -> list[Point]:
+    """Return the entries of a track that have its ranking metric, in the order of the table."""
     metric = ranked.track.rank_by
     return [
-        Point(facts[row.entry], number, facts[row.entry].values[metric])
+        Point(summaries[row.entry], number, summaries[row.entry].values[metric])
         for number, block in enumerate(ranked.blocks)
         for row in block.rows
-        if metric in facts[row.entry].values
+        if metric in summaries[row.entry].values
     ]
 
 
-def lora_pairs(found: Sequence[Point]) -> list[tuple[Point, Point]]:
-    """Each base model with its tuned ones: one family, one size, one block. Nothing is paired across blocks."""
-    bases = {(own.facts.family, own.facts.parameters, own.block): own for own in found if not own.facts.lora}
+def lora_pairs(points: Sequence[Point]) -> list[tuple[Point, Point]]:
+    """Pair each base model with the tuned models of the same family, size and block."""
+    bases = {_pairing_key(point): point for point in points if not point.summary.lora}
     return [
-        (base, own)
-        for own in found
-        if own.facts.lora
-        and own.facts.family
-        and own.facts.parameters > 0
-        and (base := bases.get((own.facts.family, own.facts.parameters, own.block))) is not None
+        (base, tuned)
+        for tuned in points
+        if tuned.summary.lora
+        and tuned.summary.family
+        and tuned.summary.parameters > 0
+        and (base := bases.get(_pairing_key(tuned))) is not None
     ]
 
 
-def drifts(ranked: RankedTrack, facts: Iterable[EntrySummary]) -> list[ContextGap]:
-    """Models that have the track's metric in both contexts, the largest loss first."""
+def _pairing_key(point: Point) -> tuple[str, float, int]:
+    return point.summary.family, point.summary.parameters, point.block
+
+
+def context_gaps(ranked: RankedTrack, summaries: Iterable[EntrySummary]) -> list[ContextGap]:
+    """Return the models that have the track's metric in both contexts, the largest loss first."""
     metric = ranked.track.rank_by
-    found: dict[tuple[object, ...], dict[Context, EntrySummary]] = {}
-    for own in facts:
-        if metric in own.values and own.condition in (ranked.track.condition, None):
-            what = (own.reported, own.name, own.source, own.task, own.data, own.turns)
-            found.setdefault(what, {})[own.context] = own
-    both = [pair for pair in found.values() if len(pair) == 2]
-    drift = [
-        ContextGap(gold.name, gold.reported, gold.values[metric], pair[Context.GENERATED].values[metric])
-        for pair in both
-        for gold in (pair[Context.GOLD],)
-    ]
-    return sorted(drift, key=lambda own: (own.generated.value - own.gold.value, own.name))
+    models: dict[tuple[object, ...], dict[Context, EntrySummary]] = {}
+    for entry in summaries:
+        if metric in entry.values and entry.condition in (ranked.track.condition, None):
+            model = (entry.reported, entry.name, entry.source, entry.task, entry.data, entry.turns)
+            models.setdefault(model, {})[entry.context] = entry
+    gaps = []
+    for contexts in models.values():
+        if len(contexts) == 2:
+            gold, generated = contexts[Context.GOLD], contexts[Context.GENERATED]
+            gaps.append(ContextGap(gold.name, gold.reported, gold.values[metric], generated.values[metric]))
+    return sorted(gaps, key=lambda gap: (gap.generated.value - gap.gold.value, gap.name))

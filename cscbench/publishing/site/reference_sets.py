@@ -1,4 +1,4 @@
-"""Turns of a board's runs in chunks, for the pages that show dialogues."""
+"""Write the turns of a board's runs in chunks, for the pages that show dialogues."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,23 +7,23 @@ from cscbench.publishing.site.folder import Folder
 from cscbench.runs.turns import ScoredTurn, TaskText
 from cscbench.values import ParseForm, ScoredPair, Speaker
 
-# Dialogues in one chunk: about 100 kB of a model's replies.
+# Dialogues per chunk: about 100 kB of a model's replies.
 PER_CHUNK = 50
 
 
 class ReferenceSet:
-    """Reference dialogues over the same data, numbered as they are met, so that a dialogue's chunk is known at once."""
+    """Reference dialogues of the same data, numbered in order of appearance; the number determines the chunk."""
 
-    def __init__(self, name: str, data: tuple[str, ...], source: TaskText) -> None:
+    def __init__(self, name: str, data: tuple[str, ...], task_text: TaskText) -> None:
         self.name, self.data = name, data
         self.entries: list[str] = []
         self._dialogues: dict[str, dict[int, ScoredPair]] = {}
         self._numbers: dict[str, int] = {}
-        self._source = source if source.data == data else None
-        self.has_customers = self._source is not None
+        self._task_text = task_text if task_text.data == data else None
+        self.has_customers = self._task_text is not None
 
     def fits(self, data: tuple[str, ...], turns: Sequence[ScoredTurn]) -> bool:
-        """Whether a run's references are those that are here already."""
+        """Return whether a run's references agree with this set."""
         return data == self.data and not any(self._differs(turn.pair) for turn in turns)
 
     def _differs(self, pair: ScoredPair) -> bool:
@@ -34,20 +34,22 @@ class ReferenceSet:
         )
 
     def add(self, slug: str, turns: Sequence[ScoredTurn]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Take a run in; its replies by the number of their chunk, in the order of the chunks."""
+        """Add a run, and yield its replies by chunk number, in order."""
         self.entries.append(slug)
         chunks: dict[int, dict[str, Any]] = {}
         for turn in turns:
             pair = turn.pair
             number = self._numbers.setdefault(pair.dialogue, len(self._numbers))
             self._dialogues.setdefault(pair.dialogue, {}).setdefault(pair.turn, pair)
-            own = chunks.setdefault(number // PER_CHUNK, {}).setdefault(pair.dialogue, [])
+            replies = chunks.setdefault(number // PER_CHUNK, {}).setdefault(pair.dialogue, [])
             failed = pair.form is ParseForm.FAILED
-            own.append((pair.turn, pair.strategy, pair.error if failed else pair.text, pair.form.value, turn.scores))
+            replies.append(
+                (pair.turn, pair.strategy, pair.error if failed else pair.text, pair.form.value, turn.scores)
+            )
         yield from sorted(chunks.items())
 
     def write(self, folder: Folder) -> dict[str, Any]:
-        """The reference chunks; returns the list of dialogues for the pages."""
+        """Write the reference chunks, and return the list of dialogues for the pages."""
         listed, chunks = [], dict[int, dict[str, Any]]()
         for name, number in self._numbers.items():
             first = next(iter(self._dialogues[name].values()))
@@ -63,30 +65,30 @@ class ReferenceSet:
         }
 
     def _lines(self, name: str) -> list[tuple[int, str, str, str | None]]:
-        """(turn, who speaks, text, strategy) of a dialogue, with the customer's turns where they are at hand."""
+        """Return (turn, speaker, text, strategy) of a dialogue's lines, with the customer's turns if available."""
         lines = [(turn, "s", pair.reference, pair.reference_strategy) for turn, pair in self._dialogues[name].items()]
-        known = self._source.dialogues.get(name) if self._source else None
-        customer = known.turns if known else ()
-        said = [(n, "c", turn.text, None) for n, turn in enumerate(customer) if turn.speaker is Speaker.CUSTOMER]
-        return sorted([*lines, *said], key=lambda line: line[0])
+        dialogue = self._task_text.dialogues.get(name) if self._task_text else None
+        turns = dialogue.turns if dialogue else ()
+        customer = [(n, "c", turn.text, None) for n, turn in enumerate(turns) if turn.speaker is Speaker.CUSTOMER]
+        return sorted([*lines, *customer], key=lambda line: line[0])
 
 
 class ReferenceSets:
-    """All reference sets of a board, and which entry belongs to which."""
+    """All reference sets of a board, with the entries of each."""
 
-    def __init__(self, source: TaskText) -> None:
-        self._source = source
-        self._found: list[ReferenceSet] = []
+    def __init__(self, task_text: TaskText) -> None:
+        self._task_text = task_text
+        self._sets: list[ReferenceSet] = []
 
-    def place(self, slug: str, data: tuple[str, ...], turns: Sequence[ScoredTurn], folder: Folder) -> None:
-        """Write a run's replies in chunks, beside the references that they answer to."""
-        reference_set = next((own for own in self._found if own.fits(data, turns)), None)
+    def add_run(self, slug: str, data: tuple[str, ...], turns: Sequence[ScoredTurn], folder: Folder) -> None:
+        """Write a run's replies in chunks, and add the run to the set of its references."""
+        reference_set = next((candidate for candidate in self._sets if candidate.fits(data, turns)), None)
         if reference_set is None:
-            reference_set = ReferenceSet(f"reference-{len(self._found)}", data, self._source)
-            self._found.append(reference_set)
+            reference_set = ReferenceSet(f"reference-{len(self._sets)}", data, self._task_text)
+            self._sets.append(reference_set)
         for number, chunk in reference_set.add(slug, turns):
             folder.chunk(f"m/{slug}/{number}", chunk)
 
     def write(self, folder: Folder) -> list[dict[str, Any]]:
-        """The references of all, and what `data/dialogues.js` says of them."""
-        return [reference_set.write(folder) for reference_set in self._found]
+        """Write all references, and return their description for `data/dialogues.js`."""
+        return [reference_set.write(folder) for reference_set in self._sets]

@@ -1,4 +1,4 @@
-"""The words of the pages, in English and Chinese, from texts.yaml."""
+"""Read the texts of the pages, in English and Chinese, from texts.yaml."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ HERE = Path(__file__).parent
 
 
 def read_texts() -> dict[str, Bilingual]:
-    """Every text by its key.
+    """Return every text by its key.
 
     Raises:
         UserError: a text lacks a language.
     """
     path = HERE / "texts.yaml"
-    data, _ = yamlfile.parse(path, yamlfile.read_text(path, "file of texts"))
+    data, _ = yamlfile.parse(path, yamlfile.read_text(path, "texts file"))
     try:
         return msgspec.convert(data, dict[str, Bilingual])
     except msgspec.ValidationError as error:
