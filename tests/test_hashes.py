@@ -25,7 +25,7 @@ def weights(tmp_path):
 def test_a_hash_is_remembered_without_reading_the_file_again(weights, remembered, monkeypatch):
     assert hashes.file_sha256(weights) == sha256(b"weights").hexdigest()
     (memo,) = remembered.iterdir()
-    monkeypatch.setattr(hashes, "_hash", lambda path: pytest.fail("it was read again"))
+    monkeypatch.setattr(hashes, "hash_file", lambda path: pytest.fail("it was read again"))
     assert hashes.file_sha256(weights) == memo.read_text() == sha256(b"weights").hexdigest()
 
 

@@ -156,7 +156,7 @@ def resolve_card(spec: str, lora: str = "", overrides: Sequence[Override] = ()) 
 
     Raises:
         UserError: the base or a variant is unknown (with the nearest names), the card is invalid, a LoRA variant has no
-            weights, or an override leaves out a field that the card needs.
+            weights, or a required field is missing after an override.
     """
     changed = nested(overrides, "card")
     lora = lora or resolve_cli_path(changed.pop("lora", ""))
@@ -175,14 +175,14 @@ def resolve_card(spec: str, lora: str = "", overrides: Sequence[Override] = ()) 
 
 
 def _overridden(card: ModelCard, changed: Mapping[str, Any]) -> ModelCard:
-    """A card with overrides in place; a path from the command line is relative to the working directory."""
+    """Apply overrides to a card; a path from the command line is relative to the working directory."""
     if not changed:
         return card
     weights = changed.get("weights", "")
     paths = {"weights": resolve_cli_path(weights)} if weights.startswith(("./", "../", "~")) else {}
     data = msgspec.to_builtins(card)
     if changed.get("adapter", card.adapter) != card.adapter:
-        data["options"] = {}  # the other adapter's, which knows no such options
+        data["options"] = {}  # they belong to the previous adapter
     try:
         return msgspec.convert(merged(data, {**changed, **paths}), ModelCard)
     except msgspec.ValidationError as error:

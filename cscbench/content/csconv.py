@@ -218,9 +218,9 @@ def _turn(data: Any, position: int, strategies: StrategySet, labels: bool) -> Tu
     if speaker is Speaker.CUSTOMER:
         if label and str(label).strip():
             raise _BadRecordError(f"{at}.strategy", f"a customer turn has no strategy, but this one has {label!r}")
-        return Turn(speaker, _whole(text.strip(), f"{at}.text"))
+        return Turn(speaker, _valid_text(text.strip(), f"{at}.text"))
     if not labels and (label is None or label == ""):
-        return Turn(speaker, _whole(text.strip(), f"{at}.text"))
+        return Turn(speaker, _valid_text(text.strip(), f"{at}.text"))
     if not isinstance(label, str) or not label.strip():
         hint = "; for data without labels, use --condition reply-only" if label is None else ""
         raise _BadRecordError(f"{at}.strategy", f"a supporter turn needs a strategy, got {_json_type(label)}{hint}")
@@ -230,7 +230,7 @@ def _turn(data: Any, position: int, strategies: StrategySet, labels: bool) -> Tu
         raise _BadRecordError(f"{at}.strategy", str(error)) from None
     if len(codes) != 1:
         raise _BadRecordError(f"{at}.strategy", f"expected one strategy per turn, but {label!r} joins {len(codes)}")
-    return Turn(speaker, _whole(text.strip(), f"{at}.text"), codes[0])
+    return Turn(speaker, _valid_text(text.strip(), f"{at}.text"), codes[0])
 
 
 def _optional(record: Mapping[str, Any], field: str) -> str:
@@ -238,10 +238,10 @@ def _optional(record: Mapping[str, Any], field: str) -> str:
     if value is None:
         return ""
     plain = isinstance(value, str | int | float)
-    return _whole(str(value) if plain else json.dumps(value, ensure_ascii=False, sort_keys=True), field)
+    return _valid_text(str(value) if plain else json.dumps(value, ensure_ascii=False, sort_keys=True), field)
 
 
-def _whole(text: str, field: str) -> str:
+def _valid_text(text: str, field: str) -> str:
     r"""Return the text, but reject a lone surrogate: JSON can spell one (`\ud83d`), but UTF-8 cannot encode it."""
     if half := re.search(r"[\ud800-\udfff]", text):
         raise _BadRecordError(field, f"half a character ({half[0]!r}) at position {half.start()}")

@@ -39,12 +39,12 @@ def file_sha256(path: Path) -> str:
     try:
         stat = path.stat()
         if stat.st_size < _REMEMBER_FROM_BYTES:
-            return _hash(path)
+            return hash_file(path)
         key = digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino])
         memo = cache_root() / "sha256" / key
         if memo.is_file() and _SHA256.fullmatch(known := memo.read_bytes()):
             return known.decode()
-        sha256 = _hash(path)
+        sha256 = hash_file(path)
         memo.parent.mkdir(parents=True, exist_ok=True)
         # No temporary file is needed: all writers write the same bytes, and a partial write is not a valid sha256.
         memo.write_bytes(sha256.encode())
@@ -53,7 +53,8 @@ def file_sha256(path: Path) -> str:
     return sha256
 
 
-def _hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file's content without using the cache of hashes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

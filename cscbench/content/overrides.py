@@ -1,4 +1,4 @@
-"""`--set PATH=VALUE`: one field of the card, the task, its data or the judging, for one command."""
+"""`--set PATH=VALUE`: override a field of the card, the task, its data or the judging for one command."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_type_hints
@@ -15,20 +15,20 @@ EXAMPLE = "--set card.sampling.max_tokens=64"
 
 
 class Override(Frozen, frozen=True):
-    """One field's value: `keys` lead to it from `card`, `task`, `data` or `judge`; `value` has the field's type."""
+    """A new value for one field: `keys` is its path from `card`, `task`, `data` or `judge`."""
 
     keys: tuple[str, ...]
     value: Any
 
     @property
     def path(self) -> str:
-        """The path as the command line spells it."""
+        """Return the path as written on the command line."""
         return ".".join(self.keys)
 
 
-# An adapter or encoder checks its options itself.
+# Adapters and encoders check their own options.
 _OPTIONS = "card.options."
-# Each root with its type, and the fields that other options or the file's own name set.
+# The type of each root, and its fields that --set cannot change: the file name or other options set them.
 _ROOTS: Mapping[str, tuple[type[msgspec.Struct], tuple[str, ...]]] = {
     "card": (ModelCard, ("name", "options")),
     "task": (TaskFile, ("name", "extends", "data")),
@@ -38,30 +38,30 @@ _ROOTS: Mapping[str, tuple[type[msgspec.Struct], tuple[str, ...]]] = {
 
 
 def known_fields() -> dict[str, Any]:
-    """The type of each field that can be set, by its path; any `card.options.NAME` can be set besides."""
+    """Return the type of each field that can be set, by path; any `card.options.NAME` can also be set."""
     return {
-        path: kind
+        path: field_type
         for root, (struct, fixed) in _ROOTS.items()
-        for path, kind in _fields(root, struct)
+        for path, field_type in _fields(root, struct)
         if path.split(".")[1] not in fixed
     }
 
 
 def _fields(prefix: str, struct: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
     for name, hint in get_type_hints(struct).items():
-        inner = next((kind for kind in (hint, *get_args(hint)) if _is_struct(kind)), None)
+        inner = next((candidate for candidate in (hint, *get_args(hint)) if _is_struct(candidate)), None)
         yield from _fields(f"{prefix}.{name}", inner) if inner is not None else [(f"{prefix}.{name}", hint)]
 
 
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+def _is_struct(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
 def read_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """The values by path that the command line gives as PATH=VALUE; VALUE is YAML, or for a text field the text itself.
+    """Parse PATH=VALUE texts into values by path; VALUE is YAML, or plain text for a text field.
 
     Raises:
-        UserError: a text has no `=`, its path names no field or is given twice, or its value is not YAML.
+        UserError: a text has no `=`, a path names no field or is repeated, or a value is not YAML.
     """
     values: dict[str, Any] = {}
     for text in texts:
@@ -69,7 +69,7 @@ def read_overrides(texts: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise UserError(f"--set {text}: write PATH=VALUE, for example {EXAMPLE}")
         if path in values:
-            raise UserError(f"--set {path} is given twice: keep one")
+            raise UserError(f"--set {path} is listed twice: remove one")
         values[path] = value if _field_type(path) is str else _yaml(path, value)
     return values
 
@@ -83,7 +83,7 @@ def _yaml(path: str, value: str) -> Any:
 
 
 def check_overrides(values: Mapping[str, Any]) -> tuple[Override, ...]:
-    """The values by path as overrides, in the order of their paths.
+    """Convert values by path to overrides, sorted by path.
 
     Raises:
         UserError: a path names no field (with the nearest path), or a value has the wrong type.
@@ -113,7 +113,7 @@ def _field_type(path: str) -> Any:
 
 
 def nested(overrides: Sequence[Override], root: str) -> dict[str, Any]:
-    """The overrides below a root as a mapping of mappings, for merging into what a file says."""
+    """Return the overrides under a root as nested mappings, to merge into a file's data."""
     tree: dict[str, Any] = {}
     for override in overrides:
         if override.keys[0] == root:
@@ -126,7 +126,7 @@ def nested(overrides: Sequence[Override], root: str) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping with another one's values in place, key by key."""
+    """Merge two mappings recursively; values of `over` win."""
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
@@ -135,7 +135,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def published(overrides: Sequence[Override], machine_options: Sequence[str]) -> tuple[str, ...]:
-    """The overrides as run.json shows them: PATH=VALUE without what only this machine knows."""
+    """Return the overrides for run.json, as PATH=VALUE, without values that are specific to this machine."""
     local = {("card", "options", name) for name in machine_options}
     return tuple(f"{override.path}={_shown(override.value)}" for override in overrides if override.keys not in local)
 

@@ -113,11 +113,11 @@ def read_prompt(
         raise UserError(f"{path}:{lines[('steps',)]}: field `steps`: {condition} needs the steps {expected}")
     name = f"{root.parent.name}/{prompt_set}/{language}/{file}"
     named = NamedPrompt(name, hashlib.sha256(text.encode()).hexdigest(), prompt, strategies, condition)
-    _try(path, lines, named, language)
+    _test_render(path, lines, named, language)
     return named
 
 
-def _try(path: Path, lines: yaml_file.Lines, prompt: NamedPrompt, language: Language) -> None:
+def _test_render(path: Path, lines: yaml_file.Lines, prompt: NamedPrompt, language: Language) -> None:
     """Test-render each template, after a customer's line and at an opening; an error gives its line in the file."""
 
     def at(*keys: str) -> NamedPrompt:

@@ -84,11 +84,11 @@ def read_rubric(root: Path, rubric_set: str, language: Language) -> Rubric:
             f"{path}:{line}: field `dimensions`: a [RESULT] answer has only one score: use `dimensions: []`"
         )
     rubric = Rubric(f"{root.parent.name}/{rubric_set}/{language}", hashlib.sha256(text.encode()).hexdigest(), file)
-    _try(path, lines, rubric)
+    _test_render(path, lines, rubric)
     return rubric
 
 
-def _try(path: Path, lines: yaml_file.Lines, rubric: Rubric) -> None:
+def _test_render(path: Path, lines: yaml_file.Lines, rubric: Rubric) -> None:
     """Test-render each template; an error gives its line in the file."""
 
     def at(field: str) -> Rubric:

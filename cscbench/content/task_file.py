@@ -1,4 +1,4 @@
-"""`task.yaml` as values."""
+"""The fields of `task.yaml`."""
 
 from cscbench.values import Frozen
 

@@ -57,7 +57,7 @@ _MULTIPLY = _words(
     "indent join lstrip map max min reject rejectattr replace rstrip select selectattr sort strip tojson trim unique"
 )
 _NAMES = {"Pow": "**", "CallBlock": "call", "FilterBlock": "filter", "AssignBlock": "endset", "NSRef": "namespace"}
-_HOLDS = (str, list, tuple, dict)
+_CONTAINERS = (str, list, tuple, dict)
 # Types without a known size; `loop` is also one of them.
 _LAZY = (Iterator, KeysView, ValuesView, ItemsView)
 # Internal filters, with names that no template can spell.
@@ -181,7 +181,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Apply an operator; strings and lists support only `+`."""
-        if operator != "+" and (isinstance(left, _HOLDS) or isinstance(right, _HOLDS)):
+        if operator != "+" and (isinstance(left, _CONTAINERS) or isinstance(right, _CONTAINERS)):
             raise TooMuchError(f"`{operator}` works on numbers, not on strings and lists: write it out or use a filter")
         return context.kept(super().call_binop(context, operator, left, right))
 
@@ -221,20 +221,20 @@ class _Counted(NodeTransformer):
             )
         node = self.generic_visit(node)
         if isinstance(node, nodes.For):
-            node.iter = _through(_EACH, node.iter)
+            node.iter = _filtered(_EACH, node.iter)
         elif isinstance(node, nodes.Concat):
-            return _through(_CONCAT, nodes.List(node.nodes, lineno=node.lineno))
+            return _filtered(_CONCAT, nodes.List(node.nodes, lineno=node.lineno))
         elif isinstance(node, nodes.Compare | nodes.Dict) or (
             isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
         ):
-            return _through(_KEPT, node)
+            return _filtered(_KEPT, node)
         elif isinstance(node, nodes.List | nodes.Tuple) and getattr(node, "ctx", "load") == "load":
             plain = all(isinstance(item, nodes.Const) for item in node.items)
-            return node if plain else _through(_KEPT, node)
+            return node if plain else _filtered(_KEPT, node)
         return node
 
 
-def _through(name: str, node: Any) -> nodes.Filter:
+def _filtered(name: str, node: Any) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 

