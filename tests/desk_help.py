@@ -1,4 +1,4 @@
-"""A desk for adapters made on the spot, in a folder of its own."""
+"""A desk for ad hoc adapters, in its own folder."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,18 +35,18 @@ RECORD = RunRecord(
 
 
 def desk(folder: Path, load: Callable[[], LoadedAdapter], account: Account | None = None) -> Desk:
-    """A desk whose model `load` gives, with what `folder` holds of earlier ones."""
+    """A desk whose model `load` returns, with the replies of earlier desks in `folder`."""
     folder.mkdir(exist_ok=True)
     store.open_run_folder(folder, RECORD)
-    seat = Seat(Backend(load=lambda _setting: load()), LoadContext(ModelCard("test", "test"), {}))
+    seat = Seat(Backend(load=lambda _context: load()), LoadContext(ModelCard("test", "test"), {}))
     return Desk(seat, folder, Progress("test", 1), account or Budget().account("test"))
 
 
 def play_at_desk(folder: Path, plays: Sequence[Play], load: Callable[[], LoadedAdapter], concurrency: int = 3) -> tuple:
-    """What plays return that are asked at one desk."""
+    """Play all plays at one desk; return their results."""
     return play_all(plays, {SUPPORTER: desk(folder, load)}, concurrency)
 
 
 def known_replies(folder: Path) -> store.KnownReplies:
-    """What the folder's next desk would know."""
+    """The replies that the folder's next desk would reuse."""
     return store.read_replies(folder / store.REPLIES, store.engine_key(store.read_run(folder)))

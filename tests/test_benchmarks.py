@@ -30,9 +30,9 @@ def test_a_difference_between_two_records_is_named():
     first = Batch(((1, 2), (3,)), ((7, 8, 9), (7, 0, 0)))
     changed = Batch(first.prompts, ((7, 8, 9), (7, 5, 0)))
     assert difference([first, first], [first, first]) == ""
-    assert difference([first, first], [first, changed]) == "batch 2 of 2, row 2: the replies part at token 2"
-    assert "composed differently" in difference([first], [Batch(((1, 2), (4,)), first.written)])
-    assert "composed differently" in difference([first], [first, first])
+    assert difference([first, first], [first, changed]) == "batch 2 of 2, row 2: the replies diverge at token 2"
+    assert "the batches differ in composition" in difference([first], [Batch(((1, 2), (4,)), first.written)])
+    assert "the batches differ in composition" in difference([first], [first, first])
 
 
 def test_reuse_changes_no_token_and_the_command_says_so(tiny_model):

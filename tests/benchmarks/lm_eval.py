@@ -1,16 +1,16 @@
-"""cscbench's HF adapter against lm-evaluation-harness's HF backend: the same prompts, token budget and threads.
+"""cscbench's hf adapter against lm-evaluation-harness's HF backend: the same prompts, token limit and threads.
 
-python tests/benchmarks/lm_eval.py                     # five rounds, interleaved: about an hour on two quiet cores
-python tests/benchmarks/lm_eval.py --identical         # is every token id the same with and without reuse?
+python tests/benchmarks/lm_eval.py                     # five rounds, interleaved: about an hour on two idle cores
+python tests/benchmarks/lm_eval.py --identical         # are all token ids the same with and without reuse?
 
-Whole processes are timed, from their start to their results. Both run real SmolLM2 weights in float32 on the CPU,
+The times are those of whole processes, from start to results. Both run real SmolLM2 weights in float32 on the CPU,
 greedily, on the dialogues of csconv_sample in gold context and the joint condition, so that no prompt depends on a
-reply. lm-eval is asked for predictions only, while cscbench's time holds its scoring (without BERTScore). The budget of
-48 new tokens is the sample's mean reference answer (43 tokens with its strategy), rounded up. Unique prefill tokens are
-the distinct prefixes of all prompts; cscbench may compute fewer, where it wrote itself what the history then shows.
+reply. lm-eval only predicts, while cscbench's time includes scoring (without BERTScore). The limit of 48 new tokens is
+the sample's mean reference answer (43 tokens with its strategy), rounded up. Unique prefill tokens are the distinct
+prefixes of all prompts; cscbench may compute fewer if the history contains tokens that it generated itself.
 
-lm-eval has an environment of its own (--env), made from requirements/lm-eval.txt where it is missing. Its `--batch_size
-auto` is not tried: on a CPU it begins with the logits of 64 whole windows (103 GB for SmolLM2).
+lm-eval has its own environment (--env), which is created from requirements/lm-eval.txt if it is missing. Its
+`--batch_size auto` is not tried: on a CPU it starts with the logits of 64 full windows (103 GB for SmolLM2).
 """
 
 import json
@@ -40,10 +40,10 @@ from cscbench.values import Frozen, Language
 
 PINS = Path(__file__).parents[2] / "requirements" / "lm-eval.txt"
 BATCH_SIZES = (1, 4, 8, 16)
-# As many prompts, spread over all lengths, are enough to fill the largest of these batches once.
+# So many prompts, spread over all lengths, fill the largest of these batches once.
 PROBED = max(BATCH_SIZES)
-# Where fewer replies than this are the same, the two have not done the same work.
-LEAST_SAME = 0.9
+# If a smaller share of replies is the same, the two have not done the same work.
+MIN_SAME = 0.9
 PACKAGES = ("torch", "transformers", "tokenizers")
 
 CARD = """---
@@ -59,21 +59,21 @@ variants:
 ---
 """
 
-# Run by lm-eval's Python: what its own backend makes of each prompt, and with which packages.
-LOOK = """
+# Run by lm-eval's Python: the token ids that its backend makes of each prompt, and its package versions.
+PROBE = """
 import importlib.metadata, json, sys
 from lm_eval.models.huggingface import HFLM
 folder, prompts, packages, out = sys.argv[1:]
 model = HFLM(pretrained=folder, device="cpu", dtype="float32")
 texts = [json.loads(line)["prompt"] for line in open(prompts, encoding="utf-8")]
 ids = [model.tok_batch_encode([text])[0][0].tolist() for text in texts]
-found = {name: importlib.metadata.version(name) for name in ["lm_eval", *packages.split(",")]}
-json.dump({"ids": ids, "versions": found}, open(out, "w"))
+versions = {name: importlib.metadata.version(name) for name in ["lm_eval", *packages.split(",")]}
+json.dump({"ids": ids, "versions": versions}, open(out, "w"))
 """
 
 
 class Work(Frozen, frozen=True):
-    """What both sides are given; `home` is lm-eval's environment, `folder` this benchmark's own working directory."""
+    """The input of both tools; `home` is lm-eval's environment, `folder` this benchmark's working directory."""
 
     home: Path
     folder: Path
@@ -88,17 +88,17 @@ class Work(Frozen, frozen=True):
 
 
 def python_of(home: Path) -> Path:
-    """The interpreter of lm-eval's environment, which is made where there is none."""
+    """Return the interpreter of lm-eval's environment; create the environment if it is missing."""
     python = home.resolve() / "bin" / "python"
     if not python.exists():
-        click.echo(f"making {home} from {PINS.name} ...", err=True)
+        click.echo(f"creating {home} from {PINS.name} ...", err=True)
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", PINS], check=True)
     return python
 
 
 def set_up(home: Path, folder: Path, options: RunOptions, weights: str, max_tokens: int, threads: int) -> Work:
-    """The card of the run in `folder`, and its very prompts."""
+    """Write the run's card to `folder`, and build its exact prompts."""
     from transformers import AutoTokenizer, GenerationConfig
 
     (folder / "model_cards").mkdir()
@@ -125,15 +125,15 @@ def set_up(home: Path, folder: Path, options: RunOptions, weights: str, max_toke
 
 
 def environment(work: Work) -> dict[str, str]:
-    """The same for both sides: nothing is asked of a network, and as many threads."""
-    own = {
+    """The environment of both tools: the same number of threads, and no network access."""
+    settings = {
         "OMP_NUM_THREADS": str(work.threads),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "HF_HOME": str(work.folder / "hf-home"),
     }
-    return {**os.environ, **own}
+    return {**os.environ, **settings}
 
 
 def seconds(command: Sequence[str | Path], work: Work) -> float:
@@ -147,7 +147,7 @@ def seconds(command: Sequence[str | Path], work: Work) -> float:
 
 
 def write_task(work: Work, name: str, chosen: Sequence[int]) -> None:
-    """A task of lm-eval that gives it the chosen prompts as they are: no template, nothing before or after."""
+    """Write an lm-eval task that sends the chosen prompts unchanged: no template, nothing before or after."""
     rows = [{"request": work.names[n], "prompt": work.texts[n]} for n in chosen]
     data = work.folder / f"{name}.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -165,7 +165,7 @@ def write_task(work: Work, name: str, chosen: Sequence[int]) -> None:
 
 
 def run_lm_eval(work: Work, name: str, batch_size: int, out: str) -> float:
-    """Seconds of `lm_eval run`; its samples are below `out`."""
+    """Run `lm_eval run` with its samples below `out`; return its seconds."""
     model = f"pretrained={work.weights},dtype=float32"
     command = [python_of(work.home), "-m", "lm_eval", "run", "--model", "hf", "--model_args", model, "--device", "cpu"]
     command += ["--batch_size", str(batch_size), "--tasks", name, "--include_path", str(work.folder)]
@@ -173,7 +173,7 @@ def run_lm_eval(work: Work, name: str, batch_size: int, out: str) -> float:
 
 
 def run_cscbench(work: Work, out: str) -> float:
-    """Seconds of `cscbench run`; its run folder is below `out`."""
+    """Run `cscbench run` with its run folder below `out`; return its seconds."""
     options = work.plan.options
     command = [sys.executable, "-m", "cscbench", "run", "--model", options.model, "--task", options.task]
     command += ["--limit", str(options.limit), "--language", str(options.language), "--encoder", "none", "--out", out]
@@ -181,29 +181,29 @@ def run_cscbench(work: Work, out: str) -> float:
 
 
 def lm_eval_texts(work: Work, out: str) -> dict[str, str]:
-    """What lm-eval answered, by request."""
+    """Return lm-eval's replies by request."""
     (samples,) = (work.folder / out).rglob("samples_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
     return {row["doc"]["request"]: row["resps"][0][0].strip() for row in rows}
 
 
 def check_sides(work: Work) -> Mapping[str, str]:
-    """Versions of lm-eval's packages. Stops where they are not ours, or where it would read other prompt ids."""
-    out = work.folder / "look.json"
+    """Return the versions of lm-eval's packages; exit if they are not ours, or if it would read other prompt ids."""
+    out = work.folder / "probe.json"
     prompts = work.folder / "turns.jsonl"
-    seconds([python_of(work.home), "-c", LOOK, work.weights, prompts, ",".join(PACKAGES), out], work)
-    found = json.loads(out.read_text())
-    theirs = {name: found["versions"][name] for name in PACKAGES}
-    if theirs != versions(PACKAGES):
-        raise SystemExit(f"unequal packages: {versions(PACKAGES)} here, {theirs} in {work.home}")
-    wrong = sum(tuple(ids) != own for ids, own in zip(found["ids"], work.prompts, strict=True))
+    seconds([python_of(work.home), "-c", PROBE, work.weights, prompts, ",".join(PACKAGES), out], work)
+    probe = json.loads(out.read_text())
+    lm_eval_versions = {name: probe["versions"][name] for name in PACKAGES}
+    if lm_eval_versions != versions(PACKAGES):
+        raise SystemExit(f"different packages: {versions(PACKAGES)} here, {lm_eval_versions} in {work.home}")
+    wrong = sum(tuple(ids) != prompt for ids, prompt in zip(probe["ids"], work.prompts, strict=True))
     if wrong:
-        raise SystemExit(f"{wrong} of {len(work.prompts)} prompts have other token ids in lm-eval: nothing to compare")
-    return found["versions"]
+        raise SystemExit(f"{wrong} of {len(work.prompts)} prompts have different token ids in lm-eval: no comparison")
+    return probe["versions"]
 
 
 def best_batch_size(work: Work) -> int:
-    """The fastest of `BATCH_SIZES` on prompts of all lengths."""
+    """Return the fastest of `BATCH_SIZES` on prompts of all lengths."""
     by_length = sorted(range(len(work.prompts)), key=lambda n: len(work.prompts[n]))
     write_task(work, "probe", by_length[:: max(1, len(by_length) // PROBED)][:PROBED])
     run_lm_eval(work, "probe", PROBED, "probe-warm")
@@ -213,19 +213,19 @@ def best_batch_size(work: Work) -> int:
 
 
 def compare(work: Work, rounds: int, batch_size: int) -> None:
-    """Time both in turn, and print what they took and did."""
+    """Time both tools in turn, and print their seconds and token counts."""
     write_task(work, "turns", range(len(work.prompts)))
-    found = check_sides(work)
-    print(f"cscbench {__version__} | " + " | ".join(f"{name} {version}" for name, version in found.items()))
+    package_versions = check_sides(work)
+    print(f"cscbench {__version__} | " + " | ".join(f"{name} {version}" for name, version in package_versions.items()))
     print(
         f"{len(work.plan.dialogues)} dialogues ({work.plan.options.language}), {len(work.prompts)} turns, at most "
-        f"{work.max_tokens} new tokens, {work.threads} thread(s); prompt ids of all turns are the same on both sides"
+        f"{work.max_tokens} new tokens, {work.threads} thread(s); prompt ids of all turns are the same in both tools"
     )
     batch_size = batch_size or best_batch_size(work)
     print(f"\n{'seconds':<12}{'cscbench':>10}{f'lm-eval, batch {batch_size}':>20}{'ratio':>8}", flush=True)
     ours: list[float] = []
     theirs: list[float] = []
-    for number in range(rounds):  # interleaved, and each first in turn, so that a slow minute hits both alike
+    for number in range(rounds):  # interleaved and in alternating order, so that a slow minute affects both equally
         for side in ("ours", "theirs") if number % 2 else ("theirs", "ours"):
             if side == "ours":
                 ours.append(run_cscbench(work, f"ours-{number}"))
@@ -239,38 +239,38 @@ def compare(work: Work, rounds: int, batch_size: int) -> None:
 
 
 def row(name: str, ours: float, theirs: float) -> str:
-    """A line of the table of seconds."""
+    """A row of the table of seconds."""
     return f"{name:<12}{ours:>10.1f}{theirs:>20.1f}{theirs / ours:>8.2f}"
 
 
 def report_work(work: Work) -> None:
-    """Print the tokens that each side computed in the first round; stop where the replies are not the same work."""
+    """Print the tokens that each tool computed in the first round; exit if their replies differ too much."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(work.weights)
     replies, texts = replies_in(work.folder / "ours-0"), lm_eval_texts(work, "theirs-0")
     unique, whole = unique_tokens(work.prompts), sum(map(len, work.prompts))
     if sum(reply.tokens_in for reply in replies.values()) != whole:
-        raise SystemExit("cscbench's replies count other prompt tokens than were exported: the prompts are not its own")
+        raise SystemExit("cscbench's replies have a different number of prompt tokens: these are not its prompts")
     computed = whole - sum(reply.tokens_reused for reply in replies.values())
     lengths = [len(tokenizer(text)["input_ids"]) for text in texts.values()]
-    decoded = sum(length + (length < work.max_tokens) for length in lengths)  # the end is a token too
+    decoded = sum(length + (length < work.max_tokens) for length in lengths)  # the end of turn is a token too
     same = sum(replies[name].text == text for name, text in texts.items())
     print(f"\n{'tokens':<28}{'cscbench':>10}{'lm-eval':>10}")
     print(f"{'prefill computed':<28}{computed:>10,}{whole:>10,}")
     print(f"{f'  of {unique:,} unique':<28}{computed / unique:>10.2f}{whole / unique:>10.2f}")
     print(f"{'decoded, in the replies':<28}{sum(r.tokens_out for r in replies.values()):>10,}{decoded:>10,}")
     print(f"\nthe same reply: {same} of {len(texts)} ({same / len(texts):.0%})")
-    if same < LEAST_SAME * len(texts):
-        raise SystemExit("too few: the two did not do the same work")
+    if same < MIN_SAME * len(texts):
+        raise SystemExit("too few: the two tools did not do the same work")
 
 
 def check_identical(work: Work) -> None:
-    """Run the adapter with and without reuse, and stop where a token id differs."""
+    """Run the adapter with and without reuse, and exit with an error if any token id differs."""
     import torch
 
     torch.set_num_threads(work.threads)
-    found: list[list[Batch]] = []
+    records: list[list[Batch]] = []
     for model in ("bench", "bench+anew"):
         out = work.folder / model
         options = msgspec.structs.replace(work.plan.options, model=model, out=str(out), encoder="none")
@@ -279,24 +279,24 @@ def check_identical(work: Work) -> None:
         replies = replies_in(out).values()
         computed = sum(reply.tokens_in - reply.tokens_reused for reply in replies)
         print(f"{model:<12}{len(batches):>5} batches,{len(replies):>5} replies,{computed:>8,} prefill tokens computed")
-        found.append(batches)
-    parted = difference(*found)
-    if parted or not found[0]:
-        raise SystemExit(f"not identical: {parted or 'no batch was recorded'}")
-    written = sum(len(ids) for batch in found[0] for ids in batch.written)
+        records.append(batches)
+    divergence = difference(*records)
+    if divergence or not records[0]:
+        raise SystemExit(f"not identical: {divergence or 'no batch was recorded'}")
+    written = sum(len(ids) for batch in records[0] for ids in batch.written)
     print(f"identical: the same batches, and all {written:,} token ids the same with and without reuse")
 
 
 @click.command()
 @click.option("--env", "home", type=click.Path(path_type=Path), default=".venv-lm-eval", help="lm-eval's environment.")
 @click.option("--weights", default="package:smollm2-135m", help="As in a model card.")
-@click.option("--language", type=click.Choice([one.value for one in Language]), default=Language.EN.value)
+@click.option("--language", type=click.Choice([language.value for language in Language]), default=Language.EN.value)
 @click.option("--dialogues", type=click.IntRange(min=1), default=12)
 @click.option("--max-tokens", type=click.IntRange(min=2), default=48)
-@click.option("--threads", type=click.IntRange(min=1), default=1, help="OMP_NUM_THREADS of both sides.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, help="OMP_NUM_THREADS of both tools.")
 @click.option("--rounds", type=click.IntRange(min=1), default=5)
 @click.option("--batch-size", type=click.IntRange(min=0), default=0, help="lm-eval's; 0 tries 1, 4, 8 and 16 first.")
-@click.option("--identical", is_flag=True, help="Only compare token ids with and without reuse; needs no lm-eval.")
+@click.option("--identical", is_flag=True, help="Only compare token ids with and without reuse (without lm-eval).")
 def main(
     home: Path,
     weights: str,

@@ -1,11 +1,11 @@
-"""Turns a second through the HF adapter, with and without reuse, on a randomly initialised model of 7B shape.
+"""Turns per second of the hf adapter with and without reuse, on a 7B-sized model with random weights.
 
 python tests/benchmarks/reuse.py                  # one row for docs/benchmarks.md's table; needs a CUDA device
-python tests/benchmarks/reuse.py --shape small    # a tiny model anywhere: shows that the command works, and no more
+python tests/benchmarks/reuse.py --shape small    # a tiny model on any machine, only to show that the command works
 
-The model is made on the device from a configuration (Qwen2.5-7B's sizes), in bfloat16 on a GPU and float32 on a CPU;
-tokenizer and template are SmolLM2's. Speed does not depend on what the weights know. The dialogues of csconv_sample are
-played in gold context, all in flight, in rounds of one pass with reuse and one without.
+The model is built on the device from a configuration (Qwen2.5-7B's sizes), in bfloat16 on a GPU and float32 on a CPU;
+tokenizer and template are SmolLM2's. Speed does not depend on the values of the weights. The dialogues of csconv_sample
+are played in gold context, all in flight, in rounds of one pass with reuse and one without.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ HEAD = "| date | device | model | turns/s with reuse | without | ratio | peak me
 
 
 class Shape(StrEnum):
-    """Which sizes the random model has."""
+    """The sizes of the random model."""
 
     LARGE = "7b"
     SMALL = "small"
@@ -70,7 +70,7 @@ class Played(Frozen, frozen=True):
 
     @property
     def computed(self) -> int:
-        """Prefill tokens that were computed, not found in a cache."""
+        """Prefill tokens that were computed rather than found in a cache."""
         return sum(reply.tokens_in - reply.tokens_reused for reply in self.replies)
 
 
@@ -103,22 +103,22 @@ def build(shape: Shape) -> tuple[Any, Chat]:
 
 
 def play_once(plan: Plan, made: tuple[Any, Chat], reuse: bool) -> Played:
-    """Every turn of the dialogues through the adapter as a run loads it, but for the weights, which are `made`."""
+    """Play all dialogues through the adapter as a run loads it, except that the model is `made`."""
     import torch
 
     card = ModelCard("random", "hf", sampling=plan.sampling, options={"reuse": reuse})
     with mock.patch.object(load, "open_base", return_value=made):
-        torch.cuda.empty_cache()  # so that the batch size is found from the same free memory; nothing without a GPU
+        torch.cuda.empty_cache()  # so that the batch size is chosen from the same free memory; no effect without a GPU
         loaded = HF.load(LoadContext(card, plan.prompts, plan.dialogues))
     adapter = loaded.adapter
 
-    async def answered(one: Play) -> list[Reply]:
+    async def answered(playing: Play) -> list[Reply]:
         replies: list[Reply] = []
         with suppress(StopIteration):
-            request = next(one)
+            request = next(playing)
             while True:
                 replies.append(await adapter.generate(request))
-                request = one.send(replies[-1])
+                request = playing.send(replies[-1])
         return replies
 
     async def all_in_flight() -> list[list[Reply]]:
@@ -134,7 +134,7 @@ def play_once(plan: Plan, made: tuple[Any, Chat], reuse: bool) -> Played:
 
 
 def peak_gb() -> float:
-    """Most memory that was ever in use, in 10^9 bytes: the GPU's, else the whole process's."""
+    """Peak memory in 10^9 bytes: the GPU's, or else the whole process's."""
     import torch
 
     if device() == "cuda":
@@ -143,22 +143,22 @@ def peak_gb() -> float:
 
 
 def measure(shape: Shape, plan: Plan, rounds: int) -> str:
-    """The table's row. What else is worth knowing is printed."""
+    """Return the table's row, and print further details."""
     made = build(shape)
-    for reuse in (True, False):  # the first pass finds kernels and memory
+    for reuse in (True, False):  # warm-up: the first pass selects kernels and allocates memory
         play_once(plan, made, reuse)
     passes = [(play_once(plan, made, True), play_once(plan, made, False)) for _ in range(rounds)]
-    sizes = {one.batch_size for both in passes for one in both}
+    sizes = {played.batch_size for pair in passes for played in pair}
     if len(sizes) > 1:
         raise SystemExit(f"the passes had batches of {' and '.join(sorted(sizes))} rows: give the device free memory")
-    kept, anew = passes[0]
-    same = sum(one.text == other.text for one, other in zip(kept.replies, anew.replies, strict=True))
-    print(f"{len(kept.replies)} turns, batches of up to {kept.batch_size}")
-    print(f"prefill tokens computed: {kept.computed:,} with reuse, {anew.computed:,} without")
-    print(f"the same reply: {same} of {len(anew.replies)}")
-    fast = statistics.median(len(one.replies) / one.seconds for one, _ in passes)
-    slow = statistics.median(len(other.replies) / other.seconds for _, other in passes)
-    ratio = statistics.median(other.seconds / one.seconds for one, other in passes)
+    reused, plain = passes[0]
+    same = sum(left.text == right.text for left, right in zip(reused.replies, plain.replies, strict=True))
+    print(f"{len(reused.replies)} turns, batches of up to {reused.batch_size}")
+    print(f"prefill tokens computed: {reused.computed:,} with reuse, {plain.computed:,} without")
+    print(f"the same reply: {same} of {len(plain.replies)}")
+    fast = statistics.median(len(reused.replies) / reused.seconds for reused, _ in passes)
+    slow = statistics.median(len(plain.replies) / plain.seconds for _, plain in passes)
+    ratio = statistics.median(plain.seconds / reused.seconds for reused, plain in passes)
     return table_row(device_name(), shape, f"{fast:.2f}", f"{slow:.2f}", f"{ratio:.2f}", f"{peak_gb():.1f} GB")
 
 
@@ -168,7 +168,9 @@ def table_row(*cells: str) -> str:
 
 
 @click.command()
-@click.option("--shape", type=click.Choice([one.value for one in Shape]), default=Shape.LARGE.value, show_default=True)
+@click.option(
+    "--shape", type=click.Choice([shape.value for shape in Shape]), default=Shape.LARGE.value, show_default=True
+)
 @click.option("--dialogues", type=click.IntRange(min=1), default=40, show_default=True)
 @click.option("--max-tokens", type=click.IntRange(min=2), default=48, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)

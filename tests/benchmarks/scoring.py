@@ -1,10 +1,10 @@
-"""How long scoring takes, against the reference packages: a test set with 1,000 resamples, and a second BERTScore.
+"""Scoring time against the reference packages: a test set with 1,000 resamples, and a second model's BERTScore.
 
     python tests/benchmarks/scoring.py              # BLEU, ROUGE-L, accuracy, macro-F1 on 25,810 turns; a minute
     python tests/benchmarks/scoring.py bertscore    # a second model on the same references
 
-The loops stand for what people write: each resample's texts are given to sacrebleu and its codes to scikit-learn; each
-turn's ROUGE-L is computed once and only averaged anew. A few resamples are run and timed; the table scales them.
+The loops are what people usually write: sacrebleu gets each resample's texts and scikit-learn its codes; each turn's
+ROUGE-L is computed once and averaged for each resample. A few resamples are timed, and the total is scaled from them.
 """
 
 import argparse
@@ -35,15 +35,15 @@ CODES = [strategy.code for strategy in CSC.strategies]
 
 
 def made_pairs(turns: int, dialogues: int, language: Language) -> list[ScoredPair]:
-    """Turns with words of the shipped sample: no two references are equal, and replies share words with theirs."""
+    """Turns with text from the shipped sample: all references differ, and replies share words with their references."""
     sample = load_csconv(SAMPLE).dialogues
-    said = [turn.text for one in sample if one.language is language for turn in one.turns if turn.text]
+    texts = [turn.text for dialogue in sample if dialogue.language is language for turn in dialogue.turns if turn.text]
     rng = np.random.default_rng(7)
-    picks, strategies = rng.integers(len(said), size=(turns, 4)), rng.integers(len(CODES), size=(turns, 2))
+    picks, strategies = rng.integers(len(texts), size=(turns, 4)), rng.integers(len(CODES), size=(turns, 2))
     right = rng.random(turns) < 0.5
     pairs = []
     for row in range(turns):
-        first, second, third, fourth = (said[pick] for pick in picks[row])
+        first, second, third, fourth = (texts[pick] for pick in picks[row])
         reference = f"{first} {second[: len(second) // 2]} {row}"
         text = f"{first[: len(first) // 2]} {third} {fourth[: len(fourth) // 4]} {row}"
         gold = CODES[strategies[row, 0]]
@@ -54,28 +54,28 @@ def made_pairs(turns: int, dialogues: int, language: Language) -> list[ScoredPai
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Wall time, and what the work gives."""
+    """Return the wall time and the result of `work`."""
     started = time.perf_counter()
-    found = work()
-    return time.perf_counter() - started, found
+    result = work()
+    return time.perf_counter() - started, result
 
 
-def ours(pairs: Sequence[ScoredPair], resampling: Resampling, scorers: Sequence[Scorer]) -> dict[str, Matrix]:
-    """Every resample's value of every metric, from texts: what a run does before it writes its intervals."""
+def resampled(pairs: Sequence[ScoredPair], resampling: Resampling, scorers: Sequence[Scorer]) -> dict[str, Matrix]:
+    """Return all resampled values of each metric from texts, as a run does before it writes its intervals."""
     numbers = cluster_numbers([pair.dialogue for pair in pairs])
     count = int(numbers.max()) + 1
     weights = resample_weights(count, resampling)
-    found: dict[str, Matrix] = {}
+    results: dict[str, Matrix] = {}
     for scorer in scorers:
         values = scorer.summarise(weights @ sum_by_cluster(scorer.measure(pairs), numbers, count))
-        found.update({spec.name: values[:, column] for column, spec in enumerate(scorer.metrics)})
-    return found
+        results.update({spec.name: values[:, column] for column, spec in enumerate(scorer.metrics)})
+    return results
 
 
 def looped(
     pairs: Sequence[ScoredPair], resampling: Resampling, resamples: int
 ) -> tuple[dict[str, list[float]], float, float]:
-    """The first resamples with the packages: their values, the seconds spent once, and those a resample took."""
+    """Return the first resamples' values by the packages, the seconds of the shared part, and those per resample."""
     from rouge_score.rouge_scorer import RougeScorer as Reference
 
     language = pairs[0].language
@@ -86,11 +86,11 @@ def looped(
     once, f1 = seconds(lambda: np.array([rouge.score(p.reference, p.text)["rougeL"].fmeasure for p in pairs]))
     values: dict[str, list[float]] = {}
     taken = []
-    for own in weights:
-        rows = np.concatenate([np.tile(by_dialogue[number], times) for number, times in enumerate(own) if times])
-        spent, found = seconds(lambda rows=rows: _packages([pairs[row] for row in rows], f1[rows]))  # type: ignore[misc]
+    for counts in weights:
+        rows = np.concatenate([np.tile(by_dialogue[number], times) for number, times in enumerate(counts) if times])
+        spent, scores = seconds(lambda rows=rows: _packages([pairs[row] for row in rows], f1[rows]))  # type: ignore[misc]
         taken.append(spent)
-        for name, value in found.items():
+        for name, value in scores.items():
             values.setdefault(name, []).append(value)
     return values, once, statistics.median(taken)
 
@@ -101,16 +101,16 @@ class _Characters:
 
 
 def _packages(pairs: Sequence[ScoredPair], f1: "np.ndarray[Any, Any]") -> dict[str, float]:
-    """One resample's values by sacrebleu and scikit-learn."""
+    """Return one resample's values by sacrebleu and scikit-learn."""
     from sacrebleu.metrics.bleu import BLEU
     from sklearn.metrics import accuracy_score, f1_score
 
-    said, references = [pair.text for pair in pairs], [[pair.reference for pair in pairs]]
+    texts, references = [pair.text for pair in pairs], [[pair.reference for pair in pairs]]
     gold, codes = [pair.reference_strategy for pair in pairs], [pair.strategy for pair in pairs]
     tokenizer = TOKENIZERS[pairs[0].language]
-    found = {f"bleu_{n}": BLEU(tokenize=tokenizer, max_ngram_order=n).corpus_score(said, references) for n in (2, 4)}
+    bleu = {f"bleu_{n}": BLEU(tokenize=tokenizer, max_ngram_order=n).corpus_score(texts, references) for n in (2, 4)}
     return {
-        **{name: float(score.score) for name, score in found.items()},
+        **{name: float(score.score) for name, score in bleu.items()},
         "rouge_l": 100 * float(f1.mean()),
         "strategy_accuracy": 100 * float(accuracy_score(gold, codes)),
         "strategy_macro_f1": 100 * float(f1_score(gold, codes, average="macro", labels=sorted({*gold}))),
@@ -123,23 +123,25 @@ def corpus(turns: int, dialogues: int, resamples: int, looped_resamples: int, ro
     context = ScoringContext((Language.ZH,), Condition.JOINT, CSC)
     scorers: list[Scorer] = [StrategyScorer(context), BleuScorer(context), RougeScorer(context)]
     resampling = Resampling(resamples)
-    own, loops = [], []
+    spent_by_cscbench, loops = [], []
     for _ in range(rounds):
-        spent, found = seconds(lambda: ours(pairs, resampling, scorers))
+        spent, values = seconds(lambda: resampled(pairs, resampling, scorers))
         expected, once, each = looped(pairs, resampling, looped_resamples)
-        own.append(spent)
+        spent_by_cscbench.append(spent)
         loops.append(once + each * resamples)
-        for name, values in expected.items():
-            np.testing.assert_allclose(found[name][: len(values)], values, rtol=0, atol=1e-9, err_msg=name)
-    ratios = [loop / mine for loop, mine in zip(loops, own, strict=True)]
+        for name, looped_values in expected.items():
+            np.testing.assert_allclose(
+                values[name][: len(looped_values)], looped_values, rtol=0, atol=1e-9, err_msg=name
+            )
+    ratios = [loop / mine for loop, mine in zip(loops, spent_by_cscbench, strict=True)]
     print(f"{turns:,} turns in {dialogues:,} dialogues, {resamples:,} resamples; {len(expected)} metrics equal to 1e-9")
-    mine, loop = statistics.median(own), statistics.median(loops)
+    mine, loop = statistics.median(spent_by_cscbench), statistics.median(loops)
     print(f"cscbench {mine:.1f} s, loop {loop:,.0f} s (scaled from {looped_resamples} resamples)")
     print(f"ratio {statistics.median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f}, {rounds} rounds)")
 
 
 def bertscore(turns: int, encoder: str, rounds: int) -> None:
-    """Print seconds and ratio for a second model on references that a first one was scored on."""
+    """Print seconds and ratio for a second model, whose references were already scored with a first one."""
     from bert_score import score
 
     card = resolve_card(encoder)
@@ -147,33 +149,34 @@ def bertscore(turns: int, encoder: str, rounds: int) -> None:
     second = [msgspec.structs.replace(pair, text=f"好的。{pair.text}") for pair in first]
     scorer = BertScorer(ScoringContext((Language.ZH,), Condition.JOINT, CSC, card))
     scorer.measure(first)
-    said, references = [pair.text for pair in second], [pair.reference for pair in second]
+    texts, references = [pair.text for pair in second], [pair.reference for pair in second]
     layer = int(scorer.metrics[0].signature.partition("|layer:")[2].partition("|")[0])
-    own, theirs = [], []
+    spent_by_cscbench, spent_by_bert_score = [], []
     for _ in range(rounds):
-        spent, found = seconds(lambda: scorer.measure(second))
-        own.append(spent)
+        spent, scores = seconds(lambda: scorer.measure(second))
+        spent_by_cscbench.append(spent)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # bert-score pads with a tensor that torch 2 would rather copy
+            warnings.simplefilter("ignore")  # bert-score pads in a way that torch 2 warns about
             spent, (_, _, f1) = seconds(
-                lambda: score(said, references, model_type=str(locate(encoder)), num_layers=layer)
+                lambda: score(texts, references, model_type=str(locate(encoder)), num_layers=layer)
             )
-        theirs.append(spent)
-        np.testing.assert_allclose(found[:, 0], f1.numpy(), rtol=0, atol=1e-5)
-    ratios = [their / mine for their, mine in zip(theirs, own, strict=True)]
+        spent_by_bert_score.append(spent)
+        np.testing.assert_allclose(scores[:, 0], f1.numpy(), rtol=0, atol=1e-5)
+    ratios = [theirs / mine for theirs, mine in zip(spent_by_bert_score, spent_by_cscbench, strict=True)]
     print(f"BERTScore ({encoder}), {turns:,} turns, the second model on these references; values equal to 1e-5")
-    print(f"cscbench {statistics.median(own):.1f} s, bert-score {statistics.median(theirs):.1f} s")
+    mine, theirs = statistics.median(spent_by_cscbench), statistics.median(spent_by_bert_score)
+    print(f"cscbench {mine:.1f} s, bert-score {theirs:.1f} s")
     print(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}, {rounds} rounds)")
 
 
 def main() -> None:
-    """Run what the command line names."""
+    """Run the benchmark named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=("corpus", "bertscore"), default="corpus")
     parser.add_argument("--turns", type=int)
     parser.add_argument("--dialogues", type=int, default=DIALOGUES)
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
-    parser.add_argument("--looped", type=int, default=3, help="resamples that the loop runs")
+    parser.add_argument("--looped", type=int, default=3, help="number of resamples that the loop runs")
     parser.add_argument("--encoder", default="e5-small")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()

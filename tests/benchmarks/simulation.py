@@ -1,11 +1,11 @@
-"""Do the intervals cover the truth, does a gate stay quiet where nothing changed, and does it catch what it promised?
+"""Do intervals cover the truth, do gates pass if nothing changed, and do they catch the drops that they promise to?
 
     python tests/benchmarks/simulation.py [--simulations 2000]
 
-Two kinds of truth. `drawn`: dialogues with an ability of their own (beta, intraclass correlation 0.2) and 4 to 14
+There are two kinds of truth. `drawn`: each dialogue has its own ability (beta, intraclass correlation 0.2) and 4 to 14
 turns, each right or wrong; the second system shares most of the first one's luck. `real`: the dialogues of the
-`retrieval` baseline on csconv_sample are the whole world, and tests are drawn from them, so that the truth of corpus
-BLEU, ROUGE-L and macro-F1 is known as well.
+`retrieval` baseline on csconv_sample are the population from which tests are drawn, so that the true corpus BLEU,
+ROUGE-L and macro-F1 are known too.
 """
 
 import argparse
@@ -39,7 +39,7 @@ ACCURACY = MetricSpec("strategy_accuracy", "")
 
 
 class World(NamedTuple):
-    """Where tests come from: a metric, its truth, and (generator, dialogues) to the sums of one test."""
+    """The population of tests: a metric, its true value, and a function that draws the sums of one test."""
 
     name: str
     truth: float
@@ -48,12 +48,12 @@ class World(NamedTuple):
 
 
 def accuracy(sums: Matrix) -> Matrix:
-    """Right turns and turns, to per cent."""
+    """Convert right turns and turns to percent."""
     return ratio(sums[:, :1], sums[:, 1:])
 
 
 def two_systems(generator: np.random.Generator, dialogues: int, drop: float = 0.0) -> tuple[Matrix, Matrix]:
-    """Sums of two systems over the same dialogues; the second is worse by `drop` points in truth."""
+    """Draw sums of two systems over the same dialogues; the second is truly worse by `drop` points."""
     strength = 1 / CORRELATION - 1
     ability = generator.beta(MEAN * strength, (1 - MEAN) * strength, size=dialogues)
     turns = generator.integers(4, 15, size=dialogues)
@@ -63,7 +63,7 @@ def two_systems(generator: np.random.Generator, dialogues: int, drop: float = 0.
     luck[1] = np.where(shared, luck[0], luck[1])
     right = luck < ability[dialogue]
     right[1] &= generator.random(turns.sum()) >= drop / 100 / MEAN
-    first, second = (np.bincount(dialogue, weights=own, minlength=dialogues) for own in right.astype(float))
+    first, second = (np.bincount(dialogue, weights=hits, minlength=dialogues) for hits in right.astype(float))
     return np.stack([first, turns], axis=1), np.stack([second, turns], axis=1)
 
 
@@ -74,8 +74,8 @@ def drawn_world() -> World:
 
 def real_worlds() -> Iterator[World]:
     """The metrics of a real run over its dialogues."""
-    with tempfile.TemporaryDirectory() as place:
-        finished = run(prepare(RunOptions(model="retrieval", encoder="none", out=place))).read_all()
+    with tempfile.TemporaryDirectory() as folder:
+        finished = run(prepare(RunOptions(model="retrieval", encoder="none", out=folder))).read_all()
     for metric in (metric for scorer in finished.scorers for metric in finished.metric_sums(scorer)):
         if metric.spec.name in ("strategy_macro_f1", "bleu_2", "bleu_4", "rouge_l"):
 
@@ -86,20 +86,20 @@ def real_worlds() -> Iterator[World]:
 
 
 def coverage(world: World, dialogues: int, method: IntervalMethod, simulations: int) -> float:
-    """Per cent of 95 % intervals that hold the truth."""
+    """Return the percentage of 95 % intervals that contain the true value."""
     held = 0
     for seed in range(simulations):
         sums = world.draw(np.random.default_rng([1, dialogues, seed]), dialogues)
         total = sums.sum(axis=0)
         drawn = world.summarise(resample_weights(dialogues, Resampling(seed=seed)) @ sums)
         point, without = world.summarise(total[None])[0], world.summarise(total - sums)
-        (found,) = intervals(point, drawn, without, method)
-        held += found is not None and found[0] <= world.truth <= found[1]
+        (interval,) = intervals(point, drawn, without, method)
+        held += interval is not None and interval[0] <= world.truth <= interval[1]
     return 100 * held / simulations
 
 
 class Gated(NamedTuple):
-    """Per cent of gates that regressed and passed, and what they promised to catch of this drop on average."""
+    """Percentages of gates that regressed and passed, and the mean power that they promised for this drop."""
 
     regressed: float
     passed: float
@@ -107,7 +107,7 @@ class Gated(NamedTuple):
 
 
 def gates(dialogues: int, margin: float, drop: float, simulations: int) -> Gated:
-    """Gates over pairs of runs."""
+    """Simulate gates over pairs of runs."""
     rule = Rule(ACCURACY.name, RuleKind.MARGIN, margin, 95.0, 2)
     outcomes, promised = [], []
     for seed in range(simulations):
@@ -122,16 +122,16 @@ def gates(dialogues: int, margin: float, drop: float, simulations: int) -> Gated
 
 
 def tests(dialogues: int, drop: float, simulations: int) -> tuple[float, float]:
-    """Per cent of permutation tests below 5 %, and what MDE promised for this drop on average."""
-    found, promised = 0, []
+    """Return the percentage of permutation tests below 5 %, and the mean power that the MDE promised for this drop."""
+    significant, promised = 0, []
     for seed in range(simulations):
         old, new = two_systems(np.random.default_rng([3, dialogues, seed]), dialogues, drop)
         (p,) = permutation_test(old, new, accuracy, seed)
-        found += p < SIGNIFICANCE
+        significant += p < SIGNIFICANCE
         weights = resample_weights(dialogues, Resampling(seed=seed))
         error = standard_error((accuracy(weights @ new) - accuracy(weights @ old))[:, 0], dialogues)
         promised.append(t(dialogues - 1).cdf(drop / error - t_quantile(1 - SIGNIFICANCE / 2, dialogues)))
-    return 100 * found / simulations, 100 * fmean(promised)
+    return 100 * significant / simulations, 100 * fmean(promised)
 
 
 def main() -> None:
@@ -141,11 +141,11 @@ def main() -> None:
     count = parser.parse_args().simulations
     print(f"{count} simulations of each; standard error of 95 %: {100 * (0.95 * 0.05 / count) ** 0.5:.1f} points\n")
     sizes = " | ".join(f"{size} dialogues" for size in SIZES)
-    print(f"| 95 % intervals that hold the truth | {sizes} |\n|---|{'---|' * len(SIZES)}")
+    print(f"| 95 % intervals that contain the truth | {sizes} |\n|---|{'---|' * len(SIZES)}")
     for world in (drawn_world(), *real_worlds()):
         for method in IntervalMethod:
             held = [coverage(world, size, method, count) for size in SIZES]
-            print(f"| {world.name}, {method} | {' | '.join(f'{one:.1f} %' for one in held)} |", flush=True)
+            print(f"| {world.name}, {method} | {' | '.join(f'{share:.1f} %' for share in held)} |", flush=True)
     print(f"\n| gates at 95 % | {sizes} |\n|---|{'---|' * len(SIZES)}")
     for margin in (0.0, 2.0, 5.0):
         same = [gates(size, margin, 0.0, count) for size in SIZES]
@@ -153,7 +153,7 @@ def main() -> None:
         print(f"| ... passed | {' | '.join(f'{g.passed:.1f} %' for g in same)} |", flush=True)
     for margin in (0.0, 2.0):
         worse = [gates(size, margin, DROP, count) for size in SIZES]
-        cells = " | ".join(f"{one.regressed:.1f} % ({one.promised:.1f} %)" for one in worse)
+        cells = " | ".join(f"{gated.regressed:.1f} % ({gated.promised:.1f} %)" for gated in worse)
         print(f"| true drop of {DROP:g} points, margin {margin:g}: regressed (promised) | {cells} |", flush=True)
     print(f"\n| permutation tests, p < {SIGNIFICANCE:g} | {sizes} |\n|---|{'---|' * len(SIZES)}")
     for drop in (0.0, DROP):

@@ -1,9 +1,9 @@
-"""A leaderboard's site with many models: time to build, weight, and time until its table can be used.
+"""A leaderboard's site with many models: build time, size, and time until its table is usable.
 
 python tests/benchmarks/site.py [--models 200] [--dialogues 1855]
 
-The entries are one real run of the retrieval baseline under so many names, its turns repeated until there are enough
-dialogues. The table counts as usable when Chromium has drawn its last row, from the start of the navigation.
+The entries are one real run of the retrieval baseline under many names, with its dialogues repeated until there are
+enough. The table is usable when Chromium has drawn its last row; the time starts with the navigation.
 """
 
 import argparse
@@ -35,7 +35,7 @@ USABLE = """() => new Promise((done) => {
 
 
 def enlarge(run: Path, folder: Path, dialogues: int) -> None:
-    """Predictions and scores of so many dialogues, repeated from a run's."""
+    """Write predictions and scores of so many dialogues, repeated from a run's."""
     import pyarrow
     import pyarrow.compute
     import pyarrow.parquet
@@ -51,42 +51,46 @@ def enlarge(run: Path, folder: Path, dialogues: int) -> None:
             for pair in pairs
             if pair.dialogue in keep
         ]
-        own = table.filter(pyarrow.compute.is_in(table["dialogue"], pyarrow.array(sorted(keep))))
-        names = [f"{name}-{start}" for name in own["dialogue"].to_pylist()]
-        parts.append(own.set_column(0, "dialogue", pyarrow.array(names)))
+        rows = table.filter(pyarrow.compute.is_in(table["dialogue"], pyarrow.array(sorted(keep))))
+        names = [f"{name}-{start}" for name in rows["dialogue"].to_pylist()]
+        parts.append(rows.set_column(0, "dialogue", pyarrow.array(names)))
     write_pairs(folder, bigger)
     pyarrow.parquet.write_table(pyarrow.concat_tables(parts), folder / "scores.parquet")
 
 
-def many(one: BoardEntry, folder: Path, models: int) -> list[BoardEntry]:
-    found = []
+def copies(original: BoardEntry, folder: Path, models: int) -> list[BoardEntry]:
+    entries = []
     for number in range(models):
         family = FAMILIES[number % len(FAMILIES)]
-        own = renamed(one, f"model-{number:03}", f"{family}-{number:03}", family=family, parameters=1e9 * (1 + number))
+        model = renamed(
+            original, f"model-{number:03}", f"{family}-{number:03}", family=family, parameters=1e9 * (1 + number)
+        )
         metrics = tuple(
             msgspec.structs.replace(metric, value=metric.value * (1 - number / 999))
-            for metric in own.entry.results.metrics
+            for metric in model.entry.results.metrics
         )
-        entry = msgspec.structs.replace(own.entry, results=msgspec.structs.replace(own.entry.results, metrics=metrics))
-        found.append(BoardEntry(entry, folder))
-    return found
+        entry = msgspec.structs.replace(
+            model.entry, results=msgspec.structs.replace(model.entry.results, metrics=metrics)
+        )
+        entries.append(BoardEntry(entry, folder))
+    return entries
 
 
 def usable(site: Path, models: int, times: int = 5) -> list[float]:
-    """Seconds until the table has all rows, each time in a fresh context."""
+    """Measure the seconds until the table has all rows, each time in a new browser context."""
     from playwright.sync_api import sync_playwright
 
     path = os.environ.get("CSCBENCH_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        found = []
+        taken = []
         for _ in range(times):
             page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
             page.goto((site / "index.html").as_uri(), wait_until="commit")
-            found.append(page.evaluate(USABLE.replace("MODELS", str(models))) / 1000)
+            taken.append(page.evaluate(USABLE.replace("MODELS", str(models))) / 1000)
             page.context.close()
         browser.close()
-    return found
+    return taken
 
 
 def report(site: Path, built: Built, seconds: float, models: int) -> None:
@@ -111,7 +115,7 @@ def main() -> None:
         run = next(path for path in make_runs(folder / "runs", ["retrieval"]) if "--gold--" in path.name)
         shutil.copy(run / "run.json", big)
         enlarge(run, big, given.dialogues)
-        placed = many(run_entry(run), big, given.models)
+        placed = copies(run_entry(run), big, given.models)
         start = time.perf_counter()
         ranked = rank(BOARD, placed, Resampling())
         print(f"ranked in {time.perf_counter() - start:.0f} s")

@@ -1,4 +1,4 @@
-"""How long a person waits for nothing: `cscbench --help`, and a finished run repeated. Whole processes, ten of each.
+"""Startup time: `cscbench --help`, and a finished run repeated, as whole processes, ten times each.
 
 python tests/benchmarks/startup.py
 """
@@ -33,7 +33,7 @@ def main() -> None:
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(RUNS):
-            for name, command in commands.items():  # interleaved, so that a slow minute hits all alike
+            for name, command in commands.items():  # interleaved, so that a slow minute affects all equally
                 times[name].append(seconds(*command))
     print(f"{'seconds':<14}{'min':>8}{'median':>8}{'max':>8}")
     for name, taken in times.items():

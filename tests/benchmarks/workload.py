@@ -1,4 +1,4 @@
-"""What the benchmarks share: the very prompts of a run, how many of their tokens are unique, and what was written."""
+"""Shared by the benchmarks: the exact prompts of a run, their number of unique tokens, and the generated tokens."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,29 +18,29 @@ Ids = tuple[int, ...]
 
 
 class Batch(Frozen, frozen=True):
-    """One call of transformers' `generate`: a row's prompt, and the ids written after it, each."""
+    """One call of transformers' `generate`: the prompt and the generated ids of each row."""
 
     prompts: tuple[Ids, ...]
     written: tuple[Ids, ...]
 
 
 def plays(plan: Plan, sampling: Sampling) -> list[Play]:
-    """The plan's dialogues in gold context: what is asked does not depend on what is answered."""
+    """The plan's dialogues in gold context, in which requests do not depend on replies."""
     protocol = Protocol(Context.GOLD, sampling)
     return [play(dialogue, plan.prompts[dialogue.language], protocol) for dialogue in plan.dialogues]
 
 
 def requests(plan: Plan) -> list[Request]:
     """Every request of a plan in gold context, in order."""
-    return [request for one in plays(plan, plan.sampling) for request in _asked(one)]
+    return [request for playing in plays(plan, plan.sampling) for request in _requests_of(playing)]
 
 
-def _asked(one: Play) -> Iterator[Request]:
+def _requests_of(playing: Play) -> Iterator[Request]:
     try:
-        request = next(one)
+        request = next(playing)
         while True:
             yield request
-            request = one.send(Reply(""))
+            request = playing.send(Reply(""))
     except StopIteration:
         return
 
@@ -51,7 +51,7 @@ def prompt_ids(chat: Chat, asked: Sequence[Request]) -> list[Ids]:
 
 
 def unique_tokens(prompts: Sequence[Ids]) -> int:
-    """Nodes of the trie of all prompts: the least that any engine must compute, each distinct prefix once."""
+    """The number of nodes in the trie of all prompts: any engine must compute each distinct prefix at least once."""
     total, last = 0, Ids()
     for ids in sorted(prompts):  # neighbours share the most
         shared = next((n for n, (a, b) in enumerate(zip(last, ids, strict=False)) if a != b), min(len(last), len(ids)))
@@ -61,28 +61,28 @@ def unique_tokens(prompts: Sequence[Ids]) -> int:
 
 
 def replies_in(out: Path) -> dict[str, Reply]:
-    """The replies of the one run below `out`, by request; stops where one failed."""
+    """Return the replies of the only run below `out` by request; exit if one failed."""
     (path,) = out.rglob(REPLIES)
-    stored = [msgspec.json.decode(line, type=StoredReply) for line in path.read_bytes().splitlines()]
-    for one in stored:
-        if one.reply.error:
-            raise SystemExit(f"{one.id} failed: {one.reply.error}")
-    return {one.id: one.reply for one in stored}
+    stored = [msgspec.json.decode(row, type=StoredReply) for row in path.read_bytes().splitlines()]
+    for line in stored:
+        if line.reply.error:
+            raise SystemExit(f"{line.id} failed: {line.reply.error}")
+    return {line.id: line.reply for line in stored}
 
 
 @contextmanager
 def recorded() -> Iterator[list[Batch]]:
-    """Every batch of replies that transformers' `generate` writes meanwhile, in order.
+    """Record every batch of replies that transformers' `generate` produces in the `with` block, in order.
 
-    A call for one new token is not one: with it the adapter reads a prefix that several prompts share.
+    Calls for one new token do not count: with them the adapter computes a prefix that several prompts share.
     """
     from transformers import GenerationMixin
 
     batches: list[Batch] = []
-    own = GenerationMixin.generate
+    original = GenerationMixin.generate
 
     def generate(network: Any, *, input_ids: Any, attention_mask: Any, generation_config: Any, **settings: Any) -> Any:
-        output = own(
+        output = original(
             network,
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -100,12 +100,12 @@ def recorded() -> Iterator[list[Batch]]:
 
 
 def difference(left: Sequence[Batch], right: Sequence[Batch]) -> str:
-    """Where two records first part, in words; empty where batches, prompts and every written id are the same."""
+    """Describe where two records first differ; empty if batches, prompts and all generated ids are the same."""
     if [batch.prompts for batch in left] != [batch.prompts for batch in right]:
-        return f"the batches were composed differently ({len(left)} and {len(right)}): nothing can be said"
-    for number, (one, other) in enumerate(zip(left, right, strict=True), 1):
-        for row, (a, b) in enumerate(zip(one.written, other.written, strict=True), 1):
+        return f"the batches differ in composition ({len(left)} and {len(right)} batches) and cannot be compared"
+    for number, (batch, counterpart) in enumerate(zip(left, right, strict=True), 1):
+        for row, (a, b) in enumerate(zip(batch.written, counterpart.written, strict=True), 1):
             if a != b:
                 at = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-                return f"batch {number} of {len(left)}, row {row}: the replies part at token {at + 1}"
+                return f"batch {number} of {len(left)}, row {row}: the replies diverge at token {at + 1}"
     return ""
