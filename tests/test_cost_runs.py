@@ -121,7 +121,7 @@ def test_the_terminal_shows_what_is_known_of_the_cost(cscbench, counting, tmp_pa
     assert rows["tokens in"] == f"{100 * turns:,}, of which {75 * turns:,} reused"
     assert re.fullmatch(rf"{4 * turns}, [\d.,]+ a second", rows["tokens out"])
     assert re.fullmatch(r"[\d.]+ s with requests in flight, devices: 1", rows["time"])
-    assert re.fullmatch(r"\d+ MB", rows["peak memory"])
+    assert re.fullmatch(r"[\d.]+ [MG]B", rows["peak memory"])
     assert rows["price"] == f"{turns * 120 / 1e6:.4g} CNY"
     assert "energy" not in rows
     gold = cscbench("run", "--model", "gold", *SMALL)

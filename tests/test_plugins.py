@@ -64,8 +64,8 @@ def card(tmp_path):
         ("tasks", "theirs:Heard", "returned a Heard, not a cscbench.content.tasks.Task"),
         ("tasks", "theirs:nothing", "plugin cscbench.tasks: x = theirs:nothing cannot be loaded"),
         ("tasks", "not_there:task", "No module named 'not_there'"),
-        ("scorers", "theirs:NUMBER", "scorer 'x': its entry point names a int, not a factory of scorers"),
-        ("scorers", "theirs:BleuScorer", "scorers 'bleu' and 'x' both give bleu_2: leave one out"),
+        ("scorers", "theirs:NUMBER", "scorer 'x': its entry point is of type int, not a scorer factory"),
+        ("scorers", "theirs:BleuScorer", "scorers 'bleu' and 'x' both define bleu_2: remove one"),
         ("adapters", "theirs:Heard", "adapter 'heard': its entry point is a type, not a Backend"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Replies to statistics, statistics to values with intervals, and the tests of their differences."""
+"""From replies to statistics, from statistics to values with intervals, and tests of their differences."""

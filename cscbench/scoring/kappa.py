@@ -9,9 +9,9 @@ from cscbench.content.extras import require_extra
 def cohen_kappa(
     left: Sequence[Any], right: Sequence[Any], weights: str | None = None, labels: Sequence[Any] | None = None
 ) -> float | None:
-    """Agreement of two raters on the same things, less what chance would give (Cohen 1960); 1 is perfect, 0 chance.
+    """Return the chance-corrected agreement of two raters on the same items (Cohen 1960): 1 is perfect, 0 is chance.
 
-    None where there is nothing to rate, or both always say the same: chance alone agrees fully then. `weights` and
+    None if there are no items, or if both always give the same rating: chance alone then agrees fully. `weights` and
     `labels` are scikit-learn's.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Metrics as sums by cluster, and all that is made of them: values, intervals, differences, tie groups.
+"""Metrics as sums by cluster, and everything computed from them: values, intervals, differences, tie groups.
 
-Every number, its interval, its test and its place on a board come from the same sums, and from this module alone.
+Every value, its interval, its test and its rank on a board come from the same sums, and only from this module.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from cscbench.values import Estimate, Frozen
 
 
 class MetricSums(Frozen, frozen=True):
-    """One metric of a run over some turns: its statistics summed by cluster, and what makes a value of sums.
+    """One metric of a run over some turns: its statistics summed by cluster, and how to compute values from sums.
 
-    `cluster_sums` is (clusters, columns), `summarise` takes (n, columns) to (n, 1). `measured_as` says how the
-    statistics were measured: two runs compare only where it is the same.
+    `cluster_sums` is (clusters, columns), `summarise` maps (n, columns) to (n, 1). `measured_as` says how the
+    statistics were measured: two runs can be compared only if it is the same.
     """
 
     run: str
@@ -37,23 +37,23 @@ class MetricSums(Frozen, frozen=True):
 
     @property
     def clusters(self) -> int:
-        """How many independent units there are."""
+        """The number of independent units."""
         return len(self.cluster_sums)
 
     def value(self) -> float:
-        """The metric over all of these turns; NaN where it has none."""
+        """Return the metric over all of these turns; NaN if it is undefined."""
         return float(self.summarise(self.cluster_sums.sum(axis=0, keepdims=True))[0, 0])
 
     def resampled(self, resampling: Resampling) -> Matrix:
-        """(resamples, 1) values over resampled clusters."""
+        """Return (resamples, 1) values over resampled clusters."""
         return self.summarise(resample_weights(self.clusters, resampling) @ self.cluster_sums)
 
     def leaving_one_out(self) -> Matrix:
-        """(clusters, 1) values, each without one cluster."""
+        """Return (clusters, 1) values, each leaving out one cluster."""
         return self.summarise(self.cluster_sums.sum(axis=0) - self.cluster_sums)
 
     def estimate(self, resampling: Resampling) -> Estimate | None:
-        """The value with its interval; no interval of one cluster, which says nothing about others. None: no value."""
+        """Return the value with its interval; None without a value. A single cluster allows no interval."""
         import numpy as np
 
         value = self.value()
@@ -67,10 +67,10 @@ class MetricSums(Frozen, frozen=True):
 
 
 def estimates(sums: Matrix, summarise: Summarise, resampling: Resampling, clusters: int) -> list[Estimate | None]:
-    """All values that `summarise` makes of (clusters, columns) sums, each with its percentile interval.
+    """Return all values that `summarise` computes from (clusters, columns) sums, with percentile intervals.
 
-    `clusters` says how many of the rows hold any of the turns in question: subsets of turns share the resamples of all.
-    None for a value that is not defined.
+    `clusters` is the number of rows that contain any of the turns in question: subsets of turns share the resamples of
+    all turns. None for an undefined value.
     """
     values = summarise(sums.sum(axis=0, keepdims=True))[0]
     bounds: list[tuple[float, float] | None] = [None] * len(values)
@@ -82,15 +82,15 @@ def estimates(sums: Matrix, summarise: Summarise, resampling: Resampling, cluste
     ]
 
 
-def compare_metrics(baseline: MetricSums, other: MetricSums, resampling: Resampling) -> Paired | None:
-    """The difference of two runs over the same clusters; None where either has no value, or was measured otherwise."""
-    if baseline.measured_as != other.measured_as:
+def compare_metrics(baseline: MetricSums, candidate: MetricSums, resampling: Resampling) -> Paired | None:
+    """Compare two runs over the same clusters; None if one has no value, or they were measured differently."""
+    if baseline.measured_as != candidate.measured_as:
         return None
-    return compare_sums(baseline.cluster_sums, other.cluster_sums, baseline.summarise, resampling)[0]
+    return compare_sums(baseline.cluster_sums, candidate.cluster_sums, baseline.summarise, resampling)[0]
 
 
 def difference(a: MetricSums, b: MetricSums, resampling: Resampling) -> Estimate | None:
-    """B less A over the same clusters, however each was measured, with its paired interval; None without a value."""
+    """Return B - A over the same clusters, however each was measured, with a paired interval; None without a value."""
     import numpy as np
 
     value = b.value() - a.value()
@@ -105,10 +105,10 @@ def difference(a: MetricSums, b: MetricSums, resampling: Resampling) -> Estimate
 
 
 def tie_groups(metrics: Sequence[MetricSums], seed: int) -> dict[str, int]:
-    """The tie group of each run (1 is best), of one metric over the same clusters.
+    """Return the tie group of each run (1 is best), for one metric over the same clusters.
 
-    From the best run down, a group ends at the first run that differs from the group's best: by the permutation test,
-    Holm's correction over all pairs of runs. Empty where the runs were measured differently, or over one cluster.
+    From the best run down, a group ends at the first run that differs from the group's best, by the permutation test
+    with Holm's correction over all pairs of runs. Empty if the runs were measured differently, or over one cluster.
     """
     if not metrics or len({sums.measured_as for sums in metrics}) > 1 or metrics[0].clusters < 2:
         return {}
@@ -116,21 +116,21 @@ def tie_groups(metrics: Sequence[MetricSums], seed: int) -> dict[str, int]:
     order = sorted(metrics, key=lambda sums: (sign * sums.value(), sums.run))
     differs = _differing_pairs(order, seed)
     groups, first, group = {}, 0, 1
-    for number, sums in enumerate(order):
-        if (first, number) in differs:
-            first, group = number, group + 1
+    for index, sums in enumerate(order):
+        if (first, index) in differs:
+            first, group = index, group + 1
         groups[sums.run] = group
     return groups
 
 
 def can_differ(runs: int, clusters: int) -> bool:
-    """Whether any difference between so many runs can be shown over so many clusters, by the rule of `tie_groups`."""
+    """Whether `tie_groups` can find any difference between this many runs over this many clusters."""
     pairs = runs * (runs - 1) // 2
     return pairs * smallest_p(clusters) < SIGNIFICANCE
 
 
 def _differing_pairs(order: Sequence[MetricSums], seed: int) -> set[tuple[int, int]]:
-    """The pairs of runs, by number, whose difference is shown."""
+    """Return the pairs of runs, by index, that differ significantly."""
     if not can_differ(len(order), order[0].clusters):
         return set()
     pairs = list(combinations(range(len(order)), 2))
@@ -140,7 +140,7 @@ def _differing_pairs(order: Sequence[MetricSums], seed: int) -> set[tuple[int, i
 
 
 def tests_signature(resampling: Resampling) -> str:
-    """How differences are tested, for readers of a comparison."""
+    """Describe how differences are tested, for readers of a comparison."""
     return (
         f"p:permutation,two-sided,by:{resampling.unit},permutations:{PERMUTATIONS},seed:{resampling.seed},"
         "correction:holm"

@@ -1,8 +1,7 @@
-"""Two systems over the same clusters: paired intervals and tests, for any metric that is made of sums.
+"""Two systems over the same clusters: paired intervals and tests, for any metric that is computed from sums.
 
-Whole clusters (dialogues, unless the data name clusters of them) are drawn (bootstrap) or swapped between the systems
-(permutation): what is not independent goes together.
-All resamples of a metric are one matrix product.
+Whole clusters (dialogues, unless the data define clusters of them) are drawn (bootstrap) or swapped between the systems
+(permutation), because their turns are not independent. All resamples of a metric are one matrix product.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,18 +18,18 @@ Summarise = Callable[[Matrix], Matrix]
 
 PERMUTATIONS = 10_000
 SIGNIFICANCE, POWER = 0.05, 0.8
-# Rows of swaps made at a time: 1,855 clusters take 15 MB.
+# Rows of swaps generated at a time: 1,855 clusters use 15 MB.
 _CHUNK = 1000
-# Two values that differ by rounding alone are the same value.
+# Two values that differ only by rounding are the same value.
 _ROUNDING = 1e-9
 
 
 class Paired(Frozen, frozen=True):
-    """One metric of two systems, and B less A.
+    """One metric of two systems, and the difference B - A.
 
-    `interval` is paired, `error` the bootstrap's standard error. `p` is of the permutation test, `p_bootstrap` of
-    sacrebleu's paired bootstrap; both are two-sided. `wins` is the share of clusters in which B alone is better, a tie
-    counting half (the common-language effect size, McGraw and Wong 1992). All four are null for a single cluster.
+    `interval` is paired, `error` is the bootstrap's standard error. `p` is from the permutation test, `p_bootstrap`
+    from sacrebleu's paired bootstrap; both are two-sided. `wins` is the share of clusters in which B has the higher
+    value, ties counting half (the common-language effect size, McGraw and Wong 1992). All are null for one cluster.
     """
 
     a: float
@@ -44,51 +43,53 @@ class Paired(Frozen, frozen=True):
 
 
 def compare_sums(a: Matrix, b: Matrix, summarise: Summarise, resampling: Resampling) -> list[Paired | None]:
-    """Each metric of two systems whose (clusters, columns) sums are given; None for one that has no value."""
+    """Compare two systems by their (clusters, columns) sums, for each metric; None for a metric without a value."""
     import numpy as np
 
-    left, right = (summarise(sums.sum(axis=0, keepdims=True))[0] for sums in (a, b))
-    known = ~np.isnan(left) & ~np.isnan(right)
+    values_a, values_b = (summarise(sums.sum(axis=0, keepdims=True))[0] for sums in (a, b))
+    known = ~np.isnan(values_a) & ~np.isnan(values_b)
     if len(a) < 2:
-        only = zip(left, right, known, strict=True)
         return [
-            Paired(float(one), float(other), float(other - one), None, None, None, None, None) if both else None
-            for one, other, both in only
+            Paired(float(left), float(right), float(right - left), None, None, None, None, None) if both_known else None
+            for left, right, both_known in zip(values_a, values_b, known, strict=True)
         ]
     weights = resample_weights(len(a), resampling)
     drawn = summarise(weights @ b) - summarise(weights @ a)
     jackknife = summarise(b.sum(axis=0) - b) - summarise(a.sum(axis=0) - a)
-    found_intervals = intervals(right - left, drawn, jackknife, resampling.method)
+    paired_intervals = intervals(values_b - values_a, drawn, jackknife, resampling.method)
     p_permutation = permutation_test(a, b, summarise, resampling.seed)
     wins = _wins(summarise(a), summarise(b))
-    found: list[Paired | None] = []
-    for number, (one, other) in enumerate(zip(left, right, strict=True)):
-        if not known[number]:
-            found.append(None)
+    metrics: list[Paired | None] = []
+    for column, (left, right) in enumerate(zip(values_a, values_b, strict=True)):
+        if not known[column]:
+            metrics.append(None)
             continue
-        values = drawn[:, number][~np.isnan(drawn[:, number])]
-        found.append(
+        draws = drawn[:, column][~np.isnan(drawn[:, column])]
+        metrics.append(
             Paired(
-                a=float(one),
-                b=float(other),
-                difference=float(other - one),
-                interval=found_intervals[number],
-                error=standard_error(values, len(a)),
-                p=p_permutation[number],
-                p_bootstrap=bootstrap_p(values, float(other - one)),
-                wins=wins[number],
+                a=float(left),
+                b=float(right),
+                difference=float(right - left),
+                interval=paired_intervals[column],
+                error=standard_error(draws, len(a)),
+                p=p_permutation[column],
+                p_bootstrap=bootstrap_p(draws, float(right - left)),
+                wins=wins[column],
             )
         )
-    return found
+    return metrics
 
 
 def standard_error(draws: Matrix, clusters: int) -> float | None:
-    """Of a statistic, from its values in resamples; None for fewer than two. Resamples spread by (n - 1) / n less."""
+    """Return a statistic's standard error from its values in resamples, whose variance is too small by (n - 1) / n.
+
+    None for fewer than two values.
+    """
     return float(draws.std(ddof=1) * (clusters / (clusters - 1)) ** 0.5) if len(draws) > 1 else None
 
 
 def bootstrap_p(differences: Matrix, difference: float) -> float:
-    """p of the paired bootstrap as sacrebleu computes it (Koehn 2004; `sacrebleu.significance`)."""
+    """Return p of the paired bootstrap, as computed by sacrebleu (Koehn 2004; `sacrebleu.significance`)."""
     import numpy as np
 
     size = np.abs(differences)
@@ -96,25 +97,25 @@ def bootstrap_p(differences: Matrix, difference: float) -> float:
 
 
 def permutation_test(a: Matrix, b: Matrix, summarise: Summarise, seed: int) -> list[float | None]:
-    """Two-sided p of each metric's difference, where each cluster's two systems are exchangeable (Noreen 1989).
+    """Return the two-sided p of each metric's difference if the two systems are exchangeable by cluster (Noreen 1989).
 
-    Exact where there are at most `PERMUTATIONS` ways to swap whole clusters, else over that many random ones. None
-    where a metric has no value.
+    Exact if there are at most `PERMUTATIONS` ways to swap whole clusters, else over that many random ones. None if a
+    metric has no value.
     """
     import numpy as np
 
     total_a, total_b = a.sum(axis=0), b.sum(axis=0)
-    seen = (summarise(total_b[None]) - summarise(total_a[None]))[0]
-    count, extreme = 0, np.zeros(len(seen))
+    observed = (summarise(total_b[None]) - summarise(total_a[None]))[0]
+    count, extreme = 0, np.zeros(len(observed))
     for swaps in _swaps(len(a), seed):
         moved = swaps @ (b - a)
         values = summarise(total_b - moved) - summarise(total_a + moved)
-        # A swap that leaves no value on one side is counted against the difference.
-        extreme += (~(np.abs(values) < np.abs(seen) - _ROUNDING)).sum(axis=0)
+        # A swap that leaves one side without a value counts against the difference.
+        extreme += (~(np.abs(values) < np.abs(observed) - _ROUNDING)).sum(axis=0)
         count += len(swaps)
     exact = _is_exact(len(a))
     p = extreme / count if exact else (extreme + 1) / (count + 1)
-    return [None if np.isnan(value) else float(own) for value, own in zip(seen, p, strict=True)]
+    return [None if np.isnan(difference) else float(share) for difference, share in zip(observed, p, strict=True)]
 
 
 def _is_exact(clusters: int) -> bool:
@@ -122,12 +123,12 @@ def _is_exact(clusters: int) -> bool:
 
 
 def smallest_p(clusters: int) -> float:
-    """The smallest p of the permutation test over so many clusters: a swap and its mirror image look alike."""
+    """Return the smallest p of the permutation test over this many clusters: a swap equals its mirror image."""
     return 2 / 2**clusters if _is_exact(clusters) else 1 / (PERMUTATIONS + 1)
 
 
 def _swaps(clusters: int, seed: int) -> "Iterator[NDArray[np.float64]]":
-    """Rows of 0 and 1: which clusters change sides; all of them where they are few."""
+    """Yield rows of 0 and 1 that say which clusters are swapped; all possible rows if the clusters are few."""
     import numpy as np
 
     if _is_exact(clusters):
@@ -139,32 +140,32 @@ def _swaps(clusters: int, seed: int) -> "Iterator[NDArray[np.float64]]":
 
 
 def _wins(a: Matrix, b: Matrix) -> list[float | None]:
-    """Share of clusters with the higher value in `b`, ties half; clusters without a value are left out."""
+    """Return the share of clusters with the higher value in `b`, ties half; skip clusters without a value."""
     import numpy as np
 
-    found: list[float | None] = []
-    for one, other in zip(a.T, b.T, strict=True):
-        change = (other - one)[~np.isnan(other - one)]
+    shares: list[float | None] = []
+    for changes in (b - a).T:
+        change = changes[~np.isnan(changes)]
         change = np.where(np.abs(change) < _ROUNDING, 0, change)
-        found.append(float((np.sign(change).mean() + 1) / 2) if len(change) else None)
-    return found
+        shares.append(float((np.sign(change).mean() + 1) / 2) if len(change) else None)
+    return shares
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values (1979): valid for any dependence between the tests, and never below the given ones."""
-    order = sorted(range(len(p)), key=lambda number: p[number])
-    adjusted, most = [0.0] * len(p), 0.0
-    for rank, number in enumerate(order):
-        most = max(most, min(1.0, (len(p) - rank) * p[number]))
-        adjusted[number] = most
+    """Return Holm's adjusted p values (1979): valid for dependent tests, and never below the unadjusted ones."""
+    order = sorted(range(len(p)), key=lambda test: p[test])
+    adjusted, largest = [0.0] * len(p), 0.0
+    for rank, test in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[test]))
+        adjusted[test] = largest
     return adjusted
 
 
 def minimum_detectable_effect(
     error: float, clusters: int, significance: float = SIGNIFICANCE, power: float = POWER
 ) -> float:
-    """The smallest true difference that a two-sided test finds with that power, from a difference's standard error.
+    """Return the smallest true difference that a two-sided test detects with this power, from its standard error.
 
-    (t of 1 - significance/2 plus t of power) times the error (Bloom 1995); 2.8 errors where clusters are many.
+    (t of 1 - significance/2 plus t of power) times the error (Bloom 1995); 2.8 errors for many clusters.
     """
     return (t_quantile(1 - significance / 2, clusters) + t_quantile(power, clusters)) * error

@@ -1,4 +1,4 @@
-"""How a run is scored: which scorers, with which encoder, and what a results.json says of it."""
+"""How a run is scored: its scorers, its encoder, and the scoring record in results.json."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ from cscbench.scoring.bootstrap import Resampling
 from cscbench.values import Condition, Frozen, JudgingRecord, Language, ModelCard, StrategySet, UserError
 
 NO_ENCODER = "none"
-# The scorer of what judges gave.
+# The scorer of judges' ratings.
 STARS = "stars"
 
 
 class ScoringPlan(Frozen, frozen=True):
-    """How a run is scored. `base_signature` is what every metric's signature ends in: task, data, protocol, version.
+    """How a run is scored. Every metric's signature ends in `base_signature`: task, data, protocol, version.
 
-    `judging`, where judges gave stars, says who.
+    `judging` names the judges, if there are any.
     """
 
     scorers: tuple[str, ...]
@@ -33,7 +33,7 @@ class ScoringPlan(Frozen, frozen=True):
 
 
 class ScoringRecord(Frozen, frozen=True):
-    """How it was scored; `encoder` is empty where BERTScore was left out, `judging` null where no judge gave stars."""
+    """How a run was scored; `encoder` is empty without BERTScore, `judging` is null without judges."""
 
     scorers: tuple[str, ...]
     encoder: str
@@ -42,23 +42,25 @@ class ScoringRecord(Frozen, frozen=True):
 
 
 def encoder_card(name: str) -> ModelCard:
-    """An encoder's card by name, or one made for a folder (anything with a slash).
+    """Return an encoder's card by name, or a new card for a folder (anything with a slash).
 
     Raises:
-        UserError: no such card, or one of a model that writes replies.
+        UserError: there is no such card, or it is not an encoder's.
     """
     if "/" in name or name.startswith((".", "~")):
         return ModelCard(Path(name).name, "bertscore", weights=resolve_cli_path(name))
     card = resolve_card(name)
     if card.adapter != "bertscore":
-        raise UserError(f"--encoder {name}: that card is a model with the {card.adapter} adapter, not an encoder")
+        raise UserError(
+            f"--encoder {name}: this card is for a model with the {card.adapter} adapter: choose an encoder's card"
+        )
     return card
 
 
 def scoring_record(plan: ScoringPlan) -> ScoringRecord:
-    """What results.json says of the scoring: two equal ones give equal scores."""
+    """Return the scoring record of a results.json: equal records give equal scores."""
     encoder = ""
-    if plan.encoder:  # by content too: two folders of one name hold two encoders, and a card's layer may change
+    if plan.encoder:  # by content too: two folders may have the same name, and a card's layer may change
         weights = identify(plan.encoder.name, plan.encoder.weights, plan.encoder.revision)
         encoder = f"{plan.encoder.name}@{digest([weights, dict(plan.encoder.options)])[:12]}"
     return ScoringRecord(plan.scorers, encoder, plan.resampling.signature(), plan.judging)
@@ -67,12 +69,12 @@ def scoring_record(plan: ScoringPlan) -> ScoringRecord:
 def plan_scoring(
     record: RunRecord, encoder: str, extra: Sequence[str], judging: JudgingRecord | None = None
 ) -> ScoringPlan:
-    """How to score the run of a run.json: the task's scorers and `extra` ones, with `encoder` or the task's.
+    """Plan the scoring of a run from its run.json: the task's scorers and `extra` ones, with `encoder` or the task's.
 
-    With `judging`, what judges gave is scored too.
+    With `judging`, score the judges' ratings too.
 
     Raises:
-        UserError: no such encoder.
+        UserError: there is no such encoder.
     """
     protocol, task = record.protocol, record.task
     scorers = list(dict.fromkeys([*task.scorers, *extra, *([STARS] if judging else [])]))

@@ -1,4 +1,4 @@
-"""Scorers by name: those that ship, any metric of the evaluate library, and third parties'."""
+"""Scorers by name: built-in scorers, any metric of the evaluate library, and third-party scorers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,15 +20,15 @@ _BUILT_IN = {
     "placeholders": "cscbench.scoring.scorers.text:PlaceholderScorer",
     "transitions": "cscbench.scoring.scorers.transitions:TransitionScorer",
 }
-# `evaluate:NAME` is any metric of the evaluate library, by its name or its folder.
+# `evaluate:NAME` is any metric of the evaluate library, by name or folder.
 EVALUATE = "evaluate:"
 
 
 def find_scorer(name: str) -> ScorerFactory:
-    """The scorer factory of this name: built in, `evaluate:NAME`, or a package's entry point `cscbench.scorers`.
+    """Return the scorer factory of this name: built-in, `evaluate:NAME`, or an entry point `cscbench.scorers`.
 
     Raises:
-        UserError: there is none (with the nearest names), or the entry point names something else.
+        UserError: there is none (the message suggests the nearest names), or the entry point is not a factory.
     """
     if name.startswith(EVALUATE):
         from cscbench.scoring.scorers.evaluate_library import EvaluateScorer
@@ -36,18 +36,18 @@ def find_scorer(name: str) -> ScorerFactory:
         return partial(EvaluateScorer, name.removeprefix(EVALUATE))
     factory: ScorerFactory = plugins.find("scorer", name, _BUILT_IN)
     if not callable(factory):
-        raise UserError(f"scorer {name!r}: its entry point names a {type(factory).__name__}, not a factory of scorers")
+        raise UserError(f"scorer {name!r}: its entry point is of type {type(factory).__name__}, not a scorer factory")
     return factory
 
 
 def find_reducer(name: str, context: ScoringContext, columns: tuple[str, ...]) -> Reducer:
-    """What reduces a scorer's stored statistics, whose columns are given: no encoder, no weights, no network.
+    """Return the reducer of a scorer's stored statistics with these columns: no encoder, weights or network needed.
 
-    A factory whose scorers need those to be made has an attribute `reducer`, which takes the setting and the columns;
-    any other factory's scorers reduce what they measure.
+    A factory whose scorers need those has an attribute `reducer`, which is called with the context and the columns; the
+    scorers of any other factory are their own reducers.
 
     Raises:
-        UserError: there is no such scorer, or it cannot be made here.
+        UserError: there is no such scorer, or it cannot be built here.
     """
     if name.startswith(EVALUATE):
         from cscbench.scoring.scorers.evaluate_library import EvaluateMeans

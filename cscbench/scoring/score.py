@@ -1,4 +1,4 @@
-"""Pairs to metrics with intervals, and the tables beside them."""
+"""From scored pairs to metrics with intervals, and tables by group."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Measured(Frozen, frozen=True):
-    """One scorer's rows for all scored pairs."""
+    """One scorer's statistics for all scored pairs."""
 
     name: str
     scorer: Scorer
@@ -38,7 +38,7 @@ class Measured(Frozen, frozen=True):
 
 
 class Scored(Frozen, frozen=True):
-    """What scoring gives: overall metrics, tables as JSON values, and the rows behind them."""
+    """The result of scoring: overall metrics, tables as JSON values, and the statistics behind them."""
 
     metrics: tuple[Metric, ...]
     tables: Mapping[str, Any]
@@ -46,10 +46,10 @@ class Scored(Frozen, frozen=True):
 
 
 def build_scorers(plan: ScoringPlan) -> tuple[tuple[str, Scorer], ...]:
-    """The plan's scorers, ready. Strategies are not scored where the model chooses none.
+    """Build the plan's scorers. Strategies are not scored if the model predicts none.
 
     Raises:
-        UserError: an unknown scorer, a missing package, an encoder that is not there, or two metrics of one name.
+        UserError: an unknown scorer, a missing package or encoder, or two metrics with the same name.
     """
     context = ScoringContext(plan.languages, plan.condition, plan.strategies, plan.encoder, plan.judging)
     names = [name for name in plan.scorers if name not in OF_STRATEGIES or plan.condition.predicts_strategy]
@@ -58,7 +58,7 @@ def build_scorers(plan: ScoringPlan) -> tuple[tuple[str, Scorer], ...]:
     for name, scorer in built:
         for spec in scorer.metrics:
             if spec.name in owners:
-                raise UserError(f"scorers {owners[spec.name]!r} and {name!r} both give {spec.name}: leave one out")
+                raise UserError(f"scorers {owners[spec.name]!r} and {name!r} both define {spec.name}: remove one")
             owners[spec.name] = name
     return built
 
@@ -66,19 +66,21 @@ def build_scorers(plan: ScoringPlan) -> tuple[tuple[str, Scorer], ...]:
 def with_ratings(
     scorers: Sequence[tuple[str, Scorer]], plan: ScoringPlan, ratings: tuple[Rating, ...]
 ) -> tuple[tuple[str, Scorer], ...]:
-    """The scorers, those of stars with what the judges gave."""
+    """Return the scorers, with the judges' ratings passed to the `stars` scorer."""
     context = ScoringContext(plan.languages, plan.condition, plan.strategies, None, plan.judging, ratings)
-    return tuple((name, StarsScorer(context) if isinstance(own, StarsScorer) else own) for name, own in scorers)
+    return tuple(
+        (name, StarsScorer(context) if isinstance(scorer, StarsScorer) else scorer) for name, scorer in scorers
+    )
 
 
 def score(pairs: Sequence[ScoredPair], scorers: Sequence[tuple[str, Scorer]], plan: ScoringPlan) -> Scored:
-    """Measure every pair that has a reply, and reduce: overall and by group, with an interval for each value.
+    """Measure every pair that has a reply; compute metrics overall and by group, with an interval for each value.
 
-    A failed reply is no pair: it is counted in the results and never scored.
+    Failed replies are counted in the results and never scored.
     """
     answered = [pair for pair in pairs if pair.form is not ParseForm.FAILED]
     measured = tuple(Measured(name, scorer, _rows(scorer, answered)) for name, scorer in scorers)
-    reducer = _Reducer(answered, measured, plan.resampling)
+    estimator = _Estimator(answered, measured, plan.resampling)
     metrics = tuple(
         Metric(
             name=spec.name,
@@ -89,24 +91,24 @@ def score(pairs: Sequence[ScoredPair], scorers: Sequence[tuple[str, Scorer]], pl
             signature=f"{spec.signature}|{plan.base_signature}|{plan.resampling.signature()}",
             higher_is_better=spec.higher_is_better,
         )
-        for spec, n, estimate in zip(reducer.specs, reducer.turns, reducer.reduce(None), strict=True)
+        for spec, n, estimate in zip(estimator.specs, estimator.turns, estimator.estimate(None), strict=True)
         if estimate is not None
     )
-    return Scored(metrics, _tables(answered, reducer, plan), measured)
+    return Scored(metrics, _tables(answered, estimator, plan), measured)
 
 
 def _rows(scorer: Scorer, pairs: Sequence[ScoredPair]) -> Matrix:
-    """(turns, columns) statistics; NaN for turns that lack what the scorer needs: there was nothing to measure."""
+    """Return (turns, columns) statistics; NaN for turns that lack what the scorer needs."""
     import numpy as np
 
     measurable = np.array([can_measure(scorer, pair) for pair in pairs], dtype=bool)
     rows = np.full((len(pairs), len(scorer.columns)), np.nan)
-    rows[measurable] = scorer.measure([pair for pair, can in zip(pairs, measurable, strict=True) if can])
+    rows[measurable] = scorer.measure([pair for pair, chosen in zip(pairs, measurable, strict=True) if chosen])
     return rows
 
 
-class _Reducer:
-    """Reduces any subset of turns; all subsets share the same resamples of clusters."""
+class _Estimator:
+    """Estimates the metrics of any subset of turns; all subsets share the same resamples of clusters."""
 
     def __init__(self, pairs: Sequence[ScoredPair], measured: Sequence[Measured], resampling: Resampling) -> None:
         import numpy as np
@@ -120,8 +122,8 @@ class _Reducer:
             int(known.sum()) for part, known in zip(measured, self._known, strict=True) for _ in part.scorer.metrics
         ]
 
-    def reduce(self, chosen: "NDArray[np.bool_] | None") -> list[Estimate | None]:
-        """Value and interval of each metric over the chosen turns (None: all); None for a metric without a value."""
+    def estimate(self, chosen: "NDArray[np.bool_] | None") -> list[Estimate | None]:
+        """Return each metric's value and interval over the chosen turns (None: all); None for an undefined metric."""
         import numpy as np
 
         values: list[Estimate | None] = []
@@ -135,12 +137,12 @@ class _Reducer:
 
 
 def _group(
-    reducer: _Reducer, pairs: Sequence[ScoredPair], key: str, name: str, has: Callable[[ScoredPair], bool]
+    estimator: _Estimator, pairs: Sequence[ScoredPair], key: str, name: str, belongs: Callable[[ScoredPair], bool]
 ) -> dict[str, Any]:
     import numpy as np
 
-    chosen = np.array([has(pair) for pair in pairs], dtype=bool)
-    values = zip(reducer.specs, reducer.reduce(chosen), strict=True)
+    chosen = np.array([belongs(pair) for pair in pairs], dtype=bool)
+    values = zip(estimator.specs, estimator.estimate(chosen), strict=True)
     return {
         key: name,
         "n": int(chosen.sum()),
@@ -148,15 +150,15 @@ def _group(
     }
 
 
-def _tables(pairs: Sequence[ScoredPair], reducer: _Reducer, plan: ScoringPlan) -> dict[str, Any]:
+def _tables(pairs: Sequence[ScoredPair], estimator: _Estimator, plan: ScoringPlan) -> dict[str, Any]:
     if not pairs:
         return {}
     stages = stage_of(plan.strategies)
 
-    def groups(key: str, names: Sequence[str], of: Callable[[ScoredPair], str]) -> list[dict[str, Any]]:
-        present = {of(pair) for pair in pairs}
+    def groups(key: str, names: Sequence[str], group_of: Callable[[ScoredPair], str]) -> list[dict[str, Any]]:
+        present = {group_of(pair) for pair in pairs}
         return [
-            _group(reducer, pairs, key, name, lambda pair, name=name: of(pair) == name)  # type: ignore[misc]
+            _group(estimator, pairs, key, name, lambda pair, name=name: group_of(pair) == name)  # type: ignore[misc]
             for name in names
             if name in present
         ]
@@ -171,20 +173,20 @@ def _tables(pairs: Sequence[ScoredPair], reducer: _Reducer, plan: ScoringPlan) -
         "by_topic": groups("topic", topics, lambda p: p.topic),
     }
     if plan.condition.predicts_strategy:
-        tables["given_strategy"] = groups("strategy_was", ["right", "wrong"], _strategy_was)
+        tables["given_strategy"] = groups("strategy_was", ["right", "wrong"], _strategy_outcome)
         tables["confusion"] = _confusion(pairs, plan.strategies)
     return tables
 
 
-def _strategy_was(pair: ScoredPair) -> str:
-    """Empty where no label says what is right."""
+def _strategy_outcome(pair: ScoredPair) -> str:
+    """Return whether the strategy was right or wrong; empty if the reference has no label."""
     if not pair.reference_strategy:
         return ""
     return "right" if pair.strategy == pair.reference_strategy else "wrong"
 
 
 def _confusion(pairs: Sequence[ScoredPair], strategies: StrategySet) -> dict[str, Any]:
-    """Counts of (reference row, predicted column), the last column for replies without a readable strategy."""
+    """Count (reference row, predicted column); the last column is for replies without a parsed strategy."""
     codes = [strategy.code for strategy in strategies.strategies]
     columns = [*codes, "unparsed"]
     counts = [[0] * len(columns) for _ in codes]
@@ -194,17 +196,17 @@ def _confusion(pairs: Sequence[ScoredPair], strategies: StrategySet) -> dict[str
         column = columns.index(pair.strategy) if pair.strategy is not None else len(codes)
         counts[codes.index(pair.reference_strategy)][column] += 1
     per_label = []
-    for number, code in enumerate(codes):
-        hit, support = counts[number][number], sum(counts[number])
-        said = sum(row[number] for row in counts)
+    for index, code in enumerate(codes):
+        hits, support = counts[index][index], sum(counts[index])
+        predicted = sum(row[index] for row in counts)
         per_label.append(
             {
                 "strategy": code,
                 "support": support,
-                "predicted": said,
-                "precision": 100 * hit / said if said else None,
-                "recall": 100 * hit / support if support else None,
-                "f1": 200 * hit / (said + support) if said + support else None,
+                "predicted": predicted,
+                "precision": 100 * hits / predicted if predicted else None,
+                "recall": 100 * hits / support if support else None,
+                "f1": 200 * hits / (predicted + support) if predicted + support else None,
             }
         )
     return {"rows": codes, "columns": columns, "counts": counts, "per_strategy": per_label}

@@ -1,7 +1,7 @@
-"""What a scorer is: pairs to rows of sufficient statistics, and sums of rows to values.
+"""The interface of a scorer: from pairs to rows of sufficient statistics, and from sums of rows to values.
 
-Statistics are summed over clusters of dialogues between the two, so every metric gets the same interval and shards add
-up exactly.
+In between, statistics are summed over clusters of dialogues, so that every metric gets the same kind of interval and
+shards combine exactly.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cscbench.values import Condition, Frozen, JudgingRecord, Language, ModelCar
 
 
 class Need(StrEnum):
-    """What a scorer must know of a turn beside the reply; no task has facts yet."""
+    """What a scorer needs from a turn in addition to the reply; no task has facts yet."""
 
     REFERENCE = "reference"
     LABEL = "label"
@@ -21,7 +21,7 @@ class Need(StrEnum):
 
 
 class MetricSpec(Frozen, frozen=True):
-    """A metric that a scorer gives: its name in results, and what its number depends on."""
+    """A metric of a scorer: its name in results, and everything its value depends on."""
 
     name: str
     signature: str
@@ -29,30 +29,30 @@ class MetricSpec(Frozen, frozen=True):
 
 
 class Reducer(Protocol):
-    """Makes values of statistics. `metrics` name the columns of `summarise`, `columns` those of the statistics."""
+    """Computes values from statistics. `metrics` name the columns of `summarise`, `columns` those of the statistics."""
 
     metrics: tuple[MetricSpec, ...]
     columns: tuple[str, ...]
 
     def summarise(self, sums: Matrix) -> Matrix:
-        """(n, columns) sums to (n, metrics) values; NaN where a sum holds no turn."""
+        """Compute (n, metrics) values from (n, columns) sums; NaN for a sum over no turns."""
         ...
 
 
 class Scorer(Reducer, Protocol):
-    """Measures turns, and reduces what it measured.
+    """Measures turns, and computes values from sums of the statistics.
 
-    Its attribute `needs`, a tuple of `Need`, says what a turn must have for it to measure anything; without the
-    attribute that is a reference. Turns that lack it are left out, and count for nothing.
+    Its attribute `needs`, a tuple of `Need`, says what a turn must have to be measured; without the attribute, that is
+    a reference. Other turns are left out.
     """
 
     def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
-        """(turns, columns) sufficient statistics, one row a pair; they may be summed over any set of turns."""
+        """Return (turns, columns) sufficient statistics, one row per pair; they can be summed over any turns."""
         ...
 
 
 class ScoringContext(Frozen, frozen=True):
-    """What a scorer may know of the run."""
+    """What a scorer may know about the run."""
 
     languages: tuple[Language, ...]
     condition: Condition
@@ -62,7 +62,7 @@ class ScoringContext(Frozen, frozen=True):
     ratings: tuple[Rating, ...] = ()
 
 
-# They have nothing to say where the model chose no strategy.
+# Scorers that do not apply if the model predicts no strategy.
 OF_STRATEGIES = ("strategy", "transitions")
 
 
@@ -74,7 +74,7 @@ def can_measure(scorer: Scorer, pair: ScoredPair) -> bool:
 
 
 def ratio(numerator: Matrix, denominator: Matrix) -> Matrix:
-    """100 x numerator / denominator, NaN where the denominator is 0."""
+    """Return 100 x numerator / denominator, NaN where the denominator is 0."""
     import numpy as np
 
     empty = denominator == 0
