@@ -114,7 +114,7 @@ def test_bertscore_is_put_in_and_left_out_by_the_encoder(cscbench, tmp_path):
 @pytest.mark.parametrize(
     ("encoder", "said"),
     [
-        ("minilm-l6", "minilm-l6 does not read zh"),
+        ("minilm-l6", "minilm-l6 does not support zh"),
         ("e5-smal", "e5-small"),
         ("./no/encoder", "no/encoder/config.json"),
         ("smollm2-135m", "not an encoder"),

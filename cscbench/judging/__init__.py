@@ -1,1 +1,1 @@
-"""LLM judges: what they are asked to rate, what they gave, and whether they are fit."""
+"""LLM judges: the items they rate, their ratings, and whether they are fit."""

@@ -1,4 +1,4 @@
-"""What stars depend on besides quality: each judge's taste for length and its own family; and a panel's agreement."""
+"""What stars depend on besides quality: each judge's bias for length and for its own family; panel agreement."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ Score = tuple[float, float]
 def judge_tables(
     ratings: Sequence[Rating], judging: JudgingRecord, pairs: Sequence[ScoredPair], family: str, resampling: Resampling
 ) -> dict[str, Any]:
-    """`judges`: a row a judge; `judge_agreement`, of two or more: alpha over all, kappa of each pair.
+    """Return `judges`, a row per judge, and for two or more `judge_agreement`: alpha over all, kappa of each pair.
 
-    `family` is that of the judged model.
+    `family` is the judged model's.
     """
     ratings_of = {
         judge.label: [rating for rating in ratings if rating.judge == judge.label] for judge in judging.judges
@@ -37,48 +37,48 @@ def judge_tables(
 
 
 def judge_notes(tables: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a reader must know of the judges, from their tables."""
+    """Return notes on the judges for readers, from their tables."""
     notes = []
     for row in tables["judges"]:
         if row["missing"]:
-            notes.append(f"judge {row['judge']}: {row['missing']} of {row['n']} ratings are missing, and count nowhere")
+            notes.append(f"judge {row['judge']}: {row['missing']} of {row['n']} ratings are missing and not counted")
         if row["same_family"]:
-            notes.append(f"judge {row['judge']} is of the judged model's family: judges favour their own")
+            notes.append(f"judge {row['judge']} belongs to the judged model's family: judges favor their own family")
     return tuple(notes)
 
 
 def _lengths(pairs: Sequence[ScoredPair], level: Level) -> dict[tuple[str, int], int]:
-    """Characters of what is rated; of a conversation, of all its supporter turns (turn -1)."""
-    found: dict[tuple[str, int], int] = {}
+    """Return the characters of each rated reply; for a conversation, of all its supporter turns (turn -1)."""
+    lengths: dict[tuple[str, int], int] = {}
     for pair in pairs:
-        place = (pair.dialogue, pair.turn if level is Level.TURN else -1)
-        found[place] = found.get(place, 0) + len(pair.text)
-    return found
+        key = (pair.dialogue, pair.turn if level is Level.TURN else -1)
+        lengths[key] = lengths.get(key, 0) + len(pair.text)
+    return lengths
 
 
 def _judge(
     judge: JudgeRecord,
-    own: Sequence[Rating],
+    ratings: Sequence[Rating],
     lengths: Mapping[tuple[str, int], int],
     clusters: Mapping[str, str],
     family: str,
     resampling: Resampling,
 ) -> dict[str, Any]:
-    rated = [rating for rating in own if rating.score is not None]
+    rated = [rating for rating in ratings if rating.score is not None]
 
     def length(rating: Rating) -> int:
         return lengths[rating.dialogue, rating.turn if (rating.dialogue, rating.turn) in lengths else -1]
 
     points = [(clusters[rating.dialogue], (float(length(rating)), rating.score or 0.0)) for rating in rated]
-    means = estimate_by_cluster(points, lambda found: fmean(score for _, score in found), resampling)
+    stars = estimate_by_cluster(points, lambda sample: fmean(score for _, score in sample), resampling)
     spread = [stdev(rating.samples) for rating in rated if len(rating.samples) > 1]
     return {
         "judge": judge.label,
-        "n": len(own),
-        "missing": len(own) - len(rated),
-        "failed": sum(1 for rating in own if rating.error),
-        "tries": sum(rating.tries for rating in own),
-        "stars": msgspec.to_builtins(means),
+        "n": len(ratings),
+        "missing": len(ratings) - len(rated),
+        "failed": sum(1 for rating in ratings if rating.error),
+        "tries": sum(rating.tries for rating in ratings),
+        "stars": msgspec.to_builtins(stars),
         "length_correlation": msgspec.to_builtins(estimate_by_cluster(points, spearman, resampling)),
         "repeat_deviation": fmean(spread) if spread else None,
         "same_family": bool(_root(family)) and _root(judge.family) == _root(family),
@@ -86,25 +86,26 @@ def _judge(
 
 
 def _root(family: str) -> str:
-    """Qwen2.5 and Qwen3 are of one kin."""
+    """Return a family without its version: Qwen2.5 and Qwen3 are the same family."""
     return (re.match(r"[a-z]*", family.lower()) or [""])[0]
 
 
 def _agreement(
-    own: Mapping[str, Sequence[Rating]], clusters: Mapping[str, str], resampling: Resampling
+    ratings_of: Mapping[str, Sequence[Rating]], clusters: Mapping[str, str], resampling: Resampling
 ) -> dict[str, Any]:
-    """Ordinal Krippendorff alpha over all judges, and the quadratic weighted kappa of each two, on rounded stars."""
+    """Return ordinal Krippendorff alpha over all judges, and quadratic kappa of each pair, on rounded stars."""
     scores = {
-        label: {(rating.dialogue, rating.turn): rating.score for rating in ratings} for label, ratings in own.items()
+        label: {(rating.dialogue, rating.turn): rating.score for rating in ratings}
+        for label, ratings in ratings_of.items()
     }
-    places = list(dict.fromkeys(place for found in scores.values() for place in found))
-    units = [(clusters[place[0]], tuple(found.get(place) for found in scores.values())) for place in places]
+    keys = list(dict.fromkeys(key for judge_scores in scores.values() for key in judge_scores))
+    units = [(clusters[key[0]], tuple(judge_scores.get(key) for judge_scores in scores.values())) for key in keys]
     kappas = []
     for a, b in combinations(scores, 2):
         both = [
-            (clusters[place[0]], (left, right))
-            for place in places
-            if (left := scores[a].get(place)) is not None and (right := scores[b].get(place)) is not None
+            (clusters[key[0]], (left, right))
+            for key in keys
+            if (left := scores[a].get(key)) is not None and (right := scores[b].get(key)) is not None
         ]
         kappas.append(
             {"a": a, "b": b, "n": len(both), "kappa": msgspec.to_builtins(estimate_by_cluster(both, kappa, resampling))}
@@ -113,31 +114,31 @@ def _agreement(
 
 
 def spearman(points: Sequence[Score]) -> float | None:
-    """Spearman's rank correlation by scipy; None where one side never changes."""
+    """Return Spearman's rank correlation, from scipy; None if one side is constant."""
     from scipy.stats import spearmanr
 
     return float(spearmanr(*zip(*points, strict=True)).statistic) if _vary(points) else None
 
 
 def kendall(points: Sequence[Score]) -> float | None:
-    """Kendall's tau-b by scipy; None where one side never changes."""
+    """Return Kendall's tau-b, from scipy; None if one side is constant."""
     from scipy.stats import kendalltau
 
     return float(kendalltau(*zip(*points, strict=True)).statistic) if _vary(points) else None
 
 
 def kappa(points: Sequence[Score]) -> float | None:
-    """Cohen's kappa with quadratic weights, on whole stars; None where both always say the same one."""
-    left, right = ([_whole(score) for score in column] for column in zip(*points, strict=True))
+    """Return Cohen's kappa with quadratic weights, on whole stars; None if both always give the same star."""
+    left, right = ([_round(score) for score in column] for column in zip(*points, strict=True))
     return cohen_kappa(left, right, "quadratic", list(range(LOWEST, HIGHEST + 1)))
 
 
 def alpha(units: Sequence[tuple[float | None, ...]]) -> float | None:
-    """Ordinal alpha by krippendorff (Krippendorff 2011) on whole stars; None where fewer than two values occur."""
+    """Return Krippendorff's ordinal alpha (2011), on whole stars; None if fewer than two values occur."""
     import krippendorff
     import numpy as np
 
-    data = np.array([[np.nan if score is None else _whole(score) for score in unit] for unit in units]).T
+    data = np.array([[np.nan if score is None else _round(score) for score in unit] for unit in units]).T
     if len(np.unique(data[~np.isnan(data)])) < 2 or not (np.sum(~np.isnan(data), axis=0) > 1).any():
         return None
     return float(
@@ -149,6 +150,6 @@ def _vary(points: Sequence[Score]) -> bool:
     return all(len(set(column)) > 1 for column in zip(*points, strict=True)) if points else False
 
 
-def _whole(score: float) -> int:
-    """The nearest star, halves up."""
+def _round(score: float) -> int:
+    """Round to the nearest star, halves up."""
     return int(score + 0.5)

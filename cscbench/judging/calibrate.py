@@ -1,4 +1,4 @@
-"""How far a judge agrees with people, whether it is fit, and whether it has drifted."""
+"""Calibrate a judge: how well it agrees with people, whether it is fit, and whether it has drifted."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -19,14 +19,14 @@ from cscbench.values import Estimate, Frozen, JudgeRecord, UserError
 SCHEMA = "cscbench/calibration/1"
 FILE = "calibration.json"
 
-# Fit: so much of the order must be right, more than chance on the lower bound, and no more answers may be missing.
+# Fit: the minimum % of pairs in the right order, the % its lower bound must exceed, the maximum % of missing ratings.
 ORDER, CHANCE, MISSING = 75.0, 50.0, 20.0
-# Drift: the mean must have moved by this many stars, or single ratings by that many, beyond what chance explains.
+# Drift: the mean, or single ratings, changed by this many stars, beyond what chance explains.
 SHIFT, CHANGE = 0.25, 0.5
 
 
 class Rated(Frozen, frozen=True):
-    """One row: what people and the judge gave; `score` is null where it is missing."""
+    """One row: people's rating and the judge's score, which is null if it is missing."""
 
     dialogue: str
     version: str
@@ -42,9 +42,9 @@ class Map(Frozen, frozen=True):
 
 
 class JudgeDrift(Frozen, frozen=True):
-    """Now less then, over the rows that were rated both times, in stars; `alarms` are reasons, none: no drift.
+    """The change in stars since an earlier calibration, over the rows rated both times; no drift if `alarms` is empty.
 
-    `same_judge`: card, weights, rubric and way of asking are those of then.
+    `same_judge`: card, weights, rubric and protocol are unchanged.
     """
 
     same_judge: bool
@@ -55,11 +55,11 @@ class JudgeDrift(Frozen, frozen=True):
 
 
 class Calibration(Frozen, frozen=True):
-    """A judge against people. Estimates are null where they have no value.
+    """A judge compared with people. Undefined estimates are null.
 
-    `order` is the share of pairs of rows with different human ratings that the judge puts in the same order, ties half,
-    in per cent. `mae` is in stars. `repeat_deviation` is the mean standard deviation of repeated answers. `unfit` has
-    reasons, none: the judge is fit.
+    `order` is the % of pairs of rows with different human ratings that the judge puts in the same order; ties count
+    half. `mae` is in stars. `repeat_deviation` is the mean standard deviation of repeated answers. `unfit` lists
+    reasons; the judge is fit if it is empty.
     """
 
     schema: str
@@ -83,15 +83,15 @@ class Calibration(Frozen, frozen=True):
     cost: Cost
 
 
-def calibrate(ratings: Ratings, judged: JudgeRun, before: Calibration | None, resampling: Resampling) -> Calibration:
-    """Compare a judge's ratings of people's rows with theirs, and with an earlier calibration of the same rows.
+def calibrate(ratings: Ratings, judged: JudgeRun, earlier: Calibration | None, resampling: Resampling) -> Calibration:
+    """Compare a judge's ratings with people's, and with an earlier calibration on the same rows.
 
     Raises:
-        UserError: the earlier calibration was made on other rows, or of another judge.
+        UserError: the earlier calibration is for other rows or another judge.
     """
     rows = tuple(
-        Rated(row.dialogue, row.version, row.rating, one.score)
-        for row, one in zip(ratings.rows, judged.ratings, strict=True)
+        Rated(human.dialogue, human.version, human.rating, rating.score)
+        for human, rating in zip(ratings.rows, judged.ratings, strict=True)
     )
     points = [(row.dialogue, (row.score, row.rating)) for row in rows if row.score is not None]
     order = estimate_by_cluster(points, ordered, resampling)
@@ -111,93 +111,97 @@ def calibrate(ratings: Ratings, judged: JudgeRun, before: Calibration | None, re
         kendall=estimate_by_cluster(points, kendall, resampling),
         kappa=estimate_by_cluster(points, kappa, resampling),
         mae=estimate_by_cluster(
-            points, lambda found: fmean(abs(score - rating) for score, rating in found), resampling
+            points, lambda sample: fmean(abs(score - rating) for score, rating in sample), resampling
         ),
         repeat_deviation=fmean(spread) if spread else None,
         map=_isotonic([point for _, point in points]),
         unfit=_unfit(order, missing, len(rows)),
-        drift=None if before is None else _drift(ratings, judged, rows, before, resampling),
+        drift=None if earlier is None else _drift(ratings, judged, rows, earlier, resampling),
         rows=rows,
         cost=judged.cost,
     )
 
 
 def ordered(points: Sequence[Score]) -> float | None:
-    """Per cent of pairs with different second values that the first values order alike, ties half; None without any."""
-    right = [
-        0.5 if one[0] == other[0] else float((one[0] < other[0]) == (one[1] < other[1]))
-        for one, other in combinations(points, 2)
-        if one[1] != other[1]
+    """Return the % of pairs with different ratings that the scores put in the same order, ties half; or None.
+
+    Points are (score, rating).
+    """
+    agreements = [
+        0.5 if left[0] == right[0] else float((left[0] < right[0]) == (left[1] < right[1]))
+        for left, right in combinations(points, 2)
+        if left[1] != right[1]
     ]
-    return 100 * fmean(right) if right else None
+    return 100 * fmean(agreements) if agreements else None
 
 
 def _unfit(order: Estimate | None, missing: int, count: int) -> tuple[str, ...]:
     reasons = []
     if 100 * missing > MISSING * count:
-        reasons.append(f"{missing} of {count} ratings are missing: at most {MISSING:g} % may be")
+        reasons.append(f"{missing} of {count} ratings are missing (allowed: {MISSING:g} %)")
     if order is None:
-        reasons.append("nothing that it rated can be ordered")
+        reasons.append("its ratings contain no pair to order: rate more rows")
     elif order.value < ORDER:
-        reasons.append(f"{order.value:.0f} % of the pairs are in people's order: at least {ORDER:g} % must be")
+        reasons.append(f"{order.value:.0f} % of the pairs are in people's order (required: {ORDER:g} %)")
     elif order.low is None or order.low <= CHANCE:
-        reasons.append(f"its order is not shown to be better than chance ({CHANCE:g} %): rate more dialogues")
+        reasons.append(f"its order is not significantly better than chance ({CHANCE:g} %): rate more dialogues")
     return tuple(reasons)
 
 
 def _isotonic(points: Sequence[Score]) -> Map | None:
-    """Isotonic regression by scikit-learn (Zadrozny and Elkan 2002); None for fewer than two points."""
+    """Fit isotonic regression, from scikit-learn (Zadrozny and Elkan 2002); None for fewer than two points."""
     from sklearn.isotonic import IsotonicRegression
 
     if len(points) < 2:
         return None
-    found = IsotonicRegression(out_of_bounds="clip").fit(*zip(*points, strict=True))
-    return Map(tuple(map(float, found.X_thresholds_)), tuple(map(float, found.y_thresholds_)))
+    regression = IsotonicRegression(out_of_bounds="clip").fit(*zip(*points, strict=True))
+    return Map(tuple(map(float, regression.X_thresholds_)), tuple(map(float, regression.y_thresholds_)))
 
 
 def _drift(
-    ratings: Ratings, judged: JudgeRun, rows: Sequence[Rated], before: Calibration, resampling: Resampling
+    ratings: Ratings, judged: JudgeRun, rows: Sequence[Rated], earlier: Calibration, resampling: Resampling
 ) -> JudgeDrift:
-    if before.sha256 != ratings.sha256:
-        raise UserError(f"the earlier calibration is of other ratings ({before.ratings}): drift needs the same ones")
-    if before.judge.label != judged.judge.label:
-        raise UserError(f"the earlier calibration is of the judge {before.judge.label}: drift is of one judge")
-    if len(before.rows) != len(rows):
+    if earlier.sha256 != ratings.sha256:
+        raise UserError(f"the earlier calibration used other ratings ({earlier.ratings}): use the same file of ratings")
+    if earlier.judge.label != judged.judge.label:
+        raise UserError(f"the earlier calibration is for the judge {earlier.judge.label}: compare the same judge")
+    if len(earlier.rows) != len(rows):
         raise UserError(
-            f"the earlier calibration has {len(before.rows)} rows, its ratings {len(rows)}: make it anew with "
+            f"the earlier calibration has {len(earlier.rows)} rows, its ratings {len(rows)}: create it again with "
             "`cscbench calibrate judge`"
         )
-    both = [
-        (now.dialogue, now.score - then.score)
-        for now, then in zip(rows, before.rows, strict=True)
-        if now.score is not None and then.score is not None
+    changes = [
+        (new.dialogue, new.score - old.score)
+        for new, old in zip(rows, earlier.rows, strict=True)
+        if new.score is not None and old.score is not None
     ]
-    shift = estimate_by_cluster(both, fmean, resampling)
-    change = estimate_by_cluster(both, lambda found: fmean(map(abs, found)), resampling)
+    shift = estimate_by_cluster(changes, fmean, resampling)
+    change = estimate_by_cluster(changes, lambda sample: fmean(map(abs, sample)), resampling)
     alarms = []
     if shift and abs(shift.value) >= SHIFT and _beyond_chance(shift):
-        alarms.append(f"the mean moved by {shift.value:+.2f} stars")
+        alarms.append(f"the mean changed by {shift.value:+.2f} stars")
     if change and change.low is not None and change.low > CHANGE:
-        alarms.append(f"single ratings moved by {change.value:.2f} stars on average")
-    missing = sum(row.score is None for row in rows) - before.missing
+        alarms.append(f"single ratings changed by {change.value:.2f} stars on average")
+    missing = sum(row.score is None for row in rows) - earlier.missing
     if 100 * missing > MISSING * len(rows):
         alarms.append(f"{missing} more ratings are missing")
-    return JudgeDrift(before.judge.hash == judged.judge.hash, len(both), shift, change, tuple(alarms))
+    return JudgeDrift(earlier.judge.hash == judged.judge.hash, len(changes), shift, change, tuple(alarms))
 
 
-def _beyond_chance(found: Estimate) -> bool:
-    return found.low is not None and found.high is not None and not found.low <= 0 <= found.high
+def _beyond_chance(shift: Estimate) -> bool:
+    return shift.low is not None and shift.high is not None and not shift.low <= 0 <= shift.high
 
 
 def read(path: Path) -> Calibration:
-    """A calibration.json.
+    """Read a calibration.json.
 
     Raises:
-        UserError: there is none, it is of another version, or it is damaged.
+        UserError: it is missing, has another version, or is damaged.
     """
-    return store.read_value(path, Calibration, "a calibration", "make it again with `cscbench calibrate judge`", SCHEMA)
+    hint = "create it again with `cscbench calibrate judge`"
+    return store.read_value(path, Calibration, "a calibration folder", hint, SCHEMA)
 
 
-def write(path: Path, found: Calibration) -> None:
-    """calibration.json, by rename."""
-    files.write_json(path, msgspec.to_builtins(found))
+def write(path: Path, calibration: Calibration) -> None:
+    """Write a calibration.json atomically."""
+    files.write_json(path, msgspec.to_builtins(calibration))

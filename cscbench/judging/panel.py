@@ -1,4 +1,4 @@
-"""A panel of judges: each is resolved before anything runs, and leaves its replies in a folder of its own."""
+"""A panel of judges: each is resolved before anything runs, and stores its replies in a separate folder."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, groupby
@@ -51,7 +51,7 @@ FOLDER = "judges"
 
 
 class Judge(Frozen, frozen=True):
-    """A judge with everything resolved."""
+    """A resolved judge."""
 
     card: ModelCard
     backend: Backend
@@ -67,7 +67,7 @@ class Judge(Frozen, frozen=True):
 
 
 class JudgeRun(Frozen, frozen=True):
-    """What a judge left: a rating an item, in order, what it took, and its adapter's notes."""
+    """The result of a judge: one rating per item, in order, the cost, and its adapter's notes."""
 
     judge: JudgeRecord
     ratings: tuple[Rating, ...]
@@ -76,10 +76,10 @@ class JudgeRun(Frozen, frozen=True):
 
 
 def resolve_judges(task: Task, languages: Sequence[Language], options: JudgeOptions) -> tuple[Judge, ...]:
-    """The judges of a panel.
+    """Resolve the judges of a panel.
 
     Raises:
-        UserError: an unknown card, one that cannot judge, one named twice, or a task without rubric.
+        UserError: a card is unknown, cannot judge, or is listed twice, or the task has no rubric.
     """
     if options.cards:
         require_extra("scores", ["krippendorff", "scipy", "sklearn"], "judging")
@@ -87,12 +87,12 @@ def resolve_judges(task: Task, languages: Sequence[Language], options: JudgeOpti
         raise UserError(f"--judge lists {min(twice)} twice")
     judges = tuple(_resolve(task, languages, name, options) for name in options.cards)
     if len({tuple(codes(judge)) for judge in judges}) > 1:
-        raise UserError("the judges' rubrics have different dimensions: judge with each in a run of its own")
+        raise UserError("the judges' rubrics have different dimensions: use a separate run for each judge")
     return judges
 
 
 def codes(judge: Judge) -> tuple[str, ...]:
-    """The dimensions of a judge's rubric."""
+    """Return the dimensions of a judge's rubric."""
     return tuple(dimension.code for dimension in next(iter(judge.rubrics.values())).file.dimensions)
 
 
@@ -100,27 +100,29 @@ def _resolve(task: Task, languages: Sequence[Language], name: str, options: Judg
     card = resolve_card(name)
     backend = find_backend(card.adapter)
     if not backend.generates_text:
-        raise UserError(f"--judge {name}: the {card.adapter} adapter looks replies up: only a model can judge")
+        raise UserError(f"--judge {name}: the {card.adapter} adapter does not generate text: choose a model that does")
     if task.rubric is None:
-        raise UserError(f"{task.name}: the task has no rubric: put one at tasks/{task.name}/rubrics/default/")
+        raise UserError(f"{task.name}: the task has no rubric: add one at tasks/{task.name}/rubrics/default/")
     rubrics = {language: task.rubric(card.prompts, language) for language in languages}
-    if len({tuple(one.code for one in rubric.file.dimensions) for rubric in rubrics.values()}) > 1:
-        raise UserError(f"{task.name}: the rubrics of set {card.prompts!r} have different dimensions by language")
-    how = judge_protocol(name, options.level, options.repeats, backend.ranks_choices, card.sampling)
+    if len({tuple(dimension.code for dimension in rubric.file.dimensions) for rubric in rubrics.values()}) > 1:
+        raise UserError(
+            f"{task.name}: the languages of rubric set {card.prompts!r} have different dimensions: use the same codes"
+        )
+    protocol = judge_protocol(name, options.level, options.repeats, backend.ranks_choices, card.sampling)
     identity = {
         "cscbench": __version__,
         "judge": identifying_fields(card, backend),
         "fingerprint": dict(backend.fingerprint(card)),
         "packages": versions(backend.packages),
         "rubrics": {rubric.name: rubric.sha256 for rubric in rubrics.values()},
-        "manner": msgspec.to_builtins(how),
+        "manner": msgspec.to_builtins(protocol),  # the key is part of the hash of existing runs
     }
-    record = JudgeRecord(name, hash8(identity), card.family, how.score)
-    return Judge(card, backend, rubrics, how, identity, record)
+    record = JudgeRecord(name, hash8(identity), card.family, protocol.score)
+    return Judge(card, backend, rubrics, protocol, identity, record)
 
 
 def judging_record(judges: Sequence[Judge]) -> JudgingRecord | None:
-    """What results.json says of a panel; None for an empty one."""
+    """Return the record of a panel for results.json; None for an empty panel."""
     if not judges:
         return None
     rubrics = {rubric.name: rubric.sha256 for judge in judges for rubric in judge.rubrics.values()}
@@ -129,10 +131,10 @@ def judging_record(judges: Sequence[Judge]) -> JudgingRecord | None:
 
 
 def judge_account(judge: Judge, parent: Path, budget: Budget, items: int) -> Account:
-    """A judge's account, with what earlier commands have paid for below `parent`; it will rate so many items.
+    """Open the account of a judge that rates this many items; include what earlier commands paid for below `parent`.
 
     Raises:
-        UserError: its price is in another currency than that of another model of the command.
+        UserError: its price is in a different currency from another model's in this command.
     """
     paid = paid_replies(parent / FOLDER / judge.folder)
     return budget.account(f"judge {judge.record.label}", judge.card.price, paid, items * _requests(judge))
@@ -146,11 +148,11 @@ def run_judge(
     trust_remote_code: bool,
     account: Account,
 ) -> JudgeRun:
-    """Rate items, going on where an earlier command stopped; `base` is the record of the run that is judged.
+    """Rate items, continuing where an earlier command stopped; `base` is the record of the judged run.
 
     Raises:
-        UserError: the judge cannot be loaded or asked; replies on disk stay good.
-        BudgetSpent: the budget does not allow a request; the same.
+        UserError: the judge cannot be loaded or asked; replies on disk stay valid.
+        BudgetSpent: the budget does not allow a request; replies on disk stay valid.
     """
     folder, record = parent / FOLDER / judge.folder, _record(judge, base)
     with store.locked(folder):
@@ -166,7 +168,7 @@ def run_judge(
 
 
 def ratings_record(task: Task, ratings: Ratings) -> RunRecord:
-    """What stands for the judged run where people's ratings are judged: a task and a file."""
+    """Return a substitute for the judged run's record when judging people's ratings: a task and a file."""
     languages = tuple(dict.fromkeys(row.language for row in ratings.rows))
     return RunRecord(
         schema=RUN_SCHEMA,
@@ -183,12 +185,12 @@ def ratings_record(task: Task, ratings: Ratings) -> RunRecord:
 
 
 def _requests(judge: Judge) -> int:
-    """Requests an item, if every answer can be read at once."""
+    """Return the requests per item if every first answer can be read."""
     return judge.judge_protocol.repeats * (2 if judge.judge_protocol.expected else 1)
 
 
 def _record(judge: Judge, base: RunRecord) -> RunRecord:
-    """run.json of a judge: its model and identity; task and protocol are those of the judged run."""
+    """Return a judge's run.json: its own model and identity, with the task and protocol of the judged run."""
     return msgspec.structs.replace(
         base,
         name=judge.folder,

@@ -66,7 +66,7 @@ def test_one_that_says_the_same_of_all_is_unfit(cscbench):
     assert "unfit: judge" in done.stdout
     assert calibration["order"]["value"] == 50
     assert calibration["spearman"] is None
-    assert "50 % of the pairs are in people's order: at least 75 % must be" in done.stdout
+    assert "50 % of the pairs are in people's order (required: 75 %)" in done.stdout
 
 
 def test_one_that_answers_rubbish_too_often_is_unfit_however_well_it_orders(cscbench):
@@ -80,7 +80,7 @@ def test_one_that_answers_rubbish_too_often_is_unfit_however_well_it_orders(cscb
     assert calibration["order"]["value"] == 100
     assert [row["score"] for row in calibration["rows"]].count(None) == calibration["missing"]
     assert 0.0 not in [row["score"] for row in calibration["rows"]]
-    assert f"{calibration['missing']} of {calibration['n']} ratings are missing: at most 20 % may be" in done.stdout
+    assert f"{calibration['missing']} of {calibration['n']} ratings are missing (allowed: 20 %)" in done.stdout
 
 
 def test_a_drifted_judge_raises_the_alarm_and_a_steady_one_does_not(cscbench):
@@ -100,7 +100,7 @@ def test_a_drifted_judge_raises_the_alarm_and_a_steady_one_does_not(cscbench):
     assert "no drift shown, over 18 ratings" in steady.stdout
     assert moved.returncode == 1
     assert calibration["drift"]["shift"]["value"] == pytest.approx(2 / 3)  # 5 stays 5
-    assert "the mean moved by +0.67 stars" in moved.stdout
+    assert "the mean changed by +0.67 stars" in moved.stdout
     assert refused.returncode == 2
     assert "choose another --out" in refused.stderr
 
@@ -121,10 +121,10 @@ HEAD = "dialogue,language,conversation,rating\n"
     [
         ("dialogue,language,rating\n", "no column 'conversation'"),
         ("dialogue,language,conversation,rating,raiting\n", "column 'raiting' is unknown; did you mean 'rating'"),
-        (HEAD + "d,en,customer: hi,6\n", "line 2: `rating` is 6: a number from 1 to 5"),
-        (HEAD + "d,fr,customer: hi,3\n", "`language` is 'fr': one of zh, en"),
-        (HEAD + "d,en,hello,3\n", "`conversation`: 'hello' begins with neither customer: nor supporter:"),
-        (HEAD + "d,en,,3\n", "there is nothing to rate"),
+        (HEAD + "d,en,customer: hi,6\n", "line 2: `rating` is 6: use a number from 1 to 5"),
+        (HEAD + "d,fr,customer: hi,3\n", "`language` is 'fr': use one of zh, en"),
+        (HEAD + "d,en,hello,3\n", "`conversation`: start 'hello' with customer: or supporter:"),
+        (HEAD + "d,en,,3\n", "fill in at least one"),
         (HEAD + 'd,zh,"客户：你好\n客服：您好",3\n', "all ratings are the same"),
     ],
 )

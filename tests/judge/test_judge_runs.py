@@ -89,7 +89,7 @@ def test_rubbish_is_asked_again_then_missing_and_never_a_number(run):
     assert named["stars"]["value"] == 4.0  # no zero is among them
     assert named["stars_missing"]["value"] == pytest.approx(100 * lost / len(pairs))
     assert named["stars_missing"]["low"] < named["stars_missing"]["high"]
-    assert f"judge judge: {lost} of {len(pairs)} ratings are missing, and count nowhere" in scored["notes"]
+    assert f"judge judge: {lost} of {len(pairs)} ratings are missing and not counted" in scored["notes"]
     assert scored["tables"]["judges"][0]["missing"] == lost
 
 
@@ -163,7 +163,7 @@ def test_a_judge_of_the_same_family_is_flagged(run, tiny_card):
         given = ("--judge", judge_card(server.url, family="llama"), "--set", "judge.repeats=1")
         _, _, scored = run(*given, model="tiny", limit=1)
     assert scored["tables"]["judges"][0]["same_family"]
-    assert any("judges favour their own" in note for note in scored["notes"])
+    assert any("judges favor their own family" in note for note in scored["notes"])
 
 
 def test_whole_conversations_are_rated_once_each(run):
@@ -199,7 +199,7 @@ def test_stars_compare_and_gate_like_any_metric(run, cscbench, tmp_path):
 @pytest.mark.parametrize(
     ("judge", "said"),
     [
-        ("gold", "looks replies up: only a model can judge"),
+        ("gold", "does not generate text: choose a model that does"),
         ("smolm2-135m", "did you mean 'smollm2-135m'"),
         ("smollm2-135m,smollm2-135m", "lists smollm2-135m twice"),
     ],

@@ -141,7 +141,7 @@ def test_a_folder_that_takes_no_embeddings_costs_time_alone(en_pairs, own_cache)
     first = bertscore.measure(pairs)
     shutil.rmtree(own_cache)
     own_cache.write_text("in the way", encoding="utf-8")
-    with pytest.warns(UserWarning, match="embeddings of the references are not kept"):
+    with pytest.warns(UserWarning, match="cannot cache the references' embeddings"):
         assert bertscore.measure(pairs).tobytes() == first.tobytes()
 
 
@@ -198,7 +198,7 @@ def test_no_turns_have_no_value():
 
 @pytest.mark.parametrize("languages", [(ZH,), (ZH, EN)])
 def test_an_encoder_that_knows_no_chinese_is_refused_on_it(languages):
-    with pytest.raises(UserError, match=r"minilm-l6 does not read zh .*says en.*--encoder.*--language"):
+    with pytest.raises(UserError, match=r"minilm-l6 does not support zh .*lists en.*--encoder.*--language"):
         scorer(resolve_card("minilm-l6"), *languages)
 
 
@@ -252,7 +252,7 @@ def test_a_pickle_is_never_loaded(tmp_path):
 @pytest.mark.parametrize("options", [{"layer": 7}, {"layer": -1}])
 def test_a_layer_that_the_encoder_lacks_is_refused(options):
     card = ModelCard("mine", "bertscore", weights="package:minilm-l6", options=options)
-    with pytest.raises(UserError, match=r"`options.layer` -?\d is not between 1 and its 6 layers"):
+    with pytest.raises(UserError, match=r"`options.layer` is -?\d: choose a layer from 1 to 6"):
         scorer(card, EN)
 
 

@@ -64,7 +64,7 @@ def test_one_with_lists_of_references_gets_lists(script):
 @pytest.mark.parametrize(
     ("compute", "said"),
     [
-        ('return {"label": "good"}', "gives no number for two texts"),
+        ('return {"label": "good"}', "returns no number for two texts"),
         ("raise RuntimeError('needs a GPU')", "cannot compare two texts: RuntimeError: needs a GPU"),
     ],
 )
@@ -76,7 +76,7 @@ def test_one_that_cannot_score_is_told(script, compute, said):
 def test_one_that_is_not_to_be_had_is_told_with_the_cure(cscbench, script):
     done = cscbench("run", "--model", "gold", "--limit", "1", "--encoder", "none", "--scorer", "evaluate:nowhere")
     assert done.returncode == 2
-    assert "evaluate:nowhere cannot be loaded" in done.stderr
+    assert "cannot load evaluate:nowhere" in done.stderr
     assert "or a folder with its script" in done.stderr
     name = f"evaluate:{script(SAME)}"
     done = cscbench("run", "--model", "gold", "--limit", "1", "--encoder", "none", "--scorer", name)

@@ -1,1 +1,1 @@
-"""The scorers that ship: one module a family of metrics."""
+"""The built-in scorers: one module per family of metrics."""

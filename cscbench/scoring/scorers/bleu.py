@@ -1,4 +1,4 @@
-"""Corpus BLEU-2 and BLEU-4 through sacrebleu, with the tokenizer of each turn's language."""
+"""Corpus BLEU-2 and BLEU-4 with sacrebleu, using the tokenizer of each turn's language."""
 
 from collections.abc import Sequence
 
@@ -9,32 +9,32 @@ from cscbench.values import Language, ScoredPair
 
 TOKENIZERS = {Language.ZH: "zh", Language.EN: "13a"}
 _ORDERS = (2, 4)
-_MOST = max(_ORDERS)
+_MAX_ORDER = max(_ORDERS)
 
 
 class BleuScorer:
-    """Counts per turn, as sacrebleu makes them: n-gram matches and totals up to 4, and the two lengths.
+    """Counts per turn from sacrebleu: n-gram matches and totals up to 4, and the two lengths.
 
-    Counts of a mixed corpus add up, each turn under its own tokenizer (Post 2018; exponential smoothing).
+    Counts of a mixed-language corpus add up; each turn uses its language's tokenizer (Post 2018; smoothing `exp`).
     """
 
     def __init__(self, context: ScoringContext) -> None:
         from sacrebleu.metrics.bleu import BLEU
 
-        self._bleu = {lang: BLEU(tokenize=TOKENIZERS[lang], max_ngram_order=_MOST) for lang in context.languages}
+        self._bleu = {lang: BLEU(tokenize=TOKENIZERS[lang], max_ngram_order=_MAX_ORDER) for lang in context.languages}
         tokenizers = "+".join(TOKENIZERS[language] for language in context.languages)
         shared = f"tok:{tokenizers}|case:mixed|eff:no|smooth:exp|level:corpus"
         version = f"sacrebleu:{versions(['sacrebleu'])['sacrebleu']}"
         self.metrics = tuple(MetricSpec(f"bleu_{n}", f"{shared}|order:{n}|{version}") for n in _ORDERS)
         self.columns = (
-            *(f"match_{n}" for n in range(1, _MOST + 1)),
-            *(f"total_{n}" for n in range(1, _MOST + 1)),
+            *(f"match_{n}" for n in range(1, _MAX_ORDER + 1)),
+            *(f"total_{n}" for n in range(1, _MAX_ORDER + 1)),
             "length",
             "reference_length",
         )
 
     def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
-        """(turns, 10): matches 1-4, totals 1-4, length, reference length, in tokens."""
+        """Return (turns, 10): matches 1-4, totals 1-4, length, reference length, in tokens."""
         import numpy as np
 
         rows = np.zeros((len(pairs), len(self.columns)))
@@ -44,10 +44,10 @@ class BleuScorer:
         return rows
 
     def summarise(self, sums: Matrix) -> Matrix:
-        """(n, 2): BLEU-2, BLEU-4 on a 0-100 scale."""
+        """Return (n, 2): BLEU-2, BLEU-4 on a 0-100 scale."""
         import numpy as np
 
-        correct, total = sums[:, :_MOST], sums[:, _MOST : 2 * _MOST]
+        correct, total = sums[:, :_MAX_ORDER], sums[:, _MAX_ORDER : 2 * _MAX_ORDER]
         length, reference_length = sums[:, -2], sums[:, -1]
         penalty = np.exp(np.minimum(0, 1 - reference_length / np.maximum(length, 1)))
         values = [penalty * _mean_precision(correct[:, :order], total[:, :order]) for order in _ORDERS]
@@ -55,10 +55,10 @@ class BleuScorer:
 
 
 def _mean_precision(correct: Matrix, total: Matrix) -> Matrix:
-    """(n, orders) counts to n geometric means of the precisions, as `BLEU.compute_bleu` has them, for all at once.
+    """Compute n geometric means of the precisions from (n, orders) counts, like `BLEU.compute_bleu`, all at once.
 
-    Each order without a match counts as half the one before (smoothing `exp`, Chen and Cherry 2014, method 3). With no
-    match at all, or an order that no text is long enough for, the score is 0.
+    Each order without a match counts half as much as the one before (smoothing `exp`, Chen and Cherry 2014, method 3).
+    Without any match, or if all texts are too short for an order, the score is 0.
     """
     import numpy as np
 

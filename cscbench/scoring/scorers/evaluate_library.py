@@ -1,4 +1,4 @@
-"""Any metric of the evaluate library that compares texts, turn by turn."""
+"""Any metric of the evaluate library that compares texts, computed turn by turn."""
 
 import math
 import re
@@ -13,57 +13,57 @@ from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScoringContext, ratio
 from cscbench.values import ScoredPair, UserError
 
-# What a metric is tried on, to learn the names of its values.
+# A metric is tried on this text, to learn the names of its values.
 _TRIAL = "your refund is on its way today"
 
 
 class EvaluateMeans:
-    """Means of stored values of a metric: it takes no metric to make them."""
+    """Means of a metric's stored values, which do not need the metric itself."""
 
     def __init__(self, name: str, columns: tuple[str, ...], signature: str = "") -> None:
         self.columns = columns
         self.metrics = tuple(MetricSpec(_metric_name(name, key), signature) for key in columns[0::2])
 
     def summarise(self, sums: Matrix) -> Matrix:
-        """(n, values): means."""
+        """Return (n, values): means."""
         return ratio(sums[:, 0::2], sums[:, 1::2]) / 100
 
 
 class EvaluateScorer(EvaluateMeans):
-    """Mean over turns of each number that a metric gives for one prediction and one reference, on its own scale."""
+    """Mean over turns of each number that a metric returns for a prediction and a reference, on the metric's scale."""
 
     def __init__(self, name: str, context: ScoringContext) -> None:
         require_extra("scores", ["evaluate"], f"--scorer evaluate:{name}")
         self._label = _label(name)
         self._metric = _load(name)
-        self._many = _takes_lists(self._metric)
+        self._lists_references = _lists_references(self._metric)
         self._keys = tuple(self._values(_TRIAL, _TRIAL))
         if not self._keys:
-            raise UserError(f"evaluate:{name} gives no number for two texts: it cannot score replies")
+            raise UserError(f"evaluate:{name} returns no number for two texts: choose a metric that compares texts")
         signature = f"evaluate:{self._label}|evaluate:{versions(['evaluate'])['evaluate']}|mean:turns|direction:assumed"
         super().__init__(name, tuple(column for key in self._keys for column in (key, f"{key}_turns")), signature)
 
     def _values(self, text: str, reference: str) -> dict[str, float]:
-        references = [[reference]] if self._many else [reference]
+        references = [[reference]] if self._lists_references else [reference]
         try:
-            found = self._metric.compute(predictions=[text], references=references)
-        except Exception as error:  # a third party's script: whatever it raises
+            result = self._metric.compute(predictions=[text], references=references)
+        except Exception as error:  # a third-party script can raise anything
             raise UserError(
                 f"evaluate:{self._label} cannot compare two texts: {type(error).__name__}: {error}"
             ) from error
-        return dict(_numbers(found))
+        return dict(_numbers(result))
 
     def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
-        """(turns, 2 x values): each value and 1, or twice 0 where a turn has none."""
+        """Return (turns, 2 x values): each value and 1, or two zeros if a turn has no value."""
         import numpy as np
 
         rows = np.zeros((len(pairs), len(self.columns)))
         with progress(f"evaluate: {self._label}", len(pairs)) as bar:
             for row, pair in zip(rows, pairs, strict=True):
-                found = self._values(pair.text, pair.reference)
-                for number, key in enumerate(self._keys):
-                    if key in found:
-                        row[2 * number : 2 * number + 2] = found[key], 1
+                values = self._values(pair.text, pair.reference)
+                for index, key in enumerate(self._keys):
+                    if key in values:
+                        row[2 * index : 2 * index + 2] = values[key], 1
                 bar.step()
         return rows
 
@@ -80,27 +80,27 @@ def _load(name: str) -> Any:
     import evaluate
 
     evaluate.utils.logging.disable_progress_bar()
-    where = expanded(name)
+    folder = expanded(name)
     try:
-        return evaluate.load(str(where.resolve()) if where.is_dir() else name)
+        return evaluate.load(str(folder.resolve()) if folder.is_dir() else name)
     except Exception as error:  # no network, no such metric, a missing package, or a script that fails
         raise UserError(
-            f"evaluate:{name} cannot be loaded: {type(error).__name__}: {error}\n"
-            "Name a metric on the Hub (with a network), or a folder with its script"
+            f"cannot load evaluate:{name}: {type(error).__name__}: {error}\n"
+            "Specify a metric on the Hub (requires a network), or a folder that contains its script"
         ) from None
 
 
-def _takes_lists(metric: Any) -> bool:
-    """Whether each prediction has a list of references."""
+def _lists_references(metric: Any) -> bool:
+    """Whether the metric expects a list of references for each prediction."""
     features = metric.features[0] if isinstance(metric.features, list) else metric.features
     return not hasattr(features["references"], "dtype") or features["references"].dtype != "string"
 
 
-def _numbers(found: Mapping[str, Any] | None) -> list[tuple[str, float]]:
-    """Its finite numbers; a list of one counts as its number."""
+def _numbers(result: Mapping[str, Any] | None) -> list[tuple[str, float]]:
+    """Return the finite numbers of a metric's result; a list of one number counts as that number."""
     values = [
         (key, value[0] if isinstance(value, list) and len(value) == 1 else value)
-        for key, value in (found or {}).items()
+        for key, value in (result or {}).items()
     ]
     return [(key, float(value)) for key, value in values if _is_number(value)]
 

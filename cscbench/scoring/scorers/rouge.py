@@ -1,7 +1,7 @@
-"""ROUGE-L that is right for the language, and rouge-score's own for comparison with published tables.
+"""ROUGE-L with a tokenizer for each language, and rouge-score's default for comparison with published tables.
 
-rouge-score's tokenizer keeps a-z and 0-9 and nothing else, so a Chinese reply scores on its digits and Latin letters
-alone. `rouge_l` splits Chinese into characters; `rouge_l_ascii` is the package's default on every language.
+rouge-score's tokenizer keeps only a-z and 0-9, so that only the digits and Latin letters of a Chinese reply count.
+`rouge_l` splits Chinese into characters; `rouge_l_ascii` uses the package's default for every language.
 """
 
 import re
@@ -12,12 +12,13 @@ from cscbench.scoring.bootstrap import Matrix
 from cscbench.scoring.scorer import MetricSpec, ScoringContext, ratio
 from cscbench.values import Language, ScoredPair
 
-# A Han character, or a run of letters and digits of another script; marks and spaces are no tokens, as in rouge-score.
+# A Han character, or a run of letters and digits of another script; as in rouge-score, punctuation and spaces are not
+# tokens.
 _CHARACTERS = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]|[^\W_㐀-鿿豈-﫿\U00020000-\U0003ffff]+")
 
 
 def characters(text: str) -> list[str]:
-    """Chinese characters one by one, other words whole, in lower case.
+    """Split text into Chinese characters and words of other scripts, in lower case.
 
     >>> characters("请拨打 400-Abc，谢谢！")
     ['请', '拨', '打', '400', 'abc', '谢', '谢']
@@ -28,7 +29,7 @@ def characters(text: str) -> list[str]:
 class RougeScorer:
     """Mean over turns of the F1 of the longest common subsequence (Lin 2004), as rouge-score computes it.
 
-    The subsequence itself is found by rapidfuzz, which is exact and fast.
+    rapidfuzz, which is exact and fast, finds the subsequence.
     """
 
     def __init__(self, context: ScoringContext) -> None:
@@ -39,11 +40,11 @@ class RougeScorer:
             return list(tokenize(text, None))
 
         self._words = words
-        self._own: dict[Language, Callable[[str], list[str]]] = {Language.ZH: characters, Language.EN: words}
+        self._tokenizers: dict[Language, Callable[[str], list[str]]] = {Language.ZH: characters, Language.EN: words}
         names = {Language.ZH: "char", Language.EN: "word"}
         tokenizers = "+".join(names[language] for language in context.languages)
-        found = versions(["rouge-score", "rapidfuzz"])
-        shared = f"stem:no|f1|level:turn|rouge-score:{found['rouge-score']}|rapidfuzz:{found['rapidfuzz']}"
+        packages = versions(["rouge-score", "rapidfuzz"])
+        shared = f"stem:no|f1|level:turn|rouge-score:{packages['rouge-score']}|rapidfuzz:{packages['rapidfuzz']}"
         self.metrics = (
             MetricSpec("rouge_l", f"tok:{tokenizers}|{shared}"),
             MetricSpec("rouge_l_ascii", f"tok:rouge-score-default|{shared}"),
@@ -51,26 +52,25 @@ class RougeScorer:
         self.columns = ("f1", "f1_ascii", "turns")
 
     def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
-        """(turns, 3): F1 with the language's tokens, F1 with rouge-score's, and 1."""
+        """Return (turns, 3): F1 with the language's tokens, F1 with rouge-score's, and 1."""
         import numpy as np
 
         rows = np.zeros((len(pairs), 3))
         for row, pair in enumerate(pairs):
-            own = self._own[pair.language]
-            rows[row] = (_f1(own, pair), _f1(self._words, pair), 1)
+            rows[row] = (_f1(self._tokenizers[pair.language], pair), _f1(self._words, pair), 1)
         return rows
 
     def summarise(self, sums: Matrix) -> Matrix:
-        """(n, 2): `rouge_l`, `rouge_l_ascii`."""
+        """Return (n, 2): `rouge_l`, `rouge_l_ascii`."""
         return ratio(sums[:, :2], sums[:, 2:])
 
 
-def _f1(tokens: Callable[[str], list[str]], pair: ScoredPair) -> float:
+def _f1(tokenize: Callable[[str], list[str]], pair: ScoredPair) -> float:
     from rapidfuzz.distance import LCSseq
 
-    reference, said = tokens(pair.reference), tokens(pair.text)
-    if not reference or not said:
+    reference, reply = tokenize(pair.reference), tokenize(pair.text)
+    if not reference or not reply:
         return 0.0
-    common = LCSseq.similarity(reference, said)
-    precision, recall = common / len(said), common / len(reference)
+    common = LCSseq.similarity(reference, reply)
+    precision, recall = common / len(reply), common / len(reference)
     return 2 * precision * recall / (precision + recall) if common else 0.0

@@ -8,7 +8,7 @@ from cscbench.values import ScoredPair
 
 
 class StrategyScorer:
-    """Counts (reference, predicted) pairs; a reply without a readable strategy is a column of its own.
+    """Counts (reference, predicted) pairs; replies without a parsed strategy have a separate column.
 
     Accuracy counts it as wrong; `parse_rate` says how many there are. Macro-F1 is the mean of F1 over the strategies
     that occur in the references (as scikit-learn's `f1_score(average="macro", labels=present)`).
@@ -18,7 +18,7 @@ class StrategyScorer:
 
     def __init__(self, context: ScoringContext) -> None:
         codes = [strategy.code for strategy in context.strategies.strategies]
-        self._number = {code: number for number, code in enumerate(codes)}
+        self._index = {code: index for index, code in enumerate(codes)}
         self._size = len(codes)
         labels = f"labels:{self._size}"
         self.metrics = (
@@ -26,29 +26,29 @@ class StrategyScorer:
             MetricSpec("strategy_macro_f1", f"{labels}|average:macro-present|unparsed:wrong"),
             MetricSpec("parse_rate", f"{labels}|parser:cscbench"),
         )
-        self.columns = tuple(f"{gold}>{said}" for gold in codes for said in (*codes, "?"))
+        self.columns = tuple(f"{gold}>{predicted}" for gold in codes for predicted in (*codes, "?"))
 
     def measure(self, pairs: Sequence[ScoredPair]) -> Matrix:
-        """(turns, strategies x (strategies + 1)): a single 1 in each row."""
+        """Return (turns, strategies x (strategies + 1)): a single 1 in each row."""
         import numpy as np
 
         rows = np.zeros((len(pairs), len(self.columns)))
         for row, pair in enumerate(pairs):
-            said = self._size if pair.strategy is None else self._number[pair.strategy]
-            rows[row, self._number[pair.reference_strategy] * (self._size + 1) + said] = 1
+            predicted = self._size if pair.strategy is None else self._index[pair.strategy]
+            rows[row, self._index[pair.reference_strategy] * (self._size + 1) + predicted] = 1
         return rows
 
     def summarise(self, sums: Matrix) -> Matrix:
-        """(n, 3): accuracy, macro-F1, parse rate."""
+        """Return (n, 3): accuracy, macro-F1, parse rate."""
         import numpy as np
 
         table = sums.reshape(len(sums), self._size, self._size + 1)
         square = table[:, :, : self._size]
         total = table.sum(axis=(1, 2))
         hits = np.diagonal(square, axis1=1, axis2=2)
-        support, said = table.sum(axis=2), square.sum(axis=1)
-        f1 = ratio(2 * hits, support + said)
+        support, predicted = table.sum(axis=2), square.sum(axis=1)
+        f1 = ratio(2 * hits, support + predicted)
         present = support > 0
         macro = np.where(present, f1, 0).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
         macro = np.where(total == 0, np.nan, macro)
-        return np.stack([ratio(hits.sum(axis=1), total), macro, ratio(said.sum(axis=1), total)], axis=1)
+        return np.stack([ratio(hits.sum(axis=1), total), macro, ratio(predicted.sum(axis=1), total)], axis=1)
