@@ -51,9 +51,7 @@ def encoder_card(name: str) -> ModelCard:
         return ModelCard(Path(name).name, "bertscore", weights=resolve_cli_path(name))
     card = resolve_card(name)
     if card.adapter != "bertscore":
-        raise UserError(
-            f"--encoder {name}: this card is for a model with the {card.adapter} adapter: choose an encoder's card"
-        )
+        raise UserError(f"--encoder {name}: its card describes a model (adapter {card.adapter}), not an encoder")
     return card
 
 

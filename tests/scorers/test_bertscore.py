@@ -208,7 +208,7 @@ def test_an_unknown_encoder_is_answered_with_the_nearest_name():
 
 
 def test_a_model_that_writes_replies_is_no_encoder():
-    with pytest.raises(UserError, match=r"--encoder smollm2-135m.*hf adapter, not an encoder"):
+    with pytest.raises(UserError, match=r"--encoder smollm2-135m.*adapter hf\), not an encoder"):
         encoder_card("smollm2-135m")
 
 

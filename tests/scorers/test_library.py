@@ -73,11 +73,11 @@ def test_one_that_cannot_score_is_told(script, compute, said):
         find_scorer(f"evaluate:{script(compute)}")(SETTING)
 
 
-def test_one_that_is_not_to_be_had_is_told_with_the_cure(cscbench, script):
+def test_a_metric_that_cannot_be_loaded_is_reported_with_a_fix(cscbench, script):
     done = cscbench("run", "--model", "gold", "--limit", "1", "--encoder", "none", "--scorer", "evaluate:nowhere")
     assert done.returncode == 2
     assert "cannot load evaluate:nowhere" in done.stderr
-    assert "or a folder with its script" in done.stderr
+    assert "or a folder that contains its script" in done.stderr
     name = f"evaluate:{script(SAME)}"
     done = cscbench("run", "--model", "gold", "--limit", "1", "--encoder", "none", "--scorer", name)
     assert done.returncode == 0, done.stderr
