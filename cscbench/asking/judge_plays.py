@@ -66,7 +66,7 @@ def rate_items(items: Sequence[Item], rubrics: Mapping[Language, Rubric], protoc
     return tuple(ratings)
 
 
-class _Answer(Frozen, frozen=True):
+class _ReadableAnswer(Frozen, frozen=True):
     """A readable answer, and the conversation up to it."""
 
     stars: Stars
@@ -74,7 +74,7 @@ class _Answer(Frozen, frozen=True):
 
 
 def _rate(item: Item, rubric: Rubric, protocol: JudgeProtocol) -> Generator[Request, Reply, Rating]:
-    answers: list[_Answer] = []
+    answers: list[_ReadableAnswer] = []
     tries, error = 0, ""
     for repeat in range(protocol.repeats):
         answer, attempts, failure = yield from _ask(item, rubric, protocol, repeat)
@@ -105,7 +105,7 @@ def _rate(item: Item, rubric: Rubric, protocol: JudgeProtocol) -> Generator[Requ
 
 def _ask(
     item: Item, rubric: Rubric, protocol: JudgeProtocol, repeat: int
-) -> Generator[Request, Reply, tuple[_Answer | None, int, str]]:
+) -> Generator[Request, Reply, tuple[_ReadableAnswer | None, int, str]]:
     """Return the first readable answer, the number of attempts, and the error of a failed request."""
     messages = ask(rubric, item)
     for attempt in range(TRIES):
@@ -115,7 +115,7 @@ def _ask(
         messages = (*messages, Message(ChatRole.ASSISTANT, reply.text.strip()))
         stars = read_stars(rubric, reply.text)
         if stars is not None:
-            return _Answer(stars, messages), attempt + 1, ""
+            return _ReadableAnswer(stars, messages), attempt + 1, ""
         messages = (*messages, retry(rubric))
     return None, TRIES, ""
 

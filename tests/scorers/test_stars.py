@@ -72,5 +72,5 @@ def test_a_turn_at_the_very_start_is_no_conversation():
 
 
 def test_stars_need_a_judge():
-    with pytest.raises(UserError, match="stars come from a judge"):
+    with pytest.raises(UserError, match="the stars scorer needs a judge"):
         StarsScorer(ScoringContext((Language.EN,), Condition.JOINT, CSC))
