@@ -130,7 +130,7 @@ def test_the_terminal_shows_what_is_known_of_the_cost(cscbench, counting, tmp_pa
     (speed,) = re.findall(r"^ tokens out a second +([\d.,]+) *$", side_by_side, re.M)
     assert float(speed) > 0
     assert re.search(rf"^ price +{re.escape(rows['price'])} *$", side_by_side, re.M)
-    assert re.search(r"^ peak memory +\d+ MB +\d+ MB *$", side_by_side, re.M)
+    assert re.search(r"^ peak memory +[\d.]+ [MG]B +[\d.]+ [MG]B *$", side_by_side, re.M)
 
 
 def test_results_name_the_engine_and_every_reply_carries_its_key(cscbench, counting, tmp_path):
