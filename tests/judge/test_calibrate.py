@@ -102,7 +102,7 @@ def test_a_drifted_judge_raises_the_alarm_and_a_steady_one_does_not(cscbench):
     assert calibration["drift"]["shift"]["value"] == pytest.approx(2 / 3)  # 5 stays 5
     assert "the mean changed by +0.67 stars" in moved.stdout
     assert refused.returncode == 2
-    assert "choose another --out" in refused.stderr
+    assert "Choose another --out" in refused.stderr
 
 
 @pytest.mark.slow
