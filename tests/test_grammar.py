@@ -1,0 +1,115 @@
+"""The grammar of commands: the page that documents it, help, old names, and input that is wrong."""
+
+import re
+
+import click
+import pytest
+from click.testing import CliRunner
+from pages import page, table
+
+from cscbench.cli import _COMMANDS, cli
+from cscbench.content.overrides import known_fields
+
+CLI = page("cli.md")
+ROWS = {row[0]: row for row in table(CLI, "Commands")}
+
+
+def subcommands() -> dict[str, click.Command]:
+    """Every command by the words that call it."""
+    context = click.Context(cli)
+    commands: dict[str, click.Command] = {}
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        inner = command.commands if isinstance(command, click.Group) else {}
+        commands |= {f"{name} {word}": sub for word, sub in inner.items()} or {name: command}
+    return commands
+
+
+COMMANDS = subcommands()
+
+
+def options(command: click.Command) -> set[str]:
+    return {name for option in command.params if not getattr(option, "hidden", False) for name in option.opts}
+
+
+def test_the_page_has_a_row_for_every_command():
+    assert set(ROWS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_options_that_the_page_names_exist(name):
+    named = set(re.findall(r"`(--[\w-]+)", ROWS[name][2]))
+    assert named <= options(COMMANDS[name])
+    assert {
+        option.opts[0] for option in COMMANDS[name].params if option.required and option.opts[0][:2] == "--"
+    } <= named
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_describes_every_option(name):
+    shown = CliRunner().invoke(cli, [*name.split(), "--help"])
+    assert shown.exit_code == 0
+    for option in COMMANDS[name].params:
+        assert getattr(option, "hidden", False) or (option.opts[0] in shown.output) == option.opts[0].startswith("--")
+    assert not re.search(r"to be had|goes on|anew|in the place of", shown.output)
+
+
+def test_the_list_of_commands_shows_each_with_a_sentence():
+    shown = CliRunner().invoke(cli, ["--help"]).output
+    for name, (_, sentence) in _COMMANDS.items():
+        assert f"  {name} " in shown
+        assert sentence.endswith(".")
+
+
+def test_the_page_lists_every_field_that_set_reaches():
+    documented = {row[0]: row[1] for row in table(CLI, "Paths")}
+    assert set(documented) == {*known_fields(), "card.options.NAME"}
+
+
+OLD = {
+    "agree a b": "`cscbench agree A B` is now `cscbench compare --texts A B`",
+    "judge": "`cscbench judge calibrate` is now `cscbench calibrate judge`",
+    "judge calibrate --judge x": "`cscbench judge calibrate` is now `cscbench calibrate judge`",
+    "run --model gold --judge-level dialogue": "--judge-level is now --set judge.level=LEVEL",
+    "run --model gold --judge-repeats 2": "--judge-repeats is now --set judge.repeats=N",
+    "calibrate judge --judge x --judge-repeats 2": "--judge-repeats is now --set judge.repeats=N",
+    "export a --to csv": "--to is now --format",
+    "report a --form html": "--form is now --format",
+    "compare a b --format latex": "'latex' is now `cscbench export --format latex`",
+    "report a --format tex": "'tex' is now `cscbench export --format latex`",
+}
+
+
+@pytest.mark.parametrize("line", OLD)
+def test_an_old_name_gives_the_new_one(cscbench, line):
+    done = cscbench(*line.split())
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"cscbench: {OLD[line]}\n")
+
+
+WRONG = {
+    "runn": "no command 'runn'; did you mean 'run'?",
+    "run --modle gold": "No such option '--modle'. Did you mean '--model'?",
+    "run": "Missing option '--model'.",
+    "compare a b --format xml": "'xml' is not one of 'table', 'md', 'csv', 'json'",
+    "export a --format xml": "'xml' is not one of 'lm-eval'",
+    "report a --format pdf": "'pdf' is not one of 'html', 'md'",
+    "compare --texts a b --format md": "--texts has no --format md: use table or json",
+    "run --model gold --set card.samplng.max_tokens=4": "did you mean 'card.sampling.max_tokens'?",
+    "run --model gold --set judge.cards=x": "--set judge.cards: no such field",
+    "run --model gold --set card.sampling.max_tokens=four": "expected `int`, got `str`",
+    "run --model gold --set card.sampling.max_tokens": "write PATH=VALUE",
+    "run --model gold --set card.sampling=1": "--set card.sampling: no such field",
+    "run --model gold --set card.sampling.max_tokens=[1": "not valid YAML",
+    "run --model gold --set judge.level=page --dry-run": "invalid enum value 'page'",
+    "run --model gold --set knowledge.passages=3": "--set knowledge.passages: no such field",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_wrong_input_is_one_line_and_code_2(cscbench, line):
+    done = cscbench(*line.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert WRONG[line] in done.stderr
+    assert done.stderr.startswith("cscbench: ")
+    assert done.stderr.count("\n") == 1
