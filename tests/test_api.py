@@ -127,7 +127,7 @@ def test_compare_takes_runs_and_folders(few):
 
 def test_rescore_adds_a_scorer(few):
     run = cscbench.run("majority", **few)
-    scored = cscbench.rescore(run, encoder="none", scorers=["distinct"])
+    scored = cscbench.rescore(run, encoder="none", scorers=["diversity"])
     assert {metric.name for metric in scored.scored().metrics} > {metric.name for metric in run.scored().metrics}
     assert scored.folder == run.folder
 

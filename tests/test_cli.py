@@ -144,7 +144,7 @@ def test_a_dry_run_without_a_network_says_what_is_not_to_be_had(cscbench_process
     dead = {"HF_HUB_OFFLINE": "0", "HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     done = cscbench_process("run", "--model", "qwen7b", "--limit", "1", "--dry-run", **dead, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "not to be had here: qwen7b: Qwen/Qwen2.5-7B-Instruct" in done.stdout
+    assert "not available here: qwen7b: Qwen/Qwen2.5-7B-Instruct" in done.stdout
     assert "weights: Qwen/Qwen2.5-7B-Instruct" in done.stdout
 
 
@@ -204,7 +204,7 @@ def test_ctrl_c_ends_without_a_traceback_and_the_same_command_continues(cscbench
         said = going.communicate(timeout=60)[1]
     assert going.returncode == 130, said
     assert "Traceback" not in said
-    assert "the same command continues" in said
+    assert "repeat the command to continue" in said
     before = log.read_bytes()
     assert not (log.parent / "results.json").exists()
     assert cscbench(*command).returncode == 0

@@ -127,7 +127,7 @@ def test_the_terminal_shows_what_is_known_of_the_cost(cscbench, counting, tmp_pa
     gold = cscbench("run", "--model", "gold", *SMALL)
     assert "tokens in" not in gold.stdout
     side_by_side = cscbench("show", "reports").stdout
-    (speed,) = re.findall(r"^ tokens out a second +([\d.,]+) *$", side_by_side, re.M)
+    (speed,) = re.findall(r"^ output tokens/s +([\d.,]+) *$", side_by_side, re.M)
     assert float(speed) > 0
     assert re.search(rf"^ price +{re.escape(rows['price'])} *$", side_by_side, re.M)
     assert re.search(r"^ peak memory +[\d.]+ [MG]B +[\d.]+ [MG]B *$", side_by_side, re.M)

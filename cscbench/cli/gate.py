@@ -15,9 +15,11 @@ Gate = tuple["Rules", "Baseline | None"]
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--rules", required=True, type=click.Path(path_type=Path), help="A YAML file of rules (docs/gate.md).")
+@click.option("--rules", required=True, type=click.Path(path_type=Path), help="The YAML file of rules (docs/gate.md).")
 @click.option(
-    "--baseline", type=click.Path(path_type=Path), help="A run folder, or a results.json.  [default: the rules']"
+    "--baseline",
+    type=click.Path(path_type=Path),
+    help="The run to compare with: a run folder or a results.json.  [default: the one in the rules]",
 )
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary here.")
@@ -30,14 +32,13 @@ def gate(
     junit_file: Path | None,
     summary: Path | None,
 ) -> None:
-    """Judge the run in folder RUN by rules, against a baseline or fixed values, on confidence bounds.
+    """Check the run in folder RUN against rules: floors, or margins to a baseline, on confidence bounds.
 
-    Exit codes: 0 passed, 1 regressed, 2 a mistake in what was given, 3 the run is broken or partial, 4 too little data
-    to tell.
+    Exit codes: 0 passed, 1 regressed, 2 invalid input, 3 the run is broken or partial, 4 too little data to tell.
     """
     from cscbench.publishing import gate_report as report
 
-    verdict = judge_run(run, read_gate(rules, baseline))
+    verdict = apply_gate(run, read_gate(rules, baseline))
     if junit_file is not None:
         _write(junit_file, report.junit(verdict), "w")
     if summary is not None:
@@ -46,29 +47,29 @@ def gate(
 
 
 def read_gate(rules: Path, baseline: Path | None) -> Gate:
-    """Rules and the baseline that they compare with, if they do.
+    """Read the rules, and the baseline if a rule compares with one.
 
     Raises:
-        UserError: either is not to be had, or a rule that compares has no baseline.
+        UserError: a file is missing or invalid, or a rule that compares has no baseline.
     """
     from cscbench.comparing.gate.evidence import read_baseline
     from cscbench.comparing.gate.rules import read_rules
     from cscbench.values import UserError
 
-    read = read_rules(rules)
-    where = baseline or read.baseline
-    if where is None and read.needs_baseline:
-        raise UserError(f"{rules}: a rule with `margin` compares with a baseline: give --baseline RUN, or `baseline:`")
-    return read, read_baseline(where) if where is not None and read.needs_baseline else None
+    checked = read_rules(rules)
+    path = baseline or checked.baseline
+    if path is None and checked.needs_baseline:
+        raise UserError(f"{rules}: a rule with `margin` compares with a baseline: add --baseline RUN, or `baseline:`")
+    return checked, read_baseline(path) if path is not None and checked.needs_baseline else None
 
 
-def judge_run(run: Path, read: Gate) -> "GateVerdict":
-    """Judge a run, and print a line a rule."""
+def apply_gate(run: Path, gate: Gate) -> "GateVerdict":
+    """Check a run against a gate, and print a line for each rule."""
     from cscbench.comparing.gate.evidence import check_run
     from cscbench.publishing import gate_report as report
     from cscbench.scoring.bootstrap import Resampling
 
-    verdict = check_run(run, *read, Resampling())
+    verdict = check_run(run, *gate, Resampling())
     click.echo("\n".join(report.lines(verdict)))
     return verdict
 

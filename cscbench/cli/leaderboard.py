@@ -7,31 +7,31 @@ import click
 
 @click.group()
 def leaderboard() -> None:
-    """Publish runs: a board is a folder below leaderboards/ (docs/leaderboard.md)."""
+    """Publish runs on boards: folders in leaderboards/ (docs/leaderboard.md)."""
 
 
 @leaderboard.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--board", required=True, metavar="NAME", help="The board.")
-@click.option("--replace", is_flag=True, help="Put the run in the place of an entry with other content.")
+@click.option("--replace", is_flag=True, help="Overwrite an entry that has different content.")
 def add(runs: tuple[Path, ...], board: str, replace: bool) -> None:
-    """Add the finished runs in RUNS, run folders or folders of them, to a board in the working directory."""
+    """Add the finished runs in RUNS (run folders, or folders of run folders) to a board in the working directory."""
     from cscbench.publishing.board.add import add as add_run
     from cscbench.publishing.board.boards import find_board
     from cscbench.runs.finished import find_runs
 
-    found, folder = find_board(board)
-    for run in [run for given in runs for run in find_runs(given)]:
-        click.echo(str(add_run(found, folder, run, replace)))
+    target, folder = find_board(board)
+    for run in [run for path in runs for run in find_runs(path)]:
+        click.echo(str(add_run(target, folder, run, replace)))
 
 
 @leaderboard.command()
 @click.option("--board", metavar="NAME", help="The board.  [default: all]")
 @click.pass_context
 def check(ctx: click.Context, board: str | None) -> None:
-    """Check boards: every entry against its schema and its turns.
+    """Check every entry of a board against its schema and its turns.
 
-    Exit codes: 0 sound, 1 problems, 2 a mistake in what was given.
+    Exit codes: 0 no problems, 1 problems, 2 invalid input.
     """
     from cscbench.publishing.board.boards import board_folders, find_board
     from cscbench.publishing.board.check import check as check_board
@@ -39,7 +39,7 @@ def check(ctx: click.Context, board: str | None) -> None:
 
     names = [board] if board else list(board_folders())
     if not names:
-        raise UserError("no board here: a board is a folder leaderboards/NAME/ with a board.yaml")
+        raise UserError("no board found: create a folder leaderboards/NAME/ with a board.yaml")
     problems = 0
     for name in names:
         checked = check_board(*find_board(name))
@@ -53,11 +53,17 @@ def check(ctx: click.Context, board: str | None) -> None:
 @leaderboard.command()
 @click.option("--board", required=True, metavar="NAME", help="The board.")
 @click.option(
-    "--run", "runs", multiple=True, type=click.Path(path_type=Path), help="Show these runs too, without adding them."
+    "--run",
+    "runs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Also show these runs, without adding them; repeatable.",
 )
-@click.option("--out", default="site", show_default=True, type=click.Path(path_type=Path), help="Where the pages go.")
+@click.option(
+    "--out", default="site", show_default=True, type=click.Path(path_type=Path), help="The folder for the pages."
+)
 def build(board: str, runs: tuple[Path, ...], out: Path) -> None:
-    """Build the static pages of a board: open index.html, or put the folder on any host."""
+    """Build the static pages of a board: open index.html, or publish the folder on any web host."""
     from cscbench.publishing.board.add import with_unpublished_runs
     from cscbench.publishing.board.boards import find_board, read_entries
     from cscbench.publishing.board.rank import rank
@@ -65,7 +71,7 @@ def build(board: str, runs: tuple[Path, ...], out: Path) -> None:
     from cscbench.runs.finished import find_runs
     from cscbench.scoring.bootstrap import Resampling
 
-    found, folder = find_board(board)
-    placed = with_unpublished_runs(found, read_entries(folder), [run for given in runs for run in find_runs(given)])
-    built = build_site(found, placed, rank(found, placed, Resampling()), out)
-    click.echo(f"{out / 'index.html'}: {len(placed)} entries, {built.pages} pages, {built.bytes / 1e6:.1f} MB")
+    target, folder = find_board(board)
+    entries = with_unpublished_runs(target, read_entries(folder), [run for path in runs for run in find_runs(path)])
+    site = build_site(target, entries, rank(target, entries, Resampling()), out)
+    click.echo(f"{out / 'index.html'}: {len(entries)} entries, {site.pages} pages, {site.bytes / 1e6:.1f} MB")

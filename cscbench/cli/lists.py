@@ -5,7 +5,7 @@ import click
 
 @click.command()
 def models() -> None:
-    """List the model cards: the working directory's, then the shipped ones."""
+    """List the model cards in the working directory and those that ship with cscbench."""
     from cscbench.cli.show import results as show
     from cscbench.content.cards import card_files, read_card
     from cscbench.values import UserError
@@ -21,15 +21,15 @@ def models() -> None:
 
 @click.command()
 def tasks() -> None:
-    """List the tasks: the working directory's, the shipped ones, and those of installed packages."""
+    """List the tasks in the working directory, those that ship with cscbench, and those of installed packages."""
     from cscbench.cli.show import results as show
     from cscbench.content.tasks import find_task, task_names
     from cscbench.values import UserError
 
-    found, broken = [], []
+    readable, broken = [], []
     for name in task_names():
         try:
-            found.append(find_task(name))
+            readable.append(find_task(name))
         except UserError as error:
             broken.append(str(error))
-    show.show_tasks(found, broken)
+    show.show_tasks(readable, broken)

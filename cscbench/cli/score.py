@@ -7,8 +7,8 @@ import click
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--encoder", default="", metavar="CARD|PATH", help="Encoder of BERTScore, or `none` to leave it out.")
-@click.option("--scorer", "scorers", multiple=True, metavar="NAME", help="A further scorer; may be repeated.")
+@click.option("--encoder", default="", metavar="CARD|PATH", help="Encoder for BERTScore, or `none` to skip it.")
+@click.option("--scorer", "scorers", multiple=True, metavar="NAME", help="Add a scorer; repeatable.")
 def score(run: Path, encoder: str, scorers: tuple[str, ...]) -> None:
     """Score the run in folder RUN again, without its model."""
     from cscbench.cli.show import results as show
@@ -20,8 +20,8 @@ def score(run: Path, encoder: str, scorers: tuple[str, ...]) -> None:
 @click.command("show")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 def show(runs: tuple[Path, ...]) -> None:
-    """Show finished runs side by side, a column a run. A folder that holds runs stands for all of them."""
+    """Show finished runs side by side, one column for each; a folder of runs adds every run in it."""
     from cscbench.cli.show.results import show_comparison
     from cscbench.runs.finished import find_runs, load
 
-    show_comparison([load(folder).scored() for given in runs for folder in find_runs(given)])
+    show_comparison([load(folder).scored() for path in runs for folder in find_runs(path)])

@@ -13,23 +13,24 @@ _RECIPE = Recipe()
 
 
 @click.command()
-@click.option("--base", required=True, metavar="SPEC", help="The model card to begin from; its adapter is hf.")
+@click.option("--base", required=True, metavar="SPEC", help="The model card to train from; its adapter must be hf.")
 @click.option("--out", required=True, metavar="DIR", help="The folder for the LoRA weights.")
 @click.option(
-    "--data", default="", metavar="PATH", help="Dialogues to train on instead of the task's: .json, .jsonl, .parquet."
+    "--data",
+    default="",
+    metavar="PATH",
+    help="Train on these dialogues instead of the task's: .json, .jsonl, .parquet.",
 )
-@click.option(
-    "--task", default="csconv_sample", show_default=True, metavar="NAME", help="The task whose prompts are used."
-)
+@click.option("--task", default="csconv_sample", show_default=True, metavar="NAME", help="Use this task's prompts.")
 @click.option(
     "--condition",
     type=EnumChoice([Condition.JOINT, Condition.TWO_STEP, Condition.GOLD_STRATEGY]),
     default=Condition.JOINT.value,
     show_default=True,
-    help="How `run` will ask; two-step is for ranked too.",
+    help="How `run` will ask (two-step serves ranked, too).",
 )
-@click.option("--language", type=EnumChoice(Language), help="Only dialogues in this language.")
-@click.option("--limit", type=_POSITIVE, metavar="N", help="Only the first N dialogues.")
+@click.option("--language", type=EnumChoice(Language), help="Use only dialogues in this language.")
+@click.option("--limit", type=_POSITIVE, metavar="N", help="Use only the first N dialogues.")
 @click.option(
     "--lora-r", "rank", type=_POSITIVE, default=_RECIPE.rank, show_default=True, help="Rank of the LoRA matrices."
 )
@@ -39,7 +40,7 @@ _RECIPE = Recipe()
     type=_POSITIVE,
     default=_RECIPE.alpha,
     show_default=True,
-    help="Their scale is this divided by the rank.",
+    help="Scale of the LoRA matrices: alpha / rank.",
 )
 @click.option(
     "--target",
@@ -48,7 +49,7 @@ _RECIPE = Recipe()
     default=_RECIPE.targets,
     show_default=True,
     metavar="MODULE",
-    help=f"A linear module to train, or `{ALL_LINEAR}`; may be repeated.",
+    help=f"A linear module to train, or `{ALL_LINEAR}`; repeatable.",
 )
 @click.option(
     "--lr",
@@ -56,20 +57,20 @@ _RECIPE = Recipe()
     type=click.FloatRange(min=0, min_open=True),
     default=_RECIPE.learning_rate,
     show_default=True,
-    help="The learning rate at the first step; it falls to 0 in a straight line.",
+    help="The learning rate at the first step; it decays linearly to 0.",
 )
-@click.option("--epochs", type=_POSITIVE, default=_RECIPE.epochs, show_default=True, help="Times through the data.")
+@click.option("--epochs", type=_POSITIVE, default=_RECIPE.epochs, show_default=True, help="Passes over the data.")
 @click.option(
-    "--batch-size", type=_POSITIVE, default=_RECIPE.batch_size, show_default=True, help="Dialogues at a time."
+    "--batch-size", type=_POSITIVE, default=_RECIPE.batch_size, show_default=True, help="Dialogues in a batch."
 )
 @click.option(
-    "--accumulate", type=_POSITIVE, default=_RECIPE.accumulate, show_default=True, help="Batches of one step."
+    "--accumulate", type=_POSITIVE, default=_RECIPE.accumulate, show_default=True, help="Batches in an optimizer step."
 )
 @click.option(
     "--max-length",
     type=_POSITIVE,
     metavar="TOKENS",
-    help=f"Where longer dialogues are split.  [default: {MAX_LENGTH}, or the model's window if that is smaller]",
+    help=f"Split longer dialogues here.  [default: {MAX_LENGTH}, or the model's window if that is smaller]",
 )
 @click.option(
     "--holdout",
@@ -77,23 +78,30 @@ _RECIPE = Recipe()
     default=_RECIPE.holdout,
     show_default=True,
     metavar="SHARE",
-    help="The share of dialogues kept back to measure the loss on, one at least.",
+    help="Share of dialogues held out to measure the loss on, at least one.",
 )
-@click.option("--seed", type=_SEED, default=_RECIPE.seed, show_default=True, help="Seed of start, order and holdout.")
+@click.option(
+    "--seed",
+    type=_SEED,
+    default=_RECIPE.seed,
+    show_default=True,
+    help="Seed of initial weights, data order and holdout.",
+)
 @click.option(
     "--save-every",
     type=click.FloatRange(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time between checkpoints; one is written after each epoch, too.",
+    help="Time between checkpoints; each epoch also ends with one.",
 )
-@click.option("--recompute", is_flag=True, help="Less memory, a third more time (gradient checkpointing).")
+@click.option("--recompute", is_flag=True, help="Use less memory and a third more time (gradient checkpointing).")
 @click.option("--trust-remote-code", is_flag=True, help="Allow a card that asks for it to run its model's own code.")
 def train(**options: Any) -> None:
-    """Fine-tune a model with LoRA on supporters' turns, in the shape in which `cscbench run` asks for them.
+    """Fine-tune a model with LoRA on supporter turns, in the prompts that `cscbench run` uses.
 
-    Killed at any moment, the same command goes on from its last checkpoint; a finished training is only shown.
+    To resume an interrupted training from its last checkpoint, repeat the command. Repeating a finished training prints
+    its losses.
     """
     from cscbench.cli.show import results as show
     from cscbench.cli.show.training import show_training

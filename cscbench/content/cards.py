@@ -175,18 +175,20 @@ def resolve_card(spec: str, lora: str = "", overrides: Sequence[Override] = ()) 
 
 
 def _overridden(card: ModelCard, changed: Mapping[str, Any]) -> ModelCard:
-    """Apply overrides to a card; a path from the command line is relative to the working directory."""
+    """Apply overrides to a card; a path in them is relative to the working directory."""
     if not changed:
         return card
     weights = changed.get("weights", "")
     paths = {"weights": resolve_cli_path(weights)} if weights.startswith(("./", "../", "~")) else {}
-    data = msgspec.to_builtins(card)
+    fields = msgspec.to_builtins(card)
     if changed.get("adapter", card.adapter) != card.adapter:
-        data["options"] = {}  # they belong to the previous adapter
+        fields["options"] = {}  # they belong to the previous adapter
     try:
-        return msgspec.convert(merged(data, {**changed, **paths}), ModelCard)
+        result = msgspec.convert(merged(fields, {**changed, **paths}), ModelCard)
     except msgspec.ValidationError as error:
         raise UserError(f"--set card: {error}") from None
+    # Untouched fields keep their very values: 0 and 0.0 would give a run two hashes.
+    return msgspec.structs.replace(card, **{name: getattr(result, name) for name in (*changed, "options")})
 
 
 def resolve_cli_path(path: str) -> str:

@@ -116,7 +116,7 @@ def test_the_table_says_it_in_words(cscbench, runs):
         :1
     ]
     assert line.split()[0] == "strategy_accuracy" or "retrieval" in line.split()[0]
-    assert "`no difference shown` is not `equal`" in done.stdout
+    assert "`no difference shown` does not mean `equal`" in done.stdout
 
 
 def test_csv_has_numbers_and_markdown_has_the_rows(cscbench, runs):

@@ -130,7 +130,7 @@ def test_a_judge_that_fails_leaves_ratings_missing_and_is_asked_again(run):
         path = Path(f"model_cards/{card}.md")
         path.write_text(path.read_text(encoding="utf-8").replace("model: echo", "model: echo, retries: 0"), "utf-8")
         done, _, scored = run("--judge", card, "--set", "judge.repeats=1", limit=2, code=3)
-        assert "some ratings failed: the same command asks for them again" in done.stderr
+        assert "some ratings failed: repeat the command to ask for them again" in done.stderr
         lost = scored["tables"]["judges"][0]
         assert 0 < lost["failed"] == lost["missing"] < lost["n"]
         asked = len(server.asked())

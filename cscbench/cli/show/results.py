@@ -29,7 +29,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], num
 
 
 def show_results(results: Results) -> None:
-    """The metrics of a run with their intervals, what it took, and what a reader must know beside them."""
+    """Print the metrics of a run with their intervals, its cost, and notes for the reader."""
     table(headline(results), COLUMNS, metric_rows(results), NUMBERS)
     if results.timing.cost is not None:
         table("", ("cost", ""), cost_rows(results.timing.cost))
@@ -40,7 +40,7 @@ def show_results(results: Results) -> None:
 
 
 def _show_judges(results: Results) -> None:
-    """A row a judge: its stars, what it may depend on, what it took; then how far a panel agrees."""
+    """Print each judge's stars, what they may depend on and their cost; then how far the panel agrees."""
     rows = []
     tables = results.known_tables
     for row in tables.judges:
@@ -52,27 +52,27 @@ def _show_judges(results: Results) -> None:
     head = ("judge", "ratings", "missing", "stars", "with length", "repeats differ by", "time", "price")
     table("", head, rows, numbers=range(1, len(head)))
     if tables.judge_agreement is not None:
-        found = tables.judge_agreement
-        pairs = [(f"{pair.a} and {pair.b}", "weighted kappa", _estimate(pair.kappa)) for pair in found.kappas]
-        table("", ("judges", "agreement", ""), [("all", "ordinal alpha", _estimate(found.alpha)), *pairs])
+        agreement = tables.judge_agreement
+        pairs = [(f"{pair.a} and {pair.b}", "weighted kappa", _estimate(pair.kappa)) for pair in agreement.kappas]
+        table("", ("judges", "agreement", ""), [("all", "ordinal alpha", _estimate(agreement.alpha)), *pairs])
 
 
-def _estimate(found: Estimate | None) -> str:
-    if found is None:
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None:
         return ""
-    return f"{found.value:.2f}" + ("" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]")
+    return f"{estimate.value:.2f}" + ("" if estimate.low is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]")
 
 
 def show_comparison(all_results: Sequence[Results]) -> None:
-    """Several finished runs side by side: a column a run, a row a metric, each value with its interval; then costs."""
+    """Print finished runs side by side: a column for each run, a row for each metric, then costs."""
     names = list(dict.fromkeys(metric.name for results in all_results for metric in results.metrics))
-    found = [{metric.name: metric for metric in results.metrics} for results in all_results]
-    rows = [(name, *(_cell(metrics.get(name)) for metrics in found)) for name in names]
+    by_name = [{metric.name: metric for metric in results.metrics} for results in all_results]
+    rows = [(name, *(_cell(metrics.get(name)) for metrics in by_name)) for name in names]
     costs = [results.timing.cost for results in all_results]
-    for name, of in (("tokens out a second", speed), ("peak memory", memory), ("price", amount)):
-        cells = [of(cost) if cost else "" for cost in costs]
+    for name, text_of in (("output tokens/s", speed), ("peak memory", memory), ("price", amount)):
+        cells = [text_of(cost) if cost else "" for cost in costs]
         rows += [(name, *cells)] if any(cells) else []
-    columns = ("values, 95 % intervals", *(_heading(results) for results in all_results))
+    columns = ("metric, 95% CI", *(_heading(results) for results in all_results))
     table("", columns, rows, numbers=range(1, len(columns)))
 
 
@@ -92,10 +92,10 @@ def _cell(metric: Metric | None) -> str:
 
 
 def show_faults(faults: Sequence[Fault], listed_in: str = "run.json") -> None:
-    """Records that were left out, on standard error; `listed_in` is the file that has them all."""
+    """Print unreadable records on standard error; `listed_in` is the file that lists them all."""
     if not faults:
         return
-    lines = [f"{len(faults)} records could not be read and are left out (all are listed in {listed_in}):"]
+    lines = [f"{len(faults)} records could not be read and are left out ({listed_in} lists all):"]
     lines += [f"  {fault.file}, record {fault.index}, {fault.field}: {fault.reason}" for fault in faults[:_MOST_FAULTS]]
     if len(faults) > _MOST_FAULTS:
         lines.append(f"  ... and {len(faults) - _MOST_FAULTS} more")
@@ -103,21 +103,20 @@ def show_faults(faults: Sequence[Fault], listed_in: str = "run.json") -> None:
 
 
 def show_cards(cards: Sequence[ParsedCard], broken: Sequence[str]) -> None:
-    """Every model card, and what is wrong with those that cannot be read."""
+    """Print every model card, and the errors of unreadable ones."""
     rows = []
-    for found in cards:
-        card = found.card
+    for card in (parsed.card for parsed in cards):
         size = f"{card.parameters / 1e9:.3g} B" if card.parameters else ""
         variants = " ".join(f"+{variant}" for variant in card.variants)
         languages = " ".join(card.languages)
         rows.append((card.name, card.adapter, size, languages, card.weights, variants, card.license))
-    table("", ("model", "adapter", "size", "languages", "weights", "variants", "licence"), rows, numbers=(2,))
+    table("", ("model", "adapter", "size", "languages", "weights", "variants", "license"), rows, numbers=(2,))
     for message in broken:
         print(f"broken: {message}", file=sys.stderr)  # noqa: T201 - a message for the person
 
 
 def show_tasks(tasks: Sequence[Task], broken: Sequence[str]) -> None:
-    """Every task, and what is wrong with those that cannot be read."""
+    """Print every task, and the errors of unreadable ones."""
     rows = [(task.name, task.title, " ".join(task.scorers), " ".join(task.description.split())) for task in tasks]
     table("", ("task", "title", "scorers", "description"), rows)
     for message in broken:
@@ -125,9 +124,9 @@ def show_tasks(tasks: Sequence[Task], broken: Sequence[str]) -> None:
 
 
 def show_dry_run(plan: Plan, weights: str) -> None:
-    """The resolved card and task, the first prompts, and the token estimate; nothing is loaded."""
+    """Print the resolved card and task, the first prompts, and a token estimate."""
     card = msgspec.yaml.encode(msgspec.to_builtins(plan.card)).decode().rstrip()
-    # The reference stands in for what a model will say.
+    # The references stand in for the replies of a model.
     requests = [
         request.messages
         for dialogue in plan.dialogues
@@ -141,13 +140,13 @@ def show_dry_run(plan: Plan, weights: str) -> None:
     lines += [f"prompt {prompt.name} sha256 {prompt.sha256[:12]}" for prompt in plan.prompts.values()]
     for language, prompt in plan.prompts.items():
         first = next(dialogue for dialogue in plan.dialogues if dialogue.language is language)
-        # The second supporter turn's first request: it begins with all of the first turn's.
+        # The first request of the second supporter turn: it contains the first turn.
         shown = [request.messages for request, _ in play_gold(first, prompt)][: len(prompt.prompt.steps) + 1][-1]
         lines.append(f"\n# prompt ({language}): dialogue {first.id}, second supporter turn")
         lines += [f"<{m.role}>\n{m.content}" for m in shown]
     most = plan.sampling.max_tokens * len(requests)
     lines.append(
-        f"\n# estimate\n{len(requests):,} requests, about {tokens_in:,} tokens in (without a tokenizer: right to "
-        f"a factor of two), at most {most:,} tokens out"
+        f"\n# estimate\n{len(requests):,} requests, about {tokens_in:,} input tokens (estimated without a tokenizer, "
+        f"within a factor of two), at most {most:,} output tokens"
     )
     print("\n".join(lines))  # noqa: T201 - standard output is this function's purpose

@@ -6,7 +6,7 @@ from cscbench.train.training_folder import EpochLoss, TrainingRecord
 
 
 def show_training(record: TrainingRecord, base: str, out: str) -> None:
-    """The losses epoch by epoch, what was trained on and held out, and the line that runs the weights."""
+    """Print the losses by epoch, what was trained on and held out, and the command that runs the weights."""
     losses = [_loss_row(loss) for loss in record.losses]
     table(f"LoRA weights for {record.base.label}", ("epoch", "train loss", "held-out loss"), losses, numbers=(1, 2))
     columns = ("", "dialogues", "split", "sequences", "tokens", "answers", "answer tokens", "left out")
@@ -17,7 +17,7 @@ def show_training(record: TrainingRecord, base: str, out: str) -> None:
         *(f"note: {note}" for note in (*record.data.notes, *record.notes)),
         *([] if after < before else [f"note: the held-out loss did not fall: {before:.4f} before, {after:.4f} after"]),
         f"adapter_model.safetensors has sha256 {record.sha256}",
-        f"runs with it are named {record.base.label}+lora@{record.lora[:8]}; the next line is",
+        f"runs with these weights are named {record.base.label}+lora@{record.lora[:8]}; to start one:",
         f"cscbench run --model {base} --lora {out}",
     ]
     print("\n".join(lines))  # noqa: T201 - standard output is this function's purpose
