@@ -153,7 +153,9 @@ def test_it_runs_where_an_event_loop_runs(few):
 @pytest.mark.slow
 def test_a_notebook_shows_a_run_as_a_table(tmp_path):
     """A real kernel runs it: `cscbench.run` inside the kernel's event loop, shown as HTML and as text."""
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    import nbclient
+    import nbformat
+
     cells = [
         "import cscbench\nrun = cscbench.run('majority', limit=2, encoder='none')\nrun",
         "print(run)",

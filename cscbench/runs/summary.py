@@ -54,7 +54,7 @@ def text_table(
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     sink = io.StringIO()
-    Console(file=sink, width=width, highlight=False, color_system=None).print(grid)
+    Console(file=sink, width=width, highlight=False, color_system=None, force_jupyter=False).print(grid)
     return sink.getvalue()
 
 

@@ -126,7 +126,7 @@ def test_killed_and_then_stopped_by_ctrl_c_it_goes_on_asks_nothing_twice_and_lea
     assert second.wait() == 130
     assert gone(started, 5)
     output = second.output.read_text(encoding="utf-8")
-    assert output.rstrip().endswith("cscbench: stopped; what is done is on disk, and the same command continues")
+    assert output.rstrip().endswith("cscbench: stopped; finished work is saved: repeat the command to continue")
     assert "Traceback" not in output
     before = ids()
 
