@@ -12,8 +12,8 @@ from cscbench.models.backend import Backend, LoadContext, LoadedAdapter
 from cscbench.values import Dialogue, Frozen, Language, ModelCard, Reply, Request, Speaker, Turn, UserError
 
 
-class _Line(Frozen, frozen=True):
-    """A supporter turn, and the customer utterance before it (empty at the opening).
+class _Candidate(Frozen, frozen=True):
+    """A supporter turn to answer with, and the customer utterance before it (empty at the opening).
 
     `dialogue` holds all of the dialogue's turns: they identify it, whatever its id.
     """
@@ -25,21 +25,23 @@ class _Line(Frozen, frozen=True):
     language: Language
 
 
-def _lines(dialogues: Iterable[Dialogue]) -> list[_Line]:
-    lines = []
+def _candidates(dialogues: Iterable[Dialogue]) -> list[_Candidate]:
+    candidates = []
     for dialogue in dialogues:
         customer_text = ""
         for turn in dialogue.turns:
             if turn.speaker is Speaker.SUPPORTER:
-                lines.append(_Line(dialogue.turns, customer_text, turn.strategy or "", turn.text, dialogue.language))
+                candidates.append(
+                    _Candidate(dialogue.turns, customer_text, turn.strategy or "", turn.text, dialogue.language)
+                )
             customer_text = turn.text
-    return lines
+    return candidates
 
 
 class _Lookup:
-    """An adapter that answers with the line that `choose` returns for a dialogue and turn."""
+    """An adapter that answers with the candidate that `choose` returns for a dialogue and turn."""
 
-    def __init__(self, context: LoadContext, choose: Callable[[Dialogue, int], _Line]) -> None:
+    def __init__(self, context: LoadContext, choose: Callable[[Dialogue, int], _Candidate]) -> None:
         self._dialogues = {dialogue.id: dialogue for dialogue in context.test}
         self._prompts: Mapping[Language, NamedPrompt] = context.prompts
         self._choose = choose
@@ -47,21 +49,21 @@ class _Lookup:
     async def generate(self, request: Request) -> Reply:
         dialogue = self._dialogues[request.thread]
         prompt = self._prompts[dialogue.language]
-        line = self._choose(dialogue, request.turn)
+        reply = self._choose(dialogue, request.turn)
         step = next(n for n, template in enumerate(prompt.prompt.steps) if template.step is request.step)
-        return Reply(answer_message(prompt, step, line.strategy, line.text).content, finish_reason="stop")
+        return Reply(answer_message(prompt, step, reply.strategy, reply.text).content, finish_reason="stop")
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
 
 
-def _gold_line(dialogue: Dialogue, turn: int) -> _Line:
+def _gold_reply(dialogue: Dialogue, turn: int) -> _Candidate:
     reference = dialogue.turns[turn]
-    return _Line(dialogue.turns, "", reference.strategy or "", reference.text, dialogue.language)
+    return _Candidate(dialogue.turns, "", reference.strategy or "", reference.text, dialogue.language)
 
 
 def _load_gold(context: LoadContext) -> LoadedAdapter:
-    return LoadedAdapter(_Lookup(context, _gold_line))
+    return LoadedAdapter(_Lookup(context, _gold_reply))
 
 
 def _most_common(values: Iterable[str]) -> str:
@@ -75,16 +77,16 @@ def _load_majority(context: LoadContext) -> LoadedAdapter:
     Its text is the most common reply with that strategy in the training dialogues of the same language, or in the
     tested dialogues if the task has no training dialogues.
     """
-    strategy = _most_common(line.strategy for line in _lines(context.test))
-    pool = [line for line in _lines(context.train or context.test) if line.strategy == strategy]
-    lines = {}
+    strategy = _most_common(each.strategy for each in _candidates(context.test))
+    pool = [each for each in _candidates(context.train or context.test) if each.strategy == strategy]
+    replies = {}
     for language in {dialogue.language for dialogue in context.test}:
-        texts = [line.text for line in pool if line.language is language] or [line.text for line in pool] or [""]
-        lines[language] = _Line((), "", strategy, _most_common(texts), language)
+        texts = [each.text for each in pool if each.language is language] or [each.text for each in pool] or [""]
+        replies[language] = _Candidate((), "", strategy, _most_common(texts), language)
     note = f"majority always answers {strategy}: the most common strategy of the tested turns, read from their labels"
     if not strategy:
         note = "majority always answers with the most common reply: the tested turns have no labels"
-    return LoadedAdapter(_Lookup(context, lambda dialogue, _turn: lines[dialogue.language]), notes=(note,))
+    return LoadedAdapter(_Lookup(context, lambda dialogue, _turn: replies[dialogue.language]), notes=(note,))
 
 
 # No utterance precedes the opening; a character that no customer writes keeps openings closest to openings.
@@ -92,44 +94,44 @@ _NO_CUSTOMER_TEXT = "\x02"
 
 
 class _Nearest:
-    """Finds the line after the most similar utterance: TF-IDF over character 1- to 3-grams (scikit-learn), cosine.
+    """Finds the reply to the most similar utterance: TF-IDF over character 1- to 3-grams (scikit-learn), cosine.
 
-    Lines of the tested dialogue, or of a copy under another id, are excluded; a line in the same language beats any
-    line in another.
+    Replies of the tested dialogue, or of a copy under another id, are excluded; a reply in the same language beats any
+    reply in another.
     """
 
-    def __init__(self, lines: Sequence[_Line]) -> None:
+    def __init__(self, candidates: Sequence[_Candidate]) -> None:
         import numpy as np
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self._lines = lines
+        self._candidates = candidates
         self._dialogue_numbers: dict[tuple[Turn, ...], int] = {}
-        for line in lines:
-            self._dialogue_numbers.setdefault(line.dialogue, len(self._dialogue_numbers))
-        self._dialogues = np.array([self._dialogue_numbers[line.dialogue] for line in lines])
-        self._languages = np.array([line.language.value for line in lines])
+        for candidate in candidates:
+            self._dialogue_numbers.setdefault(candidate.dialogue, len(self._dialogue_numbers))
+        self._dialogues = np.array([self._dialogue_numbers[candidate.dialogue] for candidate in candidates])
+        self._languages = np.array([candidate.language.value for candidate in candidates])
         self._model = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
-        self._matrix = self._model.fit_transform([line.customer_text or _NO_CUSTOMER_TEXT for line in lines])
+        self._matrix = self._model.fit_transform([each.customer_text or _NO_CUSTOMER_TEXT for each in candidates])
 
-    def __call__(self, dialogue: Dialogue, turn: int) -> _Line:
+    def __call__(self, dialogue: Dialogue, turn: int) -> _Candidate:
         import numpy as np
 
         customer_text = dialogue.turns[turn - 1].text if turn else _NO_CUSTOMER_TEXT
         similar = (self._matrix @ self._model.transform([customer_text]).T).toarray().ravel()
-        # Rounded, so that ties are the same on every machine; the first line wins a tie.
+        # Rounded, so that ties are the same on every machine; the first candidate wins a tie.
         scores = np.round(similar, 9) + 2 * (self._languages == dialogue.language.value)
         scores[self._dialogues == self._dialogue_numbers.get(dialogue.turns, -1)] = -1.0
         best = int(np.argmax(scores))
         if scores[best] < 0:
             raise UserError("retrieval: no other dialogue to answer from: raise --limit, or use more dialogues")
-        return self._lines[best]
+        return self._candidates[best]
 
 
 def _load_retrieval(context: LoadContext) -> LoadedAdapter:
     require_extra("scores", ["sklearn"], "the retrieval baseline")
     pool = context.train or context.test
     source = "the task's training dialogues" if context.train else "the other tested dialogues"
-    return LoadedAdapter(_Lookup(context, _Nearest(_lines(pool))), notes=(f"retrieval answers from {source}",))
+    return LoadedAdapter(_Lookup(context, _Nearest(_candidates(pool))), notes=(f"retrieval answers from {source}",))
 
 
 def _no_weights(card: ModelCard) -> Mapping[str, str]:

@@ -1,8 +1,21 @@
-"""Shared by the backends that load a checkpoint: permission to run its code, and the ids that end a reply."""
+"""Shared by the backends that load a checkpoint: its fingerprint, permission to run its code, and its end ids."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from cscbench.values import UserError
+from cscbench.models.lora import lora_sha256
+from cscbench.models.weights import identify
+from cscbench.values import ModelCard, UserError
+
+
+def checkpoint_fingerprint(card: ModelCard) -> Mapping[str, str]:
+    """Return the hashes of a card's weights and LoRA weights.
+
+    Raises:
+        UserError: the weights are missing.
+    """
+    weights = identify(card.name, card.weights, card.revision)
+    return {"weights": weights} | ({"lora": lora_sha256(card)} if card.lora else {})
 
 
 def check_trust(name: str, asks: bool, allowed: bool) -> None:

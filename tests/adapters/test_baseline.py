@@ -190,9 +190,11 @@ class TestRetrieval:
     def test_it_answers_from_another_dialogue_and_from_its_language_where_there_is_one(self, drawn):
         pool = [
             dialogue(
-                str(n), *(line for heard in heard_lines for line in (heard, f"GT: {n}-{language}")), language=language
+                str(n),
+                *(line for question in questions for line in (question, f"GT: {n}-{language}")),
+                language=language,
             )
-            for n, (language, heard_lines) in enumerate(drawn)
+            for n, (language, questions) in enumerate(drawn)
         ]
         for prediction in predictions("retrieval", pool):
             source, _, language = prediction.text.partition("-")

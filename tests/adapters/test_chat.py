@@ -163,7 +163,7 @@ def conversations(draw):
     text = st.lists(st.sampled_from(["x", "y"]), min_size=1, max_size=12).map(" ".join)
     turns = draw(st.lists(text, min_size=1, max_size=9).filter(lambda texts: len(texts) % 2))
     head = [Message(SYSTEM, "sys")] if draw(st.booleans()) else []
-    return (*head, *(Message(ASSISTANT if n % 2 else USER, said) for n, said in enumerate(turns)))
+    return (*head, *(Message(ASSISTANT if n % 2 else USER, text) for n, text in enumerate(turns)))
 
 
 class TestWindow:

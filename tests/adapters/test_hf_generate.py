@@ -113,8 +113,8 @@ class TestGreedy:
         settings |= {"no_repeat_ngram_size": 1, "suppress_tokens": list(range(0, 49152, 2)), "num_beams": 3}
         (hostile / "generation_config.json").write_text(json.dumps(settings))
         requests = [make_request(t, f"d{n}/0", temperature=temperature, seed=n) for n, t in enumerate(TEXTS)]
-        said = [[r.text for r in answers(load_hf(f, batch_size=4).adapter, requests)] for f in (plain, hostile)]
-        assert said[0] == said[1]
+        texts = [[r.text for r in answers(load_hf(f, batch_size=4).adapter, requests)] for f in (plain, hostile)]
+        assert texts[0] == texts[1]
 
 
 class TestSampling:

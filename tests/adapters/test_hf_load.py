@@ -161,15 +161,17 @@ class TestRemoteCode:
         return copy
 
     @pytest.mark.parametrize(
-        ("asks", "flag", "said"),
+        ("asks", "flag", "message"),
         [
             ("true", (), "add --trust-remote-code if you trust it"),
             ("false", ("--trust-remote-code",), "cannot load"),
         ],
     )
-    def test_it_runs_only_where_card_and_command_line_agree(self, cscbench, card, remote, tmp_path, asks, flag, said):
+    def test_it_runs_only_where_card_and_command_line_agree(
+        self, cscbench, card, remote, tmp_path, asks, flag, message
+    ):
         name = card("adapter: hf", f"weights: {remote}", f"options: {{trust_remote_code: {asks}}}")
-        refused(cscbench(*RUN, "--model", name, *flag), said)
+        refused(cscbench(*RUN, "--model", name, *flag), message)
         assert not (tmp_path / "ran").exists()
 
     def test_where_both_say_so_it_runs(self, cscbench, card, remote, tmp_path):
@@ -294,11 +296,11 @@ class TestThirdParty:
         assert "it shouts" in results["notes"]
 
     @pytest.mark.parametrize(
-        ("name", "said"),
+        ("name", "message"),
         [("wrong", "not a Backend"), ("gone", "cannot be loaded"), ("shuot", "did you mean 'shout'?")],
     )
-    def test_a_wrong_one_is_named(self, cscbench, card, installed, name, said):
-        refused(cscbench(*RUN, "--model", card(f"adapter: {name}"), PYTHONPATH=installed), said)
+    def test_a_wrong_one_is_named(self, cscbench, card, installed, name, message):
+        refused(cscbench(*RUN, "--model", card(f"adapter: {name}"), PYTHONPATH=installed), message)
 
     def test_an_unknown_one_gets_the_nearest_name(self):
         with pytest.raises(UserError, match="did you mean 'majority'"):

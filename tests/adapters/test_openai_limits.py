@@ -13,7 +13,7 @@ from cscbench.models.openai.limits import Bucket, RateLimiter, Window, retry_aft
 @pytest.mark.parametrize(("per_minute", "amount"), [(60, 1), (600, 1), (6000, 37), (90, 1)])
 def test_no_minute_sees_more_than_its_limit_and_a_second_s_worth(per_minute, amount):
     bucket, sent = Bucket(per_minute, 0.0), []
-    for _ in range(400):  # all at time 0: each is told how long to wait
+    for _ in range(400):  # all at time 0: each gets its own delay
         sent.append(bucket.delay(amount, 0.0))
     assert sent == sorted(sent)
     assert sent[-1] == pytest.approx(400 * amount / (per_minute / 60), rel=0.02, abs=2)

@@ -1,4 +1,4 @@
-"""`cscbench train` by command: what it leaves is what the next line runs; what is wrong is said with its fix."""
+"""The command `cscbench train`: its printed next command runs the trained weights; errors name their fix."""
 
 import json
 import shlex

@@ -48,16 +48,16 @@ def test_killed_three_times_it_ends_with_the_weights_of_an_unkilled_training(tin
     out, dice = tmp_path / "killed", random.Random(5)  # noqa: S311 - the same moments in every run of the test
     killed = [*command, "--out", "killed", "--save-every", "0"]
     seen = [kill_at(Forked(killed, tmp_path), out, step, dice.random() * 0.05) for step in (0, 3)]
-    told = len((tmp_path / "said.txt").read_text())
+    length = len((tmp_path / "said.txt").read_text())
     seen.append(kill_at(Forked(killed, tmp_path), out, 6, dice.random() * 0.05))
     assert seen[0] < seen[1] < seen[2] < STEPS
     # A kill inside a write is too rare to wait for: the last one leaves its newest checkpoint torn.
     torn = out / f".checkpoints/checkpoint-{seen[2]}"
     os.truncate(torn / "optimizer.pt", 100)
     assert Forked(killed, tmp_path).wait() == 0, (tmp_path / "said.txt").read_text()
-    said = (tmp_path / "said.txt").read_text()[told:]
-    assert f"checkpoint-{seen[2]} is incomplete and is removed" in said
-    assert "before training" not in said  # it resumed: a training from the start would produce the same weights
+    output = (tmp_path / "said.txt").read_text()[length:]
+    assert f"checkpoint-{seen[2]} is incomplete and is removed" in output
+    assert "before training" not in output  # it resumed: a training from the start would produce the same weights
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         unkilled, resumed = ((tmp_path / folder / name).read_bytes() for folder in ("unkilled", "killed"))
         assert hashlib.sha256(unkilled).hexdigest() == hashlib.sha256(resumed).hexdigest(), name

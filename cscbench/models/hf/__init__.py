@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from cscbench.content.cards import read_options
 from cscbench.content.extras import require_extra
 from cscbench.models.backend import Backend, LoadContext, LoadedAdapter
-from cscbench.models.lora import lora_sha256
-from cscbench.models.weights import identify
+from cscbench.models.checkpoint import checkpoint_fingerprint
 from cscbench.values import Frozen, ModelCard, UserError
 
 
@@ -51,8 +50,7 @@ _MAX_IN_FLIGHT = 64
 
 def _fingerprint(card: ModelCard) -> Mapping[str, str]:
     options(card)
-    weights = identify(card.name, card.weights, card.revision)
-    return {"weights": weights} | ({"lora": lora_sha256(card)} if card.lora else {})
+    return checkpoint_fingerprint(card)
 
 
 def _load(context: LoadContext) -> LoadedAdapter:
