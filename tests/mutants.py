@@ -55,7 +55,12 @@ class Mutant:
     @property
     def reason(self) -> str:
         """Why nobody can tell it from the original, if that is known."""
-        return EQUIVALENTS.get((self.file, self.function, f"{self.before} -> {self.after}"), "")
+        return EQUIVALENTS.get(self.key, "")
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What names it, whatever line it is on."""
+        return self.file, self.function, f"{self.before} -> {self.after}"
 
 
 def variants(node: ast.AST) -> Iterator[ast.AST]:

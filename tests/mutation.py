@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mutants import ROOT, Mutant, mutants_of
+from mutation_equivalents import EQUIVALENTS
 
 PACKAGES = ("asking", "scoring", "runs")
 # A run against a mutant may take so many times as long as one without, and at least so long.
@@ -50,17 +51,17 @@ TESTS = {
     "asking/meter": "meter",
     "asking/parse": "parse",
     "asking/plays": "play",
-    "asking/progress": "progress engine",
+    "asking/progress": "progress",
     "asking/record": "record",
     "asking/store": "store",
     "scoring/bootstrap": "bootstrap",
     "scoring/kappa": "kappa",
     "scoring/metric_sums": "metric_sums",
-    "scoring/paired": "paired_edges paired",
-    "scoring/plan": "scoring",
-    "scoring/registry": "scoring library",
+    "scoring/paired": "paired_edges metric_sums",
+    "scoring/plan": "scoring_plan",
+    "scoring/registry": "scoring_plan",
     "scoring/score": "scoring reply_only",
-    "scoring/scorer": "scoring paired",
+    "scoring/scorer": "scoring_plan",
     "scoring/scorers/bertscore": "bertscore",
     "scoring/scorers/bleu": "bleu",
     "scoring/scorers/embeddings": "bertscore",
@@ -76,7 +77,7 @@ TESTS = {
     "runs/options": "run_plan",
     "runs/plan": "run_plan",
     "runs/reproduce": "reproduce",
-    "runs/results": "results spoilt_files",
+    "runs/results": "results_rows",
     "runs/run": "run_small",
     "runs/summary": "summary",
     "runs/turns": "turns",
@@ -153,7 +154,10 @@ class Tree:
 
 def tests_of(file: str) -> list[Path]:
     """The test files of a module, by their paths below the tree."""
-    names = TESTS[file.removeprefix("cscbench/").removesuffix(".py")].split()
+    module = file.removeprefix("cscbench/").removesuffix(".py")
+    if module not in TESTS:
+        raise SystemExit(f"{file}: no test files are named for it in TESTS")
+    names = TESTS[module].split()
     return [next((ROOT / "tests").rglob(f"test_{name}.py")).relative_to(ROOT) for name in names]
 
 
@@ -163,6 +167,9 @@ def draw(seed: int, count: int, only: str) -> tuple[list[Mutant], list[Mutant]]:
     pool = [mutant for path in files if only in path.as_posix() for mutant in mutants_of(path)]
     if count:
         random.Random(seed).shuffle(pool)  # noqa: S311
+    changes = {mutant.key for path in files for mutant in mutants_of(path)}
+    for key in EQUIVALENTS.keys() - changes:
+        print("mutation_equivalents.py: there is no such mutant any more:", *key)
     chosen: list[Mutant] = []
     equivalent: list[Mutant] = []
     for mutant in pool:

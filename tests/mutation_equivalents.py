@@ -7,6 +7,21 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
         "eply]=(), requests: int=0 -> eply]=(), requests: int=1",
     ): "a forecast needs a reply, and after one reply of one request nothing is left, as of none",
     (
+        "cscbench/asking/progress.py",
+        "_rate",
+        "per_second) if new else 0 -> per_second) if new else 1",
+    ): "without new work the time left is printed as ?, whatever it is",
+    (
+        "cscbench/scoring/bootstrap.py",
+        "_bca",
+        "max(1, len(known)) -> max(2, len(known))",
+    ): "a single draw is both ends of its interval, however it lies to the value",
+    (
+        "cscbench/scoring/paired.py",
+        "permutation_test",
+        "np.abs(values) < np.abs(seen) - _ROUNDIN -> np.abs(values) <= np.abs(seen) - _ROUNDIN",
+    ): "no two differences of floats are apart by exactly the bound on rounding",
+    (
         "cscbench/runs/turns.py",
         "_positions",
         "slice(2) -> slice(3)",

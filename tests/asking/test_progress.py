@@ -1,5 +1,6 @@
 """Progress: rate, time left and how often a line comes, on a clock that the test sets."""
 
+import io
 import logging
 
 import pytest
@@ -28,6 +29,7 @@ def lines(caplog):
         (10, 0, 20, "m: 10/30, 0.50/s, 0:00:40 left"),
         (20, 10, 20, "m: 20/30, 0.50/s, 0:00:20 left"),  # what was known says nothing about the speed
         (1, 0, 250, "m: 1/30, 0.00/s, 2:00:50 left"),
+        (10, 0, 1800, "m: 10/30, 0.01/s, 1:00:00 left"),
         (2, 1, 127, "m: 2/30, 0.01/s, 0:59:16 left"),
         (30, 0, 15, "m: 30/30, 2.00/s, 0:00:00 left"),
         (10, 10, 20, "m: 10/30, 0.00/s, ? left"),
@@ -79,3 +81,25 @@ def test_a_bar_is_drawn_on_a_terminal_unless_quiet(monkeypatch, terminal, quiet,
     with module.progress("m", 3) as bar:
         bar.step(2)
     assert drawn == [2] * bars
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_is_drawn_on_standard_error_and_taken_away(monkeypatch):
+    out, err = Terminal(), Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(module.sys, "stdout", out)
+    monkeypatch.setattr(module.sys, "stderr", err)
+    monkeypatch.setattr(module.log, "isEnabledFor", lambda level: True)
+    with module.progress("model-x", 4) as bar:
+        bar.step(3)
+    text = err.getvalue()
+    assert "model-x" in text
+    assert "3/4" in text
+    assert text.endswith("\x1b[2K")  # the line is erased
+    assert out.getvalue() == ""

@@ -67,6 +67,7 @@ def test_from_fourteen_clusters_on_swaps_are_drawn():
     drawn = p_value(rows(*[0] * 14), rows(*[1] * 14), seed=1)
     assert drawn * 10_001 == pytest.approx(round(drawn * 10_001))
     assert 1 <= round(drawn * 10_001) <= 8
+    assert p_value(rows(*[0] * 30), rows(*[1] * 30)) == 1 / 10_001
     assert smallest_p(14) == pytest.approx(1 / 10_001)
     assert smallest_p(2) == pytest.approx(0.5)
     close = rows(*[0] * 20, *[1] * 10), rows(*[1] * 20, *[0] * 10)
