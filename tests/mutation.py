@@ -164,12 +164,12 @@ def tests_of(file: str) -> list[Path]:
 def draw(seed: int, count: int, only: str) -> tuple[list[Mutant], list[Mutant]]:
     """`count` mutants (0: all) by chance, none of them equivalent; and the equivalents that were drawn on the way."""
     files = sorted(path for package in PACKAGES for path in (ROOT / "cscbench" / package).rglob("*.py"))
-    pool = [mutant for path in files if only in path.as_posix() for mutant in mutants_of(path)]
+    every = [mutant for path in files for mutant in mutants_of(path)]
+    for key in EQUIVALENTS.keys() - {mutant.key for mutant in every}:
+        print("mutation_equivalents.py: there is no such mutant any more:", *key)
+    pool = [mutant for mutant in every if only in mutant.file]
     if count:
         random.Random(seed).shuffle(pool)  # noqa: S311
-    changes = {mutant.key for path in files for mutant in mutants_of(path)}
-    for key in EQUIVALENTS.keys() - changes:
-        print("mutation_equivalents.py: there is no such mutant any more:", *key)
     chosen: list[Mutant] = []
     equivalent: list[Mutant] = []
     for mutant in pool:
