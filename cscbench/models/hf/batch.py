@@ -47,13 +47,13 @@ class Memory:
     def __init__(self) -> None:
         self._held: dict[tuple[int, str], Any] = {}
 
-    def take(self, layer: int, kind: str, shape: tuple[int, ...], like: Any) -> Any:
+    def take(self, layer: int, name: str, shape: tuple[int, ...], like: Any) -> Any:
         """Return an uninitialized tensor of a shape, with the dtype and device of `like`."""
-        size, held = math.prod(shape), self._held.get((layer, kind))
+        size, held = math.prod(shape), self._held.get((layer, name))
         if held is None or held.numel() < size or (held.dtype, held.device) != (like.dtype, like.device):
             del held
-            self._held.pop((layer, kind), None)  # freed before more is allocated
-            held = self._held[layer, kind] = like.new_empty(size)
+            self._held.pop((layer, name), None)  # freed before more is allocated
+            held = self._held[layer, name] = like.new_empty(size)
         return held[:size].view(shape)
 
     def clear(self) -> None:
@@ -64,16 +64,16 @@ class Memory:
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """States in preallocated memory; a DynamicLayer copies all of them for each new token."""
 
-    def __init__(self, memory: Memory, number: int, capacity: int) -> None:
+    def __init__(self, memory: Memory, index: int, capacity: int) -> None:
         super().__init__()
-        self._memory, self._number, self._capacity, self._length = memory, number, capacity, 0
+        self._memory, self._index, self._capacity, self._length = memory, index, capacity, 0
         self._keys = self._values = torch.empty(0)
 
     def begin(self, rows: int, keys: Any, values: Any, length: int) -> None:
         """Allocate memory for states like these, of shape [..., heads, tokens, head size]; expose `length` columns."""
         self._keys, self._values = (
-            self._memory.take(self._number, kind, (rows, like.shape[-3], self._capacity, like.shape[-1]), like)
-            for kind, like in (("keys", keys), ("values", values))
+            self._memory.take(self._index, name, (rows, like.shape[-3], self._capacity, like.shape[-1]), like)
+            for name, like in (("keys", keys), ("values", values))
         )
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self._expose(length)
@@ -99,50 +99,54 @@ def assemble(rows: Sequence[BatchRow], pad: int, room: int, memory: Memory) -> B
     width = known + max(len(row.ids) - row.held for row in rows)
     ids = np.full((len(rows), width), pad)
     mask = np.zeros((len(rows), width), dtype=np.int64)
-    for number, row in enumerate(rows):
-        columns = np.r_[_held(row, known), _new(row, width)]
-        ids[number, columns] = row.ids
-        mask[number, columns] = 1
+    for index, row in enumerate(rows):
+        columns = np.r_[_held_columns(row, known), _new_columns(row, width)]
+        ids[index, columns] = row.ids
+        mask[index, columns] = 1
     with torch.inference_mode():  # the memory may have been allocated in inference mode
         cache = _filled_cache(rows, known, width + room, memory)
     return Batch(tuple(rows), torch.from_numpy(ids), torch.from_numpy(mask), cache, known)
 
 
-def _held(row: BatchRow, known: int) -> slice:
+def _held_columns(row: BatchRow, known: int) -> slice:
     return slice(known - row.held, known)
 
 
-def _new(row: BatchRow, width: int) -> slice:
+def _new_columns(row: BatchRow, width: int) -> slice:
     return slice(width - (len(row.ids) - row.held), width)
 
 
 def _filled_cache(rows: Sequence[BatchRow], known: int, capacity: int, memory: Memory) -> Cache:
     like = next((row.prefix for row in rows if row.prefix is not None), None)
     if like is None:
-        numbers = count()
-        return Cache(layer_class_to_replicate=lambda: GrowingLayer(memory, next(numbers), capacity))
-    layers = [GrowingLayer(memory, number, capacity) for number in range(len(like.layers))]
+        indices = count()
+        return Cache(layer_class_to_replicate=lambda: GrowingLayer(memory, next(indices), capacity))
+    layers = [GrowingLayer(memory, index, capacity) for index in range(len(like.layers))]
     for depth, layer in enumerate(layers):
         layer.begin(len(rows), *like.layers[depth], known)
-        for number, row in enumerate(rows):
+        for index, row in enumerate(rows):
             # A masked column has no effect unless it holds a NaN.
-            layer.keys[number, :, : known - row.held] = 0
-            layer.values[number, :, : known - row.held] = 0
+            layer.keys[index, :, : known - row.held] = 0
+            layer.values[index, :, : known - row.held] = 0
             if row.prefix is not None:
                 keys, values = row.prefix.layers[depth]
-                layer.keys[number, :, _held(row, known)] = keys[:, : row.held]
-                layer.values[number, :, _held(row, known)] = values[:, : row.held]
+                layer.keys[index, :, _held_columns(row, known)] = keys[:, : row.held]
+                layer.values[index, :, _held_columns(row, known)] = values[:, : row.held]
     return Cache(layers=layers)
 
 
-def extract_row(batch: Batch, number: int, read: Sequence[int]) -> Snapshot:
+def extract_row(batch: Batch, index: int, read: Sequence[int]) -> Snapshot:
     """Return one row's states for its own ids and for the generated ids that the model has `read`."""
-    row = batch.rows[number]
-    columns = (_held(row, batch.known), _new(row, batch.width), slice(batch.width, batch.width + len(read)))
+    row = batch.rows[index]
+    columns = (
+        _held_columns(row, batch.known),
+        _new_columns(row, batch.width),
+        slice(batch.width, batch.width + len(read)),
+    )
     states = tuple(
         (
-            torch.cat([layer.keys[number, :, part] for part in columns], dim=1),
-            torch.cat([layer.values[number, :, part] for part in columns], dim=1),
+            torch.cat([layer.keys[index, :, part] for part in columns], dim=1),
+            torch.cat([layer.values[index, :, part] for part in columns], dim=1),
         )
         for layer in batch.cache.layers
     )

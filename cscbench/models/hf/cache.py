@@ -84,9 +84,9 @@ def shared_prefixes(prompts: Sequence[Ids], held: Sequence[int]) -> list[Ids]:
     remainder. `held` has the number of ids of each prompt that the cache already has.
     """
     prefixes: dict[bytes, Ids] = {}
-    for number, ids in enumerate(prompts):
-        shared = max((min(shared_length(ids, earlier), len(ids) - 1) for earlier in prompts[:number]), default=0)
-        if shared - held[number] >= _MIN_SHARED:
+    for index, ids in enumerate(prompts):
+        shared = max((min(shared_length(ids, earlier), len(ids) - 1) for earlier in prompts[:index]), default=0)
+        if shared - held[index] >= _MIN_SHARED:
             prefixes.setdefault(ids[:shared].tobytes(), ids[:shared])
     longest = [
         ids for ids in prefixes.values() if not any(_is_proper_prefix(ids, longer) for longer in prefixes.values())

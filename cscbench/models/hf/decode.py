@@ -56,7 +56,7 @@ def find_cached(model: Model, prompts: Sequence[Sequence[int]]) -> list[Known]:
     extra = [0] * len(ids)
     for prefix in shared_prefixes(ids, [model.prefixes.find(prompt)[1] for prompt in ids]):
         snapshot, held = model.prefixes.find(prefix)
-        first = next(number for number, prompt in enumerate(ids) if np.array_equal(prompt[: len(prefix)], prefix))
+        first = next(index for index, prompt in enumerate(ids) if np.array_equal(prompt[: len(prefix)], prefix))
         extra[first] += len(prefix) - held
         prefill(model, [BatchRow(prefix, snapshot, held)], [hashlib.sha256(prefix.tobytes()).hexdigest()])
     rows = [BatchRow(prompt, *model.prefixes.find(prompt)) for prompt in ids]
@@ -80,9 +80,9 @@ def cache_rows(model: Model, batch: Batch, tokens: Sequence[Sequence[int]], keys
     if model.prefixes is None:
         return
     lengths = [len(row.ids) + len(generated) for row, generated in zip(batch.rows, tokens, strict=True)]
-    longest = {key: number for number, key in sorted(enumerate(keys), key=lambda pair: lengths[pair[0]])}
-    for key, number in longest.items():
-        model.prefixes.put(key, extract_row(batch, number, tokens[number]))
+    longest = {key: index for index, key in sorted(enumerate(keys), key=lambda pair: lengths[pair[0]])}
+    for key, index in longest.items():
+        model.prefixes.put(key, extract_row(batch, index, tokens[index]))
 
 
 def write(model: Model, ready: Sequence[Ready]) -> list[Reply]:

@@ -41,7 +41,7 @@ def free_bytes(device: Any) -> int:
     if device.type == "cuda":
         import torch
 
-        return sum(torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count()))
+        return sum(torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count()))
     import psutil
 
     return int(psutil.virtual_memory().available)

@@ -25,11 +25,11 @@ def guides(prompt: NamedPrompt) -> Mapping[Step, Guide]:
     A strategy alone must be one of the names. For a strategy with a reply, the text before the reply is constrained.
     """
     allowed: dict[Step, Guide] = {}
-    for number, step in enumerate(prompt.prompt.steps):
+    for index, step in enumerate(prompt.prompt.steps):
         if step.step is Step.STRATEGY:
-            allowed[step.step] = Guide(choice=strategy_choices(prompt, number))
+            allowed[step.step] = Guide(choice=strategy_choices(prompt, index))
         elif step.step is Step.JOINT:
-            allowed[step.step] = Guide(regex=_prefix_regex(prompt, number))
+            allowed[step.step] = Guide(regex=_prefix_regex(prompt, index))
     return allowed
 
 
