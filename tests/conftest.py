@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import Completed, run_here, run_process
+from finished import FinishedRuns
 from hypothesis import settings
 
 # Before anything imports torch: two OpenMP threads fight over two busy cores, and nothing may ask the hub.
@@ -69,12 +70,52 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(cache)
 
 
+# What packages set when they are first imported.
+_OF_IMPORTS = ("PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+
+
+def _unchanged() -> Iterator[None]:
+    """Fail whoever leaves another environment or working directory to later tests."""
+    before, folder = dict(os.environ), Path.cwd()
+    yield
+    after = dict(os.environ)
+    names = {*before, *after} - {*_OF_IMPORTS}
+    changed = sorted(name for name in names if before.get(name) != after.get(name))
+    if Path.cwd() != folder:
+        changed.append(f"working directory {Path.cwd()}")
+        os.chdir(folder)
+    for name in changed:
+        os.environ.pop(name, None)
+        if name in before:
+            os.environ[name] = before[name]
+    assert not changed, f"left changed for later tests: {changed}: use monkeypatch"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _session_leaves_no_trace() -> Iterator[None]:
+    """No fixture of a module or session does; function fixtures are seen by `_test_leaves_no_trace`."""
+    yield from _unchanged()
+
+
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> None:
+def _test_leaves_no_trace() -> Iterator[None]:
+    yield from _unchanged()
+
+
+@pytest.fixture(autouse=True)
+def _isolated(_test_leaves_no_trace: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> None:
     """No test sees the person's cards, tasks, caches or keys, nor writes outside its own folder."""
     monkeypatch.setenv("CSCBENCH_CACHE", str(shared_cache))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_runs(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRuns]:
+    """Folders of finished runs, each made once: to be read, or copied by a test that writes."""
+    runs = FinishedRuns(tmp_path_factory.mktemp("finished"))
+    yield runs
+    runs.check()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from helpers import only_run, replies_of, results_of
 from jsonschema import Draft202012Validator
 
 from cscbench.runs import results
@@ -59,13 +60,8 @@ def counting(tmp_path, monkeypatch):
     return ("run", "--model", "counting", *SMALL)
 
 
-def only(out: Path) -> Path:
-    (folder,) = out.iterdir()
-    return folder
-
-
 def loaded(folder: Path) -> dict:
-    data = json.loads((folder / "results.json").read_bytes())
+    data = results_of(folder)
     assert [error.message for error in Draft202012Validator(results.schema()).iter_errors(data)] == []
     return data
 
@@ -75,7 +71,7 @@ def test_a_run_killed_twice_adds_up_all_its_sessions(cscbench, cscbench_process,
         assert cscbench_process(*counting, DIES=dies).returncode == -9
     done = cscbench(*counting)
     assert done.returncode == 0, done.stderr
-    again = loaded(only(tmp_path / "reports"))
+    again = loaded(only_run(tmp_path / "reports"))
     cost, turns = again["timing"]["cost"], again["counts"]["turns"]
     assert (cost["requests"], cost["sessions"], cost["killed"]) == (turns, 3, 2)
     assert (cost["tokens_in"], cost["tokens_out"]) == (100 * turns, 4 * turns)
@@ -90,7 +86,7 @@ def test_a_run_killed_twice_adds_up_all_its_sessions(cscbench, cscbench_process,
     assert "no energy counter for cpu" in cost["energy_note"]
     # An unkilled run says the same of everything but what it took.
     assert cscbench(*counting, "--out", "whole").returncode == 0
-    whole = loaded(only(tmp_path / "whole"))
+    whole = loaded(only_run(tmp_path / "whole"))
     assert {**again, "timing": {}} == {**whole, "timing": {}}
     assert whole["timing"]["cost"]["sessions"] == 1
 
@@ -98,12 +94,12 @@ def test_a_run_killed_twice_adds_up_all_its_sessions(cscbench, cscbench_process,
 def test_what_failed_and_was_asked_again_is_counted_once_in_usage_and_twice_in_cost(cscbench, counting, tmp_path):
     first = prepare(RunOptions(model="gold", limit=1)).dialogues[0].id
     assert cscbench(*counting, FAILS=f"{first}/2/joint").returncode == 3
-    partial = loaded(only(tmp_path / "reports"))
+    partial = loaded(only_run(tmp_path / "reports"))
     turns = partial["counts"]["turns"]
     assert (partial["usage"]["requests"], partial["usage"]["failed"]) == (turns, 1)
     assert partial["usage"]["tokens_in"] == 100 * (turns - 1)
     assert cscbench(*counting).returncode == 0
-    resumed = loaded(only(tmp_path / "reports"))
+    resumed = loaded(only_run(tmp_path / "reports"))
     assert resumed["usage"] == {
         "requests": turns, "failed": 0, "tokens_in": 100 * turns, "tokens_out": 4 * turns, "cut": 0, "dropped": 0
     }  # fmt: skip
@@ -113,7 +109,7 @@ def test_what_failed_and_was_asked_again_is_counted_once_in_usage_and_twice_in_c
 
 def test_the_terminal_shows_what_is_known_of_the_cost(cscbench, counting, tmp_path):
     done = cscbench(*counting)
-    turns = loaded(only(tmp_path / "reports"))["counts"]["turns"]
+    turns = loaded(only_run(tmp_path / "reports"))["counts"]["turns"]
     rows = dict(
         re.findall(r"^ (requests|tokens in|tokens out|time|peak memory|price|energy) +(.*?) *$", done.stdout, re.M)
     )
@@ -135,20 +131,20 @@ def test_the_terminal_shows_what_is_known_of_the_cost(cscbench, counting, tmp_pa
 
 def test_results_name_the_engine_and_every_reply_carries_its_key(cscbench, counting, tmp_path):
     assert cscbench(*counting).returncode == 0
-    folder = only(tmp_path / "reports")
+    folder = only_run(tmp_path / "reports")
     engine = loaded(folder)["engine"]
     assert engine["facts"] == {"dtype": "float32", "chat_template": "0" * 64}
     assert engine["packages"] == {"counting-plugin": "1.0"}
     assert json.loads((folder / "run.json").read_bytes())["engine"]["facts"] == engine["facts"]
-    lines = [json.loads(line) for line in (folder / "replies.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = replies_of(folder)
     assert {line["engine"] for line in lines} == {engine["key"]}
 
 
 def test_replies_carried_over_from_another_engine_are_asked_again(cscbench, cscbench_process, counting, tmp_path):
     assert cscbench(*counting, "--out", "half", DTYPE="float16").returncode == 0
-    theirs = (only(tmp_path / "half") / "replies.jsonl").read_bytes()
+    theirs = (only_run(tmp_path / "half") / "replies.jsonl").read_bytes()
     assert cscbench_process(*counting, DIES="4").returncode == -9
-    folder = only(tmp_path / "reports")
+    folder = only_run(tmp_path / "reports")
     ours = (folder / "replies.jsonl").read_bytes()
     (folder / "replies.jsonl").write_bytes(ours + theirs)
     done = cscbench(*counting)
@@ -156,6 +152,6 @@ def test_replies_carried_over_from_another_engine_are_asked_again(cscbench, cscb
     assert f"ignoring {len(theirs.splitlines())} replies from another model or engine" in done.stderr
     scored = loaded(folder)
     assert scored["usage"]["requests"] == scored["timing"]["cost"]["requests"] == scored["counts"]["turns"]
-    lines = [json.loads(line) for line in (folder / "replies.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = replies_of(folder)
     ids = [line["id"] for line in lines if line["engine"] == scored["engine"]["key"]]
     assert len(ids) == len(set(ids)) == scored["counts"]["turns"]

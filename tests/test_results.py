@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import results_of
 from jsonschema import Draft202012Validator
 from sacrebleu.metrics.bleu import BLEU
 from sklearn.metrics import accuracy_score
@@ -94,21 +95,8 @@ def noisy(runs, tmp_path) -> Path:
     return Path(shutil.copytree(runs["noisy"], tmp_path / "run"))
 
 
-def loaded(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return found
-
-
 def values(found: dict[str, Any]) -> dict[str, float]:
     return {metric["name"]: metric["value"] for metric in found["metrics"]}
-
-
-def refused(done, *said: str) -> None:
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("cscbench: ")
-    for words in said:
-        assert words in done.stderr
 
 
 RUNS = ["gold", "majority", "two-step", "gold-strategy", "one", "noisy", "deaf"]
@@ -116,7 +104,7 @@ RUNS = ["gold", "majority", "two-step", "gold-strategy", "one", "noisy", "deaf"]
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_real_run_keeps_to_the_schema(name, runs):
-    assert [error.message for error in CHECK.iter_errors(loaded(runs[name]))] == []
+    assert [error.message for error in CHECK.iter_errors(results_of(runs[name]))] == []
 
 
 def test_the_schema_is_itself_one():
@@ -148,7 +136,7 @@ def spoiled(value: Any, key: str = "", top: bool = True) -> Iterator[tuple[str, 
 
 
 def test_the_schema_refuses_every_missing_key_every_further_key_and_every_other_kind(runs):
-    found = loaded(runs["noisy"])
+    found = results_of(runs["noisy"])
     # One row of each table will do: the rest are alike.
     found["tables"] = {k: v[:1] if isinstance(v, list) else v for k, v in found["tables"].items()}
     found["data"]["faults"] = [{"file": "x.json", "index": 0, "field": "text", "reason": "empty"}]
@@ -178,7 +166,7 @@ def test_the_schema_refuses_every_missing_key_every_further_key_and_every_other_
     ],
 )
 def test_the_schema_refuses_what_contradicts_itself(name, path, value, runs):
-    found = loaded(runs[name])
+    found = results_of(runs[name])
     place = found
     for key in path[:-1]:
         place = place[key]
@@ -187,7 +175,7 @@ def test_the_schema_refuses_what_contradicts_itself(name, path, value, runs):
 
 
 def test_gold_scores_100_on_all_of_the_sample(runs):
-    found = values(loaded(runs["gold"]))
+    found = values(results_of(runs["gold"]))
     assert found.pop("rouge_l_ascii") < 90  # the package's default tokenizer reads no Chinese
     assert found == pytest.approx(dict.fromkeys(found, 100), abs=1e-3)
     assert set(found) == {"strategy_accuracy", "strategy_macro_f1", "parse_rate", "bleu_2", "bleu_4", "rouge_l"}
@@ -202,13 +190,13 @@ def test_majority_scores_the_share_of_the_largest_class_in_the_data_file(runs):
     }
     assert {label for label, _ in written.most_common(4)} <= {*english, *english.values()}
     labels = Counter({zh: written.pop(zh) + written.pop(en) for zh, en in english.items()}) + written
-    found = loaded(runs["majority"])
+    found = results_of(runs["majority"])
     assert found["counts"]["turns"] == labels.total()
     assert values(found)["strategy_accuracy"] == pytest.approx(100 * max(labels.values()) / labels.total(), abs=1e-9)
 
 
 def test_failed_replies_are_counted_and_never_scored(runs):
-    found = loaded(runs["noisy"])
+    found = results_of(runs["noisy"])
     rows = pq.read_table(runs["noisy"] / "predictions.parquet").to_pylist()
     lost = [row for row in rows if row["error"]]
     counts = found["counts"]
@@ -229,7 +217,7 @@ def test_a_runs_bleu_is_sacrebleus_on_its_predictions(language, tokenizer, runs)
     rows = pq.read_table(runs["noisy"] / "predictions.parquet").to_pylist()
     kept = [row for row in rows if row["language"] == language and not row["error"]]
     assert any(not row["text"] for row in kept)  # empty replies are among them
-    (group,) = (row for row in loaded(runs["noisy"])["tables"]["by_language"] if row["language"] == language)
+    (group,) = (row for row in results_of(runs["noisy"])["tables"]["by_language"] if row["language"] == language)
     for order in (2, 4):
         metric = BLEU(tokenize=tokenizer, max_ngram_order=order)
         expected = metric.corpus_score([row["text"] for row in kept], [[row["reference"] for row in kept]]).score
@@ -237,20 +225,20 @@ def test_a_runs_bleu_is_sacrebleus_on_its_predictions(language, tokenizer, runs)
 
 
 def test_where_the_strategy_was_given_there_are_no_strategy_metrics(runs):
-    found = loaded(runs["gold-strategy"])
+    found = results_of(runs["gold-strategy"])
     assert set(values(found)) == {"bleu_2", "bleu_4", "rouge_l", "rouge_l_ascii"}
     assert "confusion" not in found["tables"]
     assert set(found["parse"]) == {"given"}
 
 
 def test_one_dialogue_has_values_and_no_interval(runs):
-    metrics = loaded(runs["one"])["metrics"]
+    metrics = results_of(runs["one"])["metrics"]
     assert metrics
     assert all(metric["low"] is None and metric["high"] is None for metric in metrics)
 
 
 def test_a_run_without_a_single_answer_has_no_metrics(runs):
-    found = loaded(runs["deaf"])
+    found = results_of(runs["deaf"])
     assert (found["metrics"], found["tables"]) == ([], {})
     assert found["counts"]["failed"] == found["counts"]["turns"] == found["parse"]["failed"]
     assert not rescore(runs["deaf"], "none", ()).metrics
@@ -265,10 +253,10 @@ def test_pairs_are_read_as_they_were_written(runs, tmp_path):
 @pytest.mark.parametrize("name", ["noisy", "majority", "gold-strategy"])
 def test_scoring_again_gives_the_same_results_times_aside(name, runs, tmp_path):
     folder = Path(shutil.copytree(runs[name], tmp_path / "run"))
-    before, scores = loaded(folder), (folder / "scores.parquet").read_bytes()
+    before, scores = results_of(folder), (folder / "scores.parquet").read_bytes()
     (folder / "scores.parquet").unlink()
     rescore(folder, "none", ())
-    after = loaded(folder)
+    after = results_of(folder)
     assert after["timing"].pop("finished") >= before["timing"].pop("finished")
     assert after["timing"] == before["timing"]
     assert {**after, "timing": {}} == {**before, "timing": {}}
@@ -278,10 +266,10 @@ def test_scoring_again_gives_the_same_results_times_aside(name, runs, tmp_path):
 @pytest.mark.parametrize("name", ["noisy", "two-step", "deaf"])
 def test_a_lost_results_file_is_made_anew_with_all_it_said(name, runs, tmp_path):
     folder = Path(shutil.copytree(runs[name], tmp_path / "run"))
-    before = loaded(folder)
+    before = results_of(folder)
     (folder / "results.json").unlink()
     rescore(folder, "none", ())
-    after = loaded(folder)
+    after = results_of(folder)
     assert CHECK.is_valid(after)
     assert before["usage"]["requests"] == before["timing"]["cost"]["requests"] > 5
     assert after["timing"].pop("finished") >= before["timing"].pop("finished")
@@ -289,14 +277,14 @@ def test_a_lost_results_file_is_made_anew_with_all_it_said(name, runs, tmp_path)
 
 
 def test_without_the_replies_what_they_came_to_is_kept_and_after_that_not_known(noisy):
-    before = loaded(noisy)
+    before = results_of(noisy)
     (noisy / "replies.jsonl").unlink()
     rescore(noisy, "none", ())
-    kept = loaded(noisy)
+    kept = results_of(noisy)
     assert (kept["usage"], kept["timing"]["cost"]) == (before["usage"], before["timing"]["cost"])
     (noisy / "results.json").unlink()
     rescore(noisy, "none", ())
-    lost = loaded(noisy)
+    lost = results_of(noisy)
     assert CHECK.is_valid(lost)
     assert (lost["usage"], lost["timing"]["cost"]) == (None, None)
     assert lost["metrics"] == before["metrics"]
@@ -330,7 +318,7 @@ def test_a_file_that_is_no_results_file_is_named(content, noisy):
     ],
 )
 def test_a_results_file_that_was_changed_is_refused_with_the_field(path, value, said, noisy):
-    found = loaded(noisy)
+    found = results_of(noisy)
     place: Any = found
     for key in path[:-1]:
         place = place[key]

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import only_run, replies_of, results_of
 from msgspec import structs
 
 from cscbench.runs.options import RunOptions
@@ -24,25 +25,11 @@ ROOT = Path(__file__).parents[1]
 SMALL = ("--limit", "2", "--encoder", "none")
 
 
-def only(out: Path) -> Path:
-    """The one run folder in `out`."""
-    (folder,) = out.iterdir()
-    return folder
-
-
-def results_of(folder: Path) -> dict:
-    return json.loads((folder / "results.json").read_bytes())
-
-
 def timeless(folder: Path) -> str:
     """results.json byte for byte, less its `timing`."""
     found = results_of(folder)
     assert set(found.pop("timing")) == {"started", "finished", "cost", "judges"}
     return json.dumps(found, ensure_ascii=False)
-
-
-def ids(folder: Path) -> list[str]:
-    return [json.loads(line)["id"] for line in (folder / "replies.jsonl").read_bytes().splitlines()]
 
 
 # --- what names a run
@@ -123,7 +110,7 @@ def test_weights_lora_and_data_at_another_path_are_the_same_run(tiny_card, tiny_
 def test_the_same_inputs_give_the_same_bytes(cscbench, tmp_path):
     for out in ("a", "b"):
         assert cscbench("run", "--model", "retrieval", *SMALL, "--out", out).returncode == 0
-    first, second = only(tmp_path / "a"), only(tmp_path / "b")
+    first, second = only_run(tmp_path / "a"), only_run(tmp_path / "b")
     assert first.name == second.name
     assert timeless(first) == timeless(second)
     for table in ("predictions.parquet", "scores.parquet"):
@@ -179,7 +166,7 @@ def test_an_adapter_that_raises_on_one_request_sinks_nothing(cscbench, flaky, tm
     done = cscbench(*flaky, FAILS=bad)
     assert done.returncode == 3, done.stderr
     assert "same command" in done.stderr
-    folder = only(tmp_path / "reports")
+    folder = only_run(tmp_path / "reports")
     partial = results_of(folder)
     counts = partial["counts"]
     assert partial["run"]["complete"] is False
@@ -195,7 +182,7 @@ def test_an_adapter_that_raises_on_one_request_sinks_nothing(cscbench, flaky, tm
     assert (tmp_path / "asked.txt").read_text().split() == [bad]
     assert results_of(folder)["run"]["complete"] is True
     assert cscbench(*flaky, "--out", "clean", FAILS="none").returncode == 0
-    assert timeless(folder) == timeless(only(tmp_path / "clean"))
+    assert timeless(folder) == timeless(only_run(tmp_path / "clean"))
 
 
 def _rows(path: Path) -> list[dict]:
@@ -209,13 +196,13 @@ def test_an_adapter_that_always_fails_stops_early(cscbench, flaky, tmp_path):
     assert done.returncode == 2, done.stderr
     assert "the dog ate" in done.stderr.splitlines()[-1]
     assert len((tmp_path / "asked.txt").read_text().split()) < 40  # of about 460 turns
-    assert not (only(tmp_path / "reports") / "results.json").exists()
+    assert not (only_run(tmp_path / "reports") / "results.json").exists()
 
 
 def test_a_run_too_short_to_be_given_up_ends_without_a_single_reply(cscbench, flaky, tmp_path):
     done = cscbench(*flaky, "--context", "generated", FAILS="all")
     assert done.returncode == 3, done.stderr
-    found = results_of(only(tmp_path / "reports"))
+    found = results_of(only_run(tmp_path / "reports"))
     assert (found["run"]["complete"], found["counts"]["answered"], found["metrics"]) == (False, 0, [])
     assert len((tmp_path / "asked.txt").read_text().split()) == 2  # one a dialogue: later turns lack their history
 
@@ -242,13 +229,15 @@ def test_an_impatient_ctrl_c_while_a_model_loads_prints_no_traceback(flaky, tmp_
             time.sleep(0.2)
             going.send_signal(signal.SIGINT)
         said = going.communicate(timeout=60)[1]
-    assert (going.returncode, "Traceback" in said) == (130, False), said
+    # The second may come when Python is about to end and no longer handles it: to a shell that is 130, too.
+    assert going.returncode in (130, -signal.SIGINT), said
+    assert "Traceback" not in said
     assert "repeat the command to continue" in said
 
 
 def test_a_damaged_reply_is_said_and_asked_again(cscbench, flaky, tmp_path):
     assert cscbench(*flaky, FAILS="none").returncode == 0
-    folder = only(tmp_path / "reports")
+    folder = only_run(tmp_path / "reports")
     before, lines = timeless(folder), (folder / "replies.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "replies.jsonl").write_bytes(b"".join([*lines[:3], b"\xff\n", *lines[4:]]))
     (folder / "results.json").unlink()
@@ -277,7 +266,7 @@ def limited(size: int, *args: str) -> subprocess.CompletedProcess:
 def test_a_full_disk_finishes_nothing_and_the_same_command_completes(cscbench, tmp_path):
     command = ("run", "--model", "gold", *SMALL)
     assert cscbench(*command, "--out", "roomy").returncode == 0
-    roomy = only(tmp_path / "roomy")
+    roomy = only_run(tmp_path / "roomy")
     sizes = {path.name: path.stat().st_size for path in roomy.iterdir()}
     stopped_at = set()
     for name in ("run.json", "replies.jsonl", "predictions.parquet", "scores.parquet", "results.json"):
@@ -294,24 +283,24 @@ def test_a_full_disk_finishes_nothing_and_the_same_command_completes(cscbench, t
     assert {"run.json", "scores.parquet"} <= stopped_at
     assert len(stopped_at) >= 3, stopped_at
     assert cscbench(*command).returncode == 0
-    assert timeless(only(tmp_path / "reports")) == timeless(roomy)
+    assert timeless(only_run(tmp_path / "reports")) == timeless(roomy)
 
 
 def test_a_disk_full_among_the_replies_keeps_those_before(cscbench, tmp_path):
     command = ("run", "--model", "gold", "--limit", "6", "--encoder", "none")
     assert cscbench(*command, "--out", "roomy").returncode == 0
-    roomy = only(tmp_path / "roomy")
+    roomy = only_run(tmp_path / "roomy")
     size = (roomy / "replies.jsonl").stat().st_size
     assert size > 1.5 * (roomy / "run.json").stat().st_size
     done = limited(size * 3 // 4, *command)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "replies.jsonl: cannot write" in done.stderr
-    folder = only(tmp_path / "reports")
+    folder = only_run(tmp_path / "reports")
     kept = (folder / "replies.jsonl").read_bytes().split(b"\n")[:-1]
     assert len(kept) > 10
     assert cscbench(*command).returncode == 0
     assert (folder / "replies.jsonl").read_bytes().split(b"\n")[: len(kept)] == kept
-    assert sorted(ids(folder)) == sorted(ids(roomy))
+    assert sorted([line["id"] for line in replies_of(folder)]) == sorted([line["id"] for line in replies_of(roomy)])
     assert timeless(folder) == timeless(roomy)
 
 
@@ -356,7 +345,8 @@ def test_a_finished_run_is_only_read_and_a_lost_results_file_is_written_anew(tmp
     again = run(prepare(RunOptions(**options)))
     assert again.folder == folder
     assert structs.replace(again.results, timing=first.timing) == first
-    assert len(ids(folder)) == len(set(ids(folder)))
+    ids = [line["id"] for line in replies_of(folder)]
+    assert len(ids) == len(set(ids))
 
 
 def test_a_run_works_in_a_notebook_where_an_event_loop_runs_already(tiny_card, tmp_path):

@@ -4,45 +4,24 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+from helpers import metrics_of, refused, results_of
 
 
 @pytest.fixture(scope="module")
-def runs(cscbench, tmp_path_factory) -> dict[str, Path]:
-    """Two finished runs without BERTScore."""
+def runs(finished_runs, tmp_path_factory) -> dict[str, Path]:
+    """Two finished runs without BERTScore, each in a folder of its own."""
     out = tmp_path_factory.mktemp("shown")
-    found = {}
-    for name in ("gold", "majority"):
-        done = cscbench("run", "--model", name, "--limit", "4", "--encoder", "none", "--out", out / name)
-        assert done.returncode == 0, done.stderr
-        (found[name],) = (out / name).iterdir()
-    return found
+    return {
+        model: finished_runs.copies(out / model, finished_runs(model, limit=4))[0] for model in ("gold", "majority")
+    }
 
 
 @pytest.fixture
 def majority(runs, tmp_path) -> Path:
     """A run of one's own, to be spoiled."""
     return Path(shutil.copytree(runs["majority"], tmp_path / "run"))
-
-
-def loaded(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return found
-
-
-def metrics(folder: Path) -> dict[str, dict[str, Any]]:
-    return {metric["name"]: metric for metric in loaded(folder)["metrics"]}
-
-
-def refused(done, *said: object) -> None:
-    """Exit code 2, and a message that says these things in place of a traceback."""
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "cscbench: " in done.stderr
-    for words in said:
-        assert str(words) in done.stderr
 
 
 def shown(done) -> dict[str, str]:
@@ -56,7 +35,7 @@ def test_runs_are_shown_side_by_side_in_aligned_columns(cscbench, runs):
     lines = shown(done)
     ends = [end.end() for end in re.finditer(r"gold\b|majority\b", lines["gold"])]
     assert len(ends) == 2
-    both = {name: [loaded(runs["gold"]), loaded(runs["majority"])] for name in metrics(runs["gold"])}
+    both = {name: [results_of(runs["gold"]), results_of(runs["majority"])] for name in metrics_of(runs["gold"])}
     for number, name in enumerate(both):
         cells = []
         for found in both[name]:
@@ -74,7 +53,7 @@ def test_a_folder_of_runs_stands_for_all_of_them(cscbench, runs):
 
 
 def test_a_run_without_a_metric_that_another_has_leaves_its_cell_empty(cscbench, runs, majority):
-    found = loaded(majority)
+    found = results_of(majority)
     found["metrics"] = [metric for metric in found["metrics"] if metric["name"] != "bleu_4"]
     (majority / "results.json").write_text(json.dumps(found), encoding="utf-8")
     lines = shown(cscbench("show", runs["gold"], majority))
@@ -84,10 +63,10 @@ def test_a_run_without_a_metric_that_another_has_leaves_its_cell_empty(cscbench,
 
 
 def test_scoring_again_prints_and_writes_what_the_run_did(cscbench, majority):
-    before = loaded(majority)
+    before = results_of(majority)
     done = cscbench("score", majority, "--encoder", "none")
     assert done.returncode == 0, done.stderr
-    after = loaded(majority)
+    after = results_of(majority)
     assert {**after, "timing": {}} == {**before, "timing": {}}
     for metric in after["metrics"]:
         row = next(line for line in done.stdout.splitlines() if line.split()[:1] == [metric["name"]])
@@ -100,15 +79,15 @@ def test_bertscore_is_put_in_and_left_out_by_the_encoder(cscbench, tmp_path):
     done = cscbench("run", *args, "--encoder", "minilm-l6")
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "out").iterdir()
-    first = metrics(folder)
+    first = metrics_of(folder)
     assert 0 < first["bertscore_f1"]["low"] < first["bertscore_f1"]["value"] < first["bertscore_f1"]["high"] < 90
-    assert loaded(folder)["scoring"]["encoder"].startswith("minilm-l6@")
+    assert results_of(folder)["scoring"]["encoder"].startswith("minilm-l6@")
     assert cscbench("score", folder, "--encoder", "none").returncode == 0
-    without = metrics(folder)
+    without = metrics_of(folder)
     assert without == {name: metric for name, metric in first.items() if name != "bertscore_f1"}
-    assert loaded(folder)["scoring"]["encoder"] == ""
+    assert results_of(folder)["scoring"]["encoder"] == ""
     assert cscbench("score", folder, "--encoder", "minilm-l6").returncode == 0
-    assert metrics(folder) == first
+    assert metrics_of(folder) == first
 
 
 @pytest.mark.parametrize(
@@ -147,19 +126,19 @@ def test_a_run_that_was_not_finished_is_refused_with_the_cure(cscbench, majority
 
 
 def test_a_changed_results_file_is_refused_and_its_cure_works(cscbench, majority):
-    before = metrics(majority)
-    found = loaded(majority)
+    before = metrics_of(majority)
+    found = results_of(majority)
     del found["metrics"][0]["value"]
     (majority / "results.json").write_text(json.dumps(found), encoding="utf-8")
     done = cscbench("show", majority)
     refused(done, majority / "results.json", "`value` - at `$.metrics[0]`", "remove it", f"cscbench score {majority}")
     (majority / "results.json").unlink()
     assert cscbench("score", majority, "--encoder", "none").returncode == 0
-    assert metrics(majority) == before
+    assert metrics_of(majority) == before
 
 
 def test_foreign_predictions_are_refused_and_the_cure_works(cscbench, majority):
-    before = metrics(majority)
+    before = metrics_of(majority)
     (majority / "predictions.parquet").write_bytes(b"dialogue,turn\n")
     refused(cscbench("score", majority, "--encoder", "none"), majority / "predictions.parquet")
     for name in ("predictions.parquet", "results.json"):
@@ -168,7 +147,7 @@ def test_foreign_predictions_are_refused_and_the_cure_works(cscbench, majority):
     again = majority.rename(majority.parent / name)
     done = cscbench("run", "--model", "majority", "--limit", "4", "--encoder", "none", "--out", again.parent)
     assert done.returncode == 0, done.stderr
-    assert metrics(again) == before
+    assert metrics_of(again) == before
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": "cscbench/run/1"}'])

@@ -70,17 +70,11 @@ def invoked(*args: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, shared_cache) -> dict[str, Path]:
+def made(finished_runs, tmp_path_factory) -> dict[str, Path]:
     """Two finished runs; the second has tables of judges, as a panel leaves them."""
-    out = tmp_path_factory.mktemp("made")
-    folders = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(out)
-        patch.setenv("CSCBENCH_CACHE", str(shared_cache))
-        for model in ("gold", "majority"):
-            done = invoked("-q", "run", "--model", model, "--limit", "4", "--encoder", "none", "--out", out)
-            assert done.exit_code == 0, done.output
-            folders[model] = out / done.output.strip().splitlines()[-1]
+    models = ("gold", "majority")
+    copies = finished_runs.copies(tmp_path_factory.mktemp("made"), *(finished_runs(model, limit=4) for model in models))
+    folders = dict(zip(models, copies, strict=True))
     path = folders["majority"] / "results.json"
     data = json.loads(path.read_bytes())
     data["tables"] |= {"judges": JUDGES, "judge_agreement": AGREEMENT}

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from helpers import refused
 
 from cscbench.models.backend import find_backend
 from cscbench.values import UserError
@@ -33,14 +34,6 @@ def card(tmp_path):
 def copy(tiny_model, tmp_path):
     """A copy of `tiny_model` to damage."""
     return Path(shutil.copytree(tiny_model, tmp_path / "copy"))
-
-
-def refused(done, *parts):
-    """The command reported a user error that contains all of this."""
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    for part in parts:
-        assert part in done.stderr
 
 
 class TestOptions:

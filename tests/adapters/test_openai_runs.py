@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fault_server import Call, Does, FaultServer, digest, error
+from helpers import only_run, replies_of, results_of
 
 from cscbench.asking.parse import ParseForm
 from cscbench.asking.plays import Protocol, play
@@ -45,15 +46,6 @@ def write_card(url: str, **options) -> None:
 
 
 COMMAND = ("run", "--model", "served", "--data", "data.json", "--encoder", "none")
-
-
-def only_run() -> Path:
-    (folder,) = Path("reports").iterdir()
-    return folder
-
-
-def stored(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "replies.jsonl").read_bytes().splitlines()]
 
 
 def cost(lines: list[dict]) -> float:
@@ -125,13 +117,13 @@ def test_two_thousand_requests_of_which_a_third_fail_are_all_answered_once_and_s
         write_card(server.url, concurrency=32, timeout=1.5)
         done = cscbench(*COMMAND, MY_KEY=KEY)
     assert done.returncode == 0, done.stderr
-    folder, asked = only_run(), Counter(call.digest for call in server.asked())
-    assert (len(asked), len(stored(folder))) == (2000, 2000)
+    folder, asked = only_run(Path("reports")), Counter(call.digest for call in server.asked())
+    assert (len(asked), len(replies_of(folder))) == (2000, 2000)
     assert 0.26 < 1 - 2000 / sum(asked.values()) < 0.34  # the share of calls that failed
     assert min(server.statuses[kind] for kind in ("429", "500", "503", "cut", "reset")) > 20, server.statuses
     assert {server.answered[about] for about in asked} == {1}
     assert_each_turn_has_its_own_answer(folder)
-    counts = json.loads((folder / "results.json").read_bytes())["counts"]
+    counts = results_of(folder)["counts"]
     assert (counts["turns"], counts["answered"], counts["failed"]) == (2000, 2000, 0)
     assert_no_key(folder, done.stdout, done.stderr)
     assert "127.0.0.1" not in "".join(path.read_text("utf-8", "replace") for path in folder.glob("*.json*"))
@@ -149,17 +141,17 @@ def test_what_fails_for_good_is_kept_out_of_the_scores_and_asked_again_by_the_sa
         write_card(server.url)
         done = cscbench(*COMMAND, MY_KEY=KEY)
         assert done.returncode == 3, done.stderr
-        (failed,) = [pair for pair in results.read_pairs(only_run()) if pair.error]
+        (failed,) = [pair for pair in results.read_pairs(only_run(Path("reports"))) if pair.error]
         assert (failed.form, failed.text) == (ParseForm.FAILED, "")
         assert failed.error == "HTTP 400: flagged for *** (content_filter)"
-        scored = results.read(only_run())
+        scored = results.read(only_run(Path("reports")))
         assert (scored.counts.failed, scored.run.complete) == (1, False)
         assert {metric.n for metric in scored.metrics} == {19}
         before, mended = len(server.asked()), True
         assert cscbench(*COMMAND, MY_KEY=KEY).returncode == 0
         assert len(server.asked()) == before + 1
-    assert_each_turn_has_its_own_answer(only_run())
-    assert_no_key(only_run(), done.stdout, done.stderr)
+    assert_each_turn_has_its_own_answer(only_run(Path("reports")))
+    assert_no_key(only_run(Path("reports")), done.stdout, done.stderr)
 
 
 def test_it_stops_at_the_budget_and_goes_on_with_a_larger_one(cscbench):
@@ -168,25 +160,25 @@ def test_it_stops_at_the_budget_and_goes_on_with_a_larger_one(cscbench):
         write_card(server.url, concurrency=8)
         assert cscbench(*COMMAND, "--out", "whole").returncode == 0
         (whole,) = Path("whole").iterdir()
-        total, dearest = cost(stored(whole)), max(cost([line]) for line in stored(whole))
+        total, dearest = cost(replies_of(whole)), max(cost([line]) for line in replies_of(whole))
         server.calls.clear()
         for share in (0.3, 0.7):
             done = cscbench(*COMMAND, "--max-cost", str(total * share))
             assert done.returncode == 4, done.stderr
-            lines = stored(only_run())
+            lines = replies_of(only_run(Path("reports")))
             assert total * share - 8 * dearest < cost(lines) <= total * share
             assert f"spent {cost(lines):.6g} EUR on {len(lines)} replies" in done.stderr
             assert "repeat the command with a larger --max-cost to continue" in done.stderr
             assert "Traceback" not in done.stderr
-            assert not (only_run() / "results.json").exists()
+            assert not (only_run(Path("reports")) / "results.json").exists()
             assert len(server.asked()) == len(lines)
         done = cscbench(*COMMAND, "--max-cost", str(total * 3))
     assert done.returncode == 0, done.stderr
     assert {*Counter(call.digest for call in server.asked()).values()} == {1}
     assert len(server.asked()) == 60
-    assert only_run().name == whole.name
-    assert_each_turn_has_its_own_answer(only_run())
-    assert results.read(only_run()).metrics == results.read(whole).metrics
+    assert only_run(Path("reports")).name == whole.name
+    assert_each_turn_has_its_own_answer(only_run(Path("reports")))
+    assert results.read(only_run(Path("reports"))).metrics == results.read(whole).metrics
 
 
 def test_a_budget_that_allows_nothing_asks_nothing_and_loads_nothing(cscbench):
@@ -218,7 +210,7 @@ def test_a_local_model_is_free_unless_its_card_names_a_price(cscbench, tiny_card
     card.write_text(card.read_text().replace("languages:", "price: {input: 1.0, output: 2.0}\nlanguages:"))
     done = cscbench(*command)
     assert done.returncode == 4, done.stderr
-    assert 0.0 < cost(stored(only_run())) <= 0.01
+    assert 0.0 < cost(replies_of(only_run(Path("reports")))) <= 0.01
 
 
 def test_killed_it_asks_nothing_twice_that_is_on_disk(cscbench):
@@ -236,7 +228,7 @@ def test_killed_it_asks_nothing_twice_that_is_on_disk(cscbench):
                     assert time.monotonic() < deadline
                     time.sleep(0.005)
                 going.kill()
-        before = {line["reply"]["text"] for line in stored(only_run())}
+        before = {line["reply"]["text"] for line in replies_of(only_run(Path("reports")))}
         assert 40 <= len(before) < 72
         server.calls.clear()
         done = cscbench(*COMMAND, MY_KEY=KEY)
@@ -244,7 +236,7 @@ def test_killed_it_asks_nothing_twice_that_is_on_disk(cscbench):
     assert done.returncode == 0, done.stderr
     assert len(asked) == len(set(asked)) == 72 - len(before)
     assert not {f"[GT] {about}" for about in asked} & before
-    assert_each_turn_has_its_own_answer(only_run())
+    assert_each_turn_has_its_own_answer(only_run(Path("reports")))
 
 
 @pytest.mark.parametrize("key", ["sk-also-do-not-tell", ""])
@@ -257,7 +249,7 @@ def test_a_wrong_key_ends_the_run_before_it_began_and_is_not_shown(cscbench, key
     assert "the environment variable MY_KEY" in done.stderr
     assert "Traceback" not in done.stderr
     assert not server.asked()
-    assert_no_key(only_run(), done.stdout, done.stderr)
+    assert_no_key(only_run(Path("reports")), done.stdout, done.stderr)
 
 
 def test_a_server_at_another_address_goes_on_with_the_run(cscbench, cscbench_process):
@@ -270,4 +262,4 @@ def test_a_server_at_another_address_goes_on_with_the_run(cscbench, cscbench_pro
         done = cscbench_process(*COMMAND, PYTHONDEVMODE="1")
     assert (done.returncode, "ResourceWarning" in done.stderr) == (0, False), done.stderr  # no connection is left open
     assert len(first.asked()) + len(second.asked()) == 9
-    assert len(stored(only_run())) == 9
+    assert len(replies_of(only_run(Path("reports")))) == 9

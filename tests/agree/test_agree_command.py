@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import refused, replies_of
 
 from cscbench.comparing.agree.common_turns import common_turns
 from cscbench.runs.finished import load
@@ -26,18 +27,6 @@ def agreed(cscbench, tmp_path, *args, **env) -> tuple[dict, str]:
     return json.loads(in_full.stdout), done.stdout
 
 
-def refused(done, *said: str) -> None:
-    assert done.returncode == 2, done.stdout
-    assert "Traceback" not in done.stderr
-    for words in said:
-        assert words in done.stderr
-
-
-def lines(folder: Path) -> list[dict]:
-    """What replies.jsonl of a run holds."""
-    return [json.loads(line) for line in (folder / "replies.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
 def group(agreement: dict, name: str) -> dict:
     return next(group for group in agreement["groups"] if group["name"] == name)
 
@@ -49,7 +38,7 @@ def fact(agreement: dict, name: str) -> tuple[str | None, str | None, bool | Non
 def test_a_model_that_changes_at_the_fifth_turn_is_found_out(cscbench, played, tmp_path):
     a, b = played("parrot", **BOTH), played("parrot+late", **BOTH)
     agreement, said = agreed(cscbench, tmp_path, a, b, "--tokenizer", "none", "--first", "4", "--examples", "2")
-    replies = {path: {line["id"]: line for line in lines(path)} for path in (a, b)}
+    replies = {path: {line["id"]: line for line in replies_of(path)} for path in (a, b)}
     spoiled = [name for name in replies[a] if int(name.split("/")[1]) >= 4]
     everything = group(agreement, "all")
     assert everything == {**group(agreement, "same prompt"), "name": "all"}
@@ -98,7 +87,7 @@ def test_in_generated_context_later_prompts_differ_and_are_counted_apart(cscbenc
     options = {**BOTH, "context": Context.GENERATED}
     a, b = played("parrot", **options), played("parrot+late", **options)
     agreement, said = agreed(cscbench, tmp_path, a, b)
-    turns = [int(line["id"].split("/")[1]) for line in lines(a)]
+    turns = [int(line["id"].split("/")[1]) for line in replies_of(a)]
     # B changes from turn 4 on: that turn still has the same prompt, the ones after it do not.
     same = group(agreement, "same prompt")
     assert (group(agreement, "all")["requests"], same["requests"]) == (len(turns), sum(turn <= 4 for turn in turns))
@@ -127,7 +116,7 @@ def test_what_is_not_the_engine_and_differs_is_said_plainly(cscbench, played, tm
 def test_turns_that_one_run_failed_on_are_left_out_and_counted(cscbench, played, tmp_path):
     a, b = played("parrot", **BOTH), played("parrot+fails", **BOTH)
     agreement, said = agreed(cscbench, tmp_path, a, b)
-    failed = sum(line["reply"]["error"] != "" for line in lines(b))
+    failed = sum(line["reply"]["error"] != "" for line in replies_of(b))
     whole = group(agreed(cscbench, tmp_path, a, a)[0], "all")["requests"]
     assert (agreement["scope"]["failed"], agreement["scope"]["requests"]) == (failed, whole - failed)
     assert agreement["scope"]["turns"] == whole - failed

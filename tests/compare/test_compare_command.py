@@ -18,16 +18,15 @@ from cscbench.runs.plan import prepare
 from cscbench.runs.run import run
 
 
-@pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def runs(finished_runs) -> dict[str, Path]:
     """The baselines on twelve dialogues, scored without an encoder; retrieval on eight, too."""
-    place = tmp_path_factory.mktemp("compare")
-
-    def play(model: str, limit: int) -> Path:
-        return run(prepare(RunOptions(model=model, limit=limit, encoder="none", out=str(place / str(limit))))).folder
-
-    made = {model: play(model, 12) for model in ("gold", "majority", "retrieval")}
-    return {**made, "eight": play("retrieval", 8), "one": play("majority", 1), "other-one": play("retrieval", 1)}
+    return {
+        **{model: finished_runs(model, limit=12) for model in ("gold", "majority", "retrieval")},
+        "eight": finished_runs("retrieval", limit=8),
+        "one": finished_runs("majority", limit=1),
+        "other-one": finished_runs("retrieval", limit=1),
+    }
 
 
 def compared(cscbench, *args: object) -> dict:

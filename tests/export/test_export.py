@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -46,14 +45,10 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, shared_cache) -> list[Path]:
-    """Finished runs of two baselines."""
-    out = tmp_path_factory.mktemp("runs")
-    env = {**os.environ, "CSCBENCH_CACHE": str(shared_cache)}
-    for model in ("retrieval", "majority"):
-        run = [sys.executable, "-m", "cscbench", "-q", "run", "--model", model, "--encoder", "none", "--limit", "3"]
-        subprocess.run([*run, "--out", out], check=True, capture_output=True, cwd=out, env=env)
-    return sorted(path for path in out.iterdir() if path.is_dir())
+def folders(finished_runs, tmp_path_factory) -> list[Path]:
+    """Two finished runs of baselines, in a folder of their own."""
+    runs = [finished_runs(model, limit=3) for model in ("majority", "retrieval")]
+    return sorted(finished_runs.copies(tmp_path_factory.mktemp("runs"), *runs))
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +229,7 @@ print(make_table(json.load(open(latest, encoding="utf-8"))))
 def test_lm_evals_own_table_maker_reads_the_files(runs, tmp_path):
     python = os.environ.get("CSCBENCH_LM_EVAL", "")
     if not python:
-        pytest.skip("needs lm-eval, in an environment of its own: make test-lm-eval")
+        pytest.skip("needs lm-eval, in its own environment: make test-more")
     from cscbench.publishing.export import write
 
     write(export(runs, Target.LM_EVAL), tmp_path / "out")

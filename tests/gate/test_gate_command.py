@@ -10,21 +10,17 @@ from markdown_it import MarkdownIt
 
 from cscbench.asking import store
 from cscbench.runs import results
-from cscbench.runs.options import RunOptions
-from cscbench.runs.plan import prepare
-from cscbench.runs.run import rescore, run
+from cscbench.runs.run import rescore
 
 RULES = "rules:\n- {metric: strategy_accuracy, margin: 1}\n- {metric: bleu_4, margin: 1, confidence: 90}\n"
 
 
-@pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def runs(finished_runs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Gold, majority, and gold with every tenth turn taken from majority: a model that got a little worse."""
-    place = tmp_path_factory.mktemp("gate")
-    options = {"encoder": "none", "out": str(place)}
-    made = {model: run(prepare(RunOptions(model=model, **options))).folder for model in ("gold", "majority")}
-    made["few"] = run(prepare(RunOptions(model="gold", limit=8, **options))).folder
-    made["degraded"] = place / "degraded"
+    made = {model: finished_runs(model) for model in ("gold", "majority")}
+    made["few"] = finished_runs("gold", limit=8)
+    made["degraded"] = tmp_path_factory.mktemp("gate") / "degraded"
     shutil.copytree(made["gold"], made["degraded"])
     good, bad = (results.read_pairs(made[model]) for model in ("gold", "majority"))
     mixed = [bad[row] if row % 10 == 0 else pair for row, pair in enumerate(good)]

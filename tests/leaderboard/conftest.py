@@ -1,12 +1,11 @@
 """Real runs of the baselines, made once, and boards for tests to put them on."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from cscbench.values import Context, Language
 
 BOARD = """\
 title: {en: Test board, zh: 测试榜}
@@ -23,22 +22,14 @@ columns:
 """
 
 
-def made(folder: Path, model: str, *args: str) -> Path:
-    """A finished run; its folder."""
-    command = [sys.executable, "-m", "cscbench", "-q", "run", "--model", model, "--encoder", "none", "--out", folder]
-    done = subprocess.run([*command, *args], capture_output=True, text=True, check=True, cwd=folder)
-    return folder / Path(done.stdout.strip().splitlines()[-1]).name
-
-
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory, shared_cache) -> dict[str, Path]:
-    """Finished runs by description."""
-    folder = tmp_path_factory.mktemp("runs")
-    os.environ["CSCBENCH_CACHE"] = str(shared_cache)
-    finished = {model: made(folder, model) for model in ("gold", "majority", "retrieval")}
-    finished["retrieval generated"] = made(folder, "retrieval", "--context", "generated")
-    finished["retrieval en"] = made(folder, "retrieval", "--language", "en")
-    return finished
+def runs(finished_runs) -> dict[str, Path]:
+    """Finished runs by what they are."""
+    return {
+        **{model: finished_runs(model) for model in ("gold", "majority", "retrieval")},
+        "retrieval generated": finished_runs("retrieval", context=Context.GENERATED),
+        "retrieval en": finished_runs("retrieval", language=Language.EN),
+    }
 
 
 @pytest.fixture

@@ -121,11 +121,9 @@ def test_ranking_is_the_same_each_time_and_in_any_order(filled):
     assert ranked(filled) == ranked(filled, lambda entries: entries[::-1])
 
 
-def test_one_dialogue_alone_ties_nothing(filled, runs, tmp_path):
-    from leaderboard.conftest import made
-
+def test_one_dialogue_alone_ties_nothing(filled, finished_runs):
     for model in ("gold", "majority"):
-        add(read_board(filled), filled, made(tmp_path, model, "--limit", "1"))
+        add(read_board(filled), filled, finished_runs(model, limit=1))
     block = next(block for block in ranked(filled)[0].blocks if block.title.en.startswith("1 dialogues"))
     assert [row.cells[0].rank for row in block.rows] == [1, 2]
     assert {row.cells[0].tie_group for row in block.rows} == {None}

@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from site_help import BOARD, make_runs, rank, reported, run_entry
+from site_help import BOARD, rank, reported, run_entry
 
 from cscbench.publishing.site import build_site
+from cscbench.values import Context
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 QUIET = ("--disable-component-update", "--disable-sync")
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory) -> list[Path]:
-    """The three baselines in both contexts, made by the command."""
-    return make_runs(tmp_path_factory.mktemp("runs"), ["gold", "majority", "retrieval"])
+def runs(finished_runs) -> list[Path]:
+    """The three baselines in both contexts."""
+    models = ("gold", "majority", "retrieval")
+    return sorted(finished_runs(model, context=context) for model in models for context in Context)
 
 
 @pytest.fixture(scope="session")
@@ -86,15 +88,10 @@ def phone(chromium) -> Iterator[Watched]:
 
 
 @pytest.fixture(scope="session")
-def hostile_listed(tmp_path_factory):
+def hostile_listed(finished_runs, tmp_path_factory):
     from site_help import hostile_entries
 
-    (folder,) = (
-        path
-        for path in make_runs(tmp_path_factory.mktemp("few"), ["retrieval"], "--limit", "4")
-        if "--gold--" in path.name
-    )
-    return hostile_entries(folder, tmp_path_factory.mktemp("hostile"))
+    return hostile_entries(finished_runs("retrieval", limit=4), tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(scope="session")
