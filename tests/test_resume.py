@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from helpers import only_run, refused
+from kills import killed
+
+from cscbench.asking import store
 
 KILLS = 3
 
@@ -158,6 +163,30 @@ def compare(unkilled: Path, killed: Path) -> None:
     assert json.loads((killed / "results.json").read_bytes())["run"]["complete"] is True
 
 
+def test_a_baseline_killed_at_some_steps_ends_as_if_unkilled(cscbench, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a kill, unlike a power cut, loses nothing written
+    command = ("run", "--model", "retrieval", "--context", "generated", "--limit", "2", "--encoder", "none")
+    assert cscbench(*command, "--out", "unkilled").returncode == 0
+    whole = only_run(tmp_path / "unkilled")
+    for step in (5, 14, 23):
+        shutil.rmtree(tmp_path / "killed", ignore_errors=True)
+        assert killed(lambda: cscbench(*command, "--out", "killed"), step, tmp_path / "killed"), step
+        assert not list((tmp_path / "killed").glob("*/results.json"))
+        assert cscbench(*command, "--out", "killed").returncode == 0
+        compare(whole, tmp_path / "killed" / whole.name)
+
+
+def test_a_run_that_another_command_holds_is_refused(cscbench):
+    command = ("run", "--model", "gold", "--limit", "1", "--encoder", "none")
+    assert cscbench(*command).returncode == 0
+    run = only_run(Path("reports"))
+    (run / "results.json").unlink()
+    with store.locked(run):
+        refused(cscbench(*command), "another cscbench command is using this folder")
+    assert cscbench(*command).returncode == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "condition", "tokens"),
     [("tiny", "joint", 24), ("tiny+sampled", "two-step", 10)],
@@ -169,6 +198,7 @@ def test_killed_three_times_it_ends_as_if_unkilled(tiny_card, tmp_path, model, c
     check(Forked, tmp_path, ["--model", model, "--condition", condition], seed=1, wait=0.05)
 
 
+@pytest.mark.slow
 def test_a_second_command_on_the_same_run_is_refused_and_disturbs_nothing(tiny_card, tmp_path):
     card = tmp_path / f"model_cards/{tiny_card}.md"
     card.write_text(card.read_text().replace("max_tokens: 8", "max_tokens: 24"))

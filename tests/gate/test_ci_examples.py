@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from junitparser import JUnitXml
 
 from cscbench.asking import store
+from cscbench.cli import cli
 from cscbench.comparing.gate.rules import read_rules
 from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare
@@ -86,6 +88,7 @@ def run_action(given: Mapping[str, str], place: Path) -> "subprocess.CompletedPr
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "code", "words"), [("gold", 0, "passed"), ("majority", 1, "regressed")])
 def test_the_github_example_and_the_action_that_it_uses(place, model, code, words):
     workflow = yaml.safe_load((DOCS / "ci" / "github.yml").read_text(encoding="utf-8"))
@@ -100,11 +103,13 @@ def test_the_github_example_and_the_action_that_it_uses(place, model, code, word
     assert (place / "site" / "cscbench").is_dir()  # and it was this one that ran
 
 
+@pytest.mark.slow
 def test_an_input_is_no_command(place):
     run_action({"model": 'gold"; touch owned; "', "options": "--encoder none"}, place)
     assert not Path("owned").exists()
 
 
+@pytest.mark.slow
 def test_the_gitlab_example(place):
     job = yaml.safe_load((DOCS / "ci" / "gitlab.yml").read_text(encoding="utf-8"))["gate"]
     env = {**job["variables"], "MODEL": "gold", "OPTIONS": "--encoder none"}
@@ -115,6 +120,7 @@ def test_the_gitlab_example(place):
     assert all(Path(path).exists() for path in job["artifacts"]["paths"])
 
 
+@pytest.mark.slow
 def test_the_pages_workflow_builds_the_board(place):
     workflow = yaml.safe_load((DOCS / "ci" / "pages.yml").read_text(encoding="utf-8"))
     shutil.copytree(DOCS.parent / "leaderboards" / "csconv_sample", place / "leaderboards" / "csconv_sample")
@@ -128,6 +134,21 @@ def test_the_pages_workflow_builds_the_board(place):
     assert f"--out {upload['with']['path']}" in "".join(step.get("run", "") for step in steps)
     assert "csconv_sample" in (place / "pages" / "index.html").read_text(encoding="utf-8")
     assert workflow["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
+
+
+@pytest.mark.parametrize("name", ["action.yml", "gitlab.yml", "pages.yml"])
+def test_the_commands_of_the_examples_have_options_that_exist(name):
+    text = (DOCS / "ci" / name).read_text(encoding="utf-8")
+    commands = re.findall(
+        r"cscbench ((?:run|gate|leaderboard)\b[^|\n]*)", re.sub(r"^\s+description:.*", "", text, flags=re.M)
+    )
+    assert commands
+    for words in map(str.split, commands):
+        command = cli.get_command(click.Context(cli), words[0])
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words[1])
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", " ".join(words))) <= known
 
 
 def test_the_rules_of_the_page_are_rules(tmp_path):

@@ -10,7 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+from helpers import refused
 from test_resume import Forked
+
+from cscbench.asking import store
 
 GIVEN = ["--lr", "0.02", "--batch-size", "2", "--accumulate", "2", "--epochs", "5"]
 STEPS = 10  # 5 dialogues are 3 batches, of which an epoch makes 2 steps, the second one short
@@ -42,6 +46,7 @@ def record(out: Path) -> dict:
     return content
 
 
+@pytest.mark.slow
 def test_killed_three_times_it_ends_with_the_weights_of_an_unkilled_training(tiny_card, short_task, tmp_path):
     command = ["train", "--base", tiny_card, "--task", short_task, *GIVEN]
     assert Forked([*command, "--out", "unkilled"], tmp_path).wait() == 0, (tmp_path / "said.txt").read_text()
@@ -65,6 +70,14 @@ def test_killed_three_times_it_ends_with_the_weights_of_an_unkilled_training(tin
     assert not (out / ".checkpoints").exists()
 
 
+def test_a_folder_that_another_command_holds_is_refused(cscbench, tiny_card, short_task):
+    with store.locked(Path("x")):
+        done = cscbench("train", "--base", tiny_card, "--task", short_task, *GIVEN, "--out", "x")
+    refused(done, "another cscbench command is using this folder")
+    assert not Path("x/training.json").exists()
+
+
+@pytest.mark.slow
 def test_a_second_command_on_the_same_folder_is_refused_and_disturbs_nothing(tiny_card, short_task, tmp_path):
     command = ["train", "--base", tiny_card, "--task", short_task, *GIVEN, "--save-every", "0", "--out", "x"]
     first = Forked(command, tmp_path)
