@@ -17,6 +17,31 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
         "max(1, len(known)) -> max(2, len(known))",
     ): "a single draw is both ends of its interval, however it lies to the value",
     (
+        "cscbench/scoring/metric_sums.py",
+        "tie_groups",
+        "-1 if metrics[0].spec.high -> -2 if metrics[0].spec.high",
+    ): "a factor of any size but of the same sign sorts alike",
+    (
+        "cscbench/scoring/metric_sums.py",
+        "tie_groups",
+        "c.higher_is_better else 1 -> c.higher_is_better else 2",
+    ): "a factor of any size but of the same sign sorts alike",
+    (
+        "cscbench/scoring/metric_sums.py",
+        "can_differ",
+        "* smallest_p(clusters) < SIGNIFICANCE -> * smallest_p(clusters) <= SIGNIFICANCE",
+    ): "pairs / 2**n and pairs / 10,001 are never 0.05",
+    (
+        "cscbench/scoring/metric_sums.py",
+        "_differing_pairs",
+        "1.0 if value is None else -> 2.0 if value is None else",
+    ): "Holm's correction cuts p at 1",
+    (
+        "cscbench/scoring/metric_sums.py",
+        "_differing_pairs",
+        "value < SIGNIFICANCE -> value <= SIGNIFICANCE",
+    ): "whole numbers of 2**n or 10,001 swaps are never 0.05, times whole numbers of pairs neither",
+    (
         "cscbench/scoring/paired.py",
         "permutation_test",
         "np.abs(values) < np.abs(seen) - _ROUNDIN -> np.abs(values) <= np.abs(seen) - _ROUNDIN",
