@@ -7,6 +7,11 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
         "eply]=(), requests: int=0 -> eply]=(), requests: int=1",
     ): "a forecast needs a reply, and after one reply of one request nothing is left, as of none",
     (
+        "cscbench/asking/desk.py",
+        "Desk._generate",
+        "+ 1 if reply.error else 0 -> + 1 if reply.error else 1",
+    ): "after one good reply a desk is never given up, however many failures follow",
+    (
         "cscbench/asking/progress.py",
         "_rate",
         "per_second) if new else 0 -> per_second) if new else 1",
