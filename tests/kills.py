@@ -1,9 +1,9 @@
-"""What SIGKILL leaves at each step that a process takes on disk: an open for writing, a sync, rename, removal or lock.
+"""Kill a process at each step that it takes on disk: an open for writing, a sync, rename, removal or lock.
 
-An open that empties a file is two steps: before it, and with half of something in the file. `each_kill` shows a folder
-as a kill at each step leaves it, all from one run; `killed` really kills a fork of this process. With the arguments
-`STEP FOLDER` and those of cscbench, this is a program that runs the command and kills itself at that step, counted from
-its first one in the folder on; for step 0 it says how many there are.
+An open that empties a file is two steps: before it, and with part of the content in the file. `each_kill` reproduces a
+folder as a kill at each step leaves it, all from a single run; `killed` really kills a fork of this process. With the
+arguments `STEP FOLDER` and those of cscbench, this is a program that runs the command and kills itself at that step,
+counted from its first one in the folder; for step 0 it prints the number of steps.
 """
 
 import atexit
@@ -21,7 +21,7 @@ from pathlib import Path
 
 _STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "fcntl.flock"}
 
-# Hears of each step what it is about, and the file that would be torn in it, if any.
+# Called at each step with a description, and the file that a kill would tear, if any.
 Listener = Callable[[str, Path | None], None]
 _listeners: list[Listener] = []
 
@@ -31,9 +31,9 @@ def _see(event: str, args: tuple) -> None:
         return
     writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
     if event in _STEPS or writes:
-        _tell(str(args))
+        _notify(str(args))
         if writes and args[2] & os.O_TRUNC:
-            _tell(str(args), Path(args[0]).absolute())
+            _notify(str(args), Path(args[0]).absolute())
 
 
 @cache
@@ -41,7 +41,7 @@ def _install() -> None:
     sys.addaudithook(_see)  # for good, so once
 
 
-def _tell(about: str, torn: Path | None = None) -> None:
+def _notify(about: str, torn: Path | None = None) -> None:
     if _listeners:
         listener = _listeners.pop()  # what it does on disk itself is no step
         try:
@@ -51,11 +51,11 @@ def _tell(about: str, torn: Path | None = None) -> None:
 
 
 @contextmanager
-def heard(listener: Listener) -> Iterator[None]:
-    """Let the listener hear of each step."""
+def listening(listener: Listener) -> Iterator[None]:
+    """Call the listener at each step."""
     _install()
     sync = os.fsync
-    os.fsync = lambda descriptor: (_tell(""), sync(descriptor))[1]
+    os.fsync = lambda descriptor: (_notify(""), sync(descriptor))[1]
     _listeners.append(listener)
     try:
         yield
@@ -65,7 +65,7 @@ def heard(listener: Listener) -> Iterator[None]:
 
 
 def each_kill(folder: Path, before: Callable[[], object], action: Callable[[], object]) -> Iterator[int]:
-    """For each step of an action, made ready for by `before`: the folder as it is when the step kills the process."""
+    """For each step of an action, which `before` prepares: restore the folder as a kill at this step leaves it."""
     with tempfile.TemporaryDirectory() as scratch:
         copies: list[Path] = []
 
@@ -78,7 +78,7 @@ def each_kill(folder: Path, before: Callable[[], object], action: Callable[[], o
                 (copies[-1] / "folder" / torn.relative_to(folder)).write_bytes(b"torn")
 
         before()
-        with heard(keep):
+        with listening(keep):
             action()
         for step, copy in enumerate(copies, 1):
             shutil.rmtree(folder, ignore_errors=True)
@@ -89,7 +89,7 @@ def each_kill(folder: Path, before: Callable[[], object], action: Callable[[], o
 
 @contextmanager
 def killing(step: int, folder: Path | None = None) -> Iterator[list[str]]:
-    """Kill this process at a step, counted from the first one in the folder on. Gives the steps so far."""
+    """Kill this process at a step, counted from the first one in the folder. Yield the steps so far."""
     taken: list[str] = []
 
     def count(about: str, torn: Path | None) -> None:
@@ -100,12 +100,12 @@ def killing(step: int, folder: Path | None = None) -> Iterator[list[str]]:
                 torn.write_bytes(b"torn")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with heard(count):
+    with listening(count):
         yield taken
 
 
 def killed(action: Callable[[], object], step: int, folder: Path | None = None) -> bool:
-    """Whether a fork of this process that does the action is killed at that step; else it has ended well before."""
+    """Whether a fork of this process is killed at this step of the action; otherwise it ended before, without error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with threads: the child uses none
         child = os.fork()
@@ -123,7 +123,7 @@ def killed(action: Callable[[], object], step: int, folder: Path | None = None) 
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """All that is in a folder, hidden or not, by path; None for folders."""
+    """Return everything in a folder, hidden or not, by path; None for folders."""
     return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in folder.rglob("*")}
 
 

@@ -1,4 +1,4 @@
-"""What whole runs say they took: after a kill, after failures, in results.json and on the terminal."""
+"""The cost that whole runs report: after a kill, after failures, in results.json and on the terminal."""
 
 import json
 import os

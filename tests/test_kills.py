@@ -66,7 +66,7 @@ def made(tmp_path_factory, shared_cache) -> Made:
 
 
 class Writer(NamedTuple):
-    """A command that writes a set: its folder in the working directory, how that begins, and how it is looked at."""
+    """A command that writes a set: its folder, how to prepare the folder, and how to view it."""
 
     args: tuple[str | Path, ...]
     folder: Path
@@ -76,7 +76,7 @@ class Writer(NamedTuple):
 
 
 def timeless(content: bytes) -> Any:
-    """A results.json but for when it was made."""
+    """A results.json without its times."""
     return {**json.loads(content), "timing": None}
 
 
@@ -87,7 +87,7 @@ def afresh(folder: Path, source: Path) -> None:
 
 
 def score(made: Made) -> Writer:
-    """Results and scores of a run, anew."""
+    """Results and scores of a run, scored again."""
     run = Path("run", made.old.name).absolute()
     again, scores = results.read(made.new), (made.new / store.SCORES).read_bytes()
 
@@ -141,7 +141,7 @@ def export(made: Made) -> Writer:
 
 
 def replace(made: Made) -> Writer:
-    """An entry of a board and its turns, in the place of others."""
+    """An entry of a board and its turns, replacing others."""
     board, entries = ENTRIES.parent.absolute(), ENTRIES.absolute()
     board.mkdir(parents=True)
     (board / "board.yaml").write_text(BOARD, encoding="utf-8")
@@ -172,7 +172,7 @@ def report(made: Made) -> Writer:
 
 
 def states(writer: Writer, act: Callable[[], object]) -> tuple[object, object, dict[str, Any]]:
-    """What a reader sees before and after an act that nothing kills, and all that is then in the folder."""
+    """What a reader sees before and after an uninterrupted action, and the folder's content afterwards."""
     writer.before()
     old = writer.view()
     act()
@@ -237,12 +237,12 @@ def test_a_board_is_sound_whenever_its_entry_was_killed(made):
 
 
 def started(writer: Writer, *program: str | Path) -> subprocess.Popen:
-    """The command as a process of its own."""
+    """The command as a separate process."""
     return subprocess.Popen([sys.executable, *program, *writer.args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def steps_of(writer: Writer) -> int:
-    """How many steps the process takes that is not killed."""
+    """The number of steps of a process that is not killed."""
     with started(writer, Path(__file__).with_name("kills.py"), "0", str(writer.folder)) as process:
         said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
@@ -257,7 +257,7 @@ def killed_at(writer: Writer, step: int) -> None:
 
 
 def killed_after(writer: Writer, seconds: float) -> None:
-    """Kill the process so long after it began to write."""
+    """Kill the process this long after it began to write."""
     with started(writer, "-m", "cscbench") as process:
         while not (writer.folder / files.LOCK).exists() and process.poll() is None:
             pass

@@ -1,4 +1,4 @@
-"""Plays: what stands in each request's messages, for any dialogue and whatever the model says."""
+"""Plays: the messages of each request, for any dialogue and whatever the model writes."""
 
 from itertools import pairwise
 
@@ -82,23 +82,23 @@ def gold_history(dialogue, upto, condition):
     """The messages before turn `upto` as they must stand in gold context, spelt out without the product's code."""
     user, assistant = ChatRole.USER, ChatRole.ASSISTANT
     messages = [Message(ChatRole.SYSTEM, "You help.")]
-    heard = "(first)"
+    customer_text = "(first)"
     for turn in dialogue.turns[:upto]:
         if turn.speaker is Speaker.CUSTOMER:
-            heard = turn.text
+            customer_text = turn.text
             continue
         name = ENGLISH[turn.strategy]
         messages += {
-            "joint": [Message(user, f"<{heard}"), Message(assistant, f">[{name}] {turn.text}")],
+            "joint": [Message(user, f"<{customer_text}"), Message(assistant, f">[{name}] {turn.text}")],
             "two-step": [
-                Message(user, f"<{heard} (which?)"),
+                Message(user, f"<{customer_text} (which?)"),
                 Message(assistant, f">{name}"),
                 Message(user, "<(now write)"),
                 Message(assistant, f">{turn.text}"),
             ],
-            "gold-strategy": [Message(user, f"<{heard} (under {name})"), Message(assistant, f">{turn.text}")],
+            "gold-strategy": [Message(user, f"<{customer_text} (under {name})"), Message(assistant, f">{turn.text}")],
         }[condition]
-        heard = "(first)"
+        customer_text = "(first)"
     return messages
 
 

@@ -37,7 +37,7 @@ def write(path, entries) -> bytes:
 
 
 def reply_texts(path) -> dict[str, str]:
-    """Request id to text of what a later command would know."""
+    """The texts that a later command would know, by request id."""
     return {known[0]: reply.text for known, reply in store.read_replies(path).replies.items()}
 
 

@@ -12,7 +12,7 @@ CODES = ("opening", "empathy", "handling", "clarity", "closing")
 
 
 def replied(call: Call) -> str:
-    """What is to be rated, in the first question."""
+    """The text to be rated, from the first question."""
     asked = call.body["messages"][1]["content"]
     mark = "reply" if "<reply>" in asked else "conversation"
     return re.search(rf"<{mark}>\n(.*?)\n</{mark}>", asked, re.DOTALL)[1]
@@ -24,7 +24,7 @@ def verdict(stars: int, reason: str = "so it is") -> str:
 
 
 def says(text: Callable[[Call], str]) -> Callable[[Call], dict[str, Any]]:
-    """A server's answers, whose text is made from the call."""
+    """A server's answers, with a text computed from the call."""
 
     def answer(call: Call) -> dict[str, Any]:
         reply = completion(call)

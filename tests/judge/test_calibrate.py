@@ -19,7 +19,7 @@ ROWS = list(csv.DictReader(ANCHORS.read_text(encoding="utf-8").splitlines(keepen
 
 
 def rating_of(call) -> int:
-    """What people gave to the conversation that is shown."""
+    """People's rating of the displayed conversation."""
     shown = replied(call)
     (row,) = [
         row

@@ -85,7 +85,7 @@ def test_a_cards_layer_is_the_one_used(en_pairs):
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    """A cache of this test's own, with nothing in it."""
+    """An empty cache for this test."""
     monkeypatch.setenv("CSCBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "embeddings"
 
