@@ -139,7 +139,7 @@ def _track(board: Board, track: Track, entries: Sequence[BoardEntry]) -> RankedT
             RankedRow(run.id, tuple(by_metric[column.metric].get(run.id) for column in board.columns)) for run in runs
         ]
         rows.sort(key=lambda row: -(cell.value if (cell := row.cells[0]) else 0))
-        title = Bilingual("40 dialogues, 419 turns", "40 段对话，419 句")
+        title = Bilingual("40 dialogues, 419 turns", "40 段对话，419 轮")
         blocks.append(Block(title, False, tuple(rows)))
     if reported_rows:
         values = {row.id: {value.metric: value.value for value in row.values} for row in reported_rows}
