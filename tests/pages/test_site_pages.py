@@ -104,7 +104,15 @@ def test_the_table_leads_to_a_model_a_dialogue_and_a_diff(watched, site):
     text = page.locator("main").inner_text()
     assert "30.79" in text
     assert "cscbench run --model retrieval --context gold --encoder none" in text
-    for heading in ("By reference strategy", "By stage", "By topic", "By language", "By turn of", "Worst turns", "Best turns"):
+    for heading in (
+        "By reference strategy",
+        "By stage",
+        "By topic",
+        "By language",
+        "By turn of",
+        "Worst turns",
+        "Best turns",
+    ):
         assert page.get_by_role("heading", name=heading).count() == 1, heading
     worst = page.locator(".turns li a").first
     dialogue = worst.inner_text()

@@ -1,4 +1,4 @@
-// Chunks, texts in two languages, light and dark. Data reaches the page as text alone: nothing is ever read as HTML.
+// Data chunks, texts in two languages, light and dark mode. Data is inserted as text only, never parsed as HTML.
 "use strict";
 (function () {
   const html = document.documentElement;
@@ -8,28 +8,28 @@
   const listeners = [];
   const more = {};
 
-  // -- data: a script that calls cscbench.chunk(key, value) works from file:// where fetch does not
+  // -- data: scripts call cscbench.chunk(key, value), because fetch does not work from file://
   function chunk(key, value) {
     chunks.set(key, value);
-    const own = waiting.get(key);
-    if (own) own.done(value);
+    const pending = waiting.get(key);
+    if (pending) pending.done(value);
   }
   function get(key) { return chunks.get(key); }
   function load(key) {
     if (chunks.has(key)) return Promise.resolve(chunks.get(key));
     if (!waiting.has(key)) {
-      const own = {};
-      own.promise = new Promise((done, failed) => { own.done = done; own.failed = failed; });
-      waiting.set(key, own);
+      const pending = {};
+      pending.promise = new Promise((done, failed) => { pending.done = done; pending.failed = failed; });
+      waiting.set(key, pending);
       const script = document.createElement("script");
       script.src = root + "data/" + key + ".js";
-      script.onerror = () => own.failed(new Error("cannot load " + script.src));
+      script.onerror = () => pending.failed(new Error("cannot load " + script.src));
       document.head.append(script);
     }
     return waiting.get(key).promise;
   }
 
-  // -- what is remembered: in the address, and where the browser lets us, beyond it
+  // -- settings are stored in the address and, if the browser allows it, in its storage
   function remember(key, value) { try { localStorage.setItem("cscbench." + key, value); return true; } catch (_) { return false; } }
   function recall(key) { try { return localStorage.getItem("cscbench." + key); } catch (_) { return null; } }
   function state() { return new URLSearchParams(location.hash.slice(1)); }
@@ -52,21 +52,21 @@
     return node;
   }
 
-  // -- words
+  // -- texts
   let language = "en";
   function text(key, values) {
-    const own = more[key] || get("texts")[key];
-    const found = own ? own[language] : key.replace(/^(metric|stage)\./, "");
-    return values ? found.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole)) : found;
+    const bilingual = more[key] || get("texts")[key];
+    const template = bilingual ? bilingual[language] : key.replace(/^(metric|stage)\./, "");
+    return values ? template.replace(/\{(\w+)\}/g, (field, name) => (name in values ? values[name] : field)) : template;
   }
   function say(key, values, tag) {
     const node = el(tag || "span", { "data-t": key, "data-a": values ? JSON.stringify(values) : null });
     node.textContent = text(key, values);
     return node;
   }
-  function words(own, tag) {
-    const node = el(tag || "span", { "data-en": own.en, "data-zh": own.zh });
-    node.textContent = own[language];
+  function words(bilingual, tag) {
+    const node = el(tag || "span", { "data-en": bilingual.en, "data-zh": bilingual.zh });
+    node.textContent = bilingual[language];
     return node;
   }
   function label(node, key) {
@@ -85,53 +85,52 @@
     button.textContent = language === "zh" ? "English" : "中文";
     button.lang = language === "zh" ? "en" : "zh-Hans";
   }
-  function setLanguage(own) {
-    language = own === "zh" ? "zh" : "en";
+  function setLanguage(code) {
+    language = code === "zh" ? "zh" : "en";
     translate();
     listeners.forEach((listener) => listener());
   }
-  function extend(own) { Object.assign(more, own); }
+  function extend(texts) { Object.assign(more, texts); }
 
   // -- light and dark
   function dark() {
     return html.dataset.theme ? html.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   }
-  function setTheme(own) {
-    if (own === "dark" || own === "light") html.dataset.theme = own;
+  function setTheme(theme) {
+    if (theme === "dark" || theme === "light") html.dataset.theme = theme;
     document.getElementById("theme").setAttribute("aria-pressed", String(dark()));
   }
 
   function start() {
     setTheme(state().get("theme") || recall("theme"));
-    const wanted = state().get("lang") || recall("lang") || (navigator.language || "").slice(0, 2);
-    setLanguage(wanted);
+    setLanguage(state().get("lang") || recall("lang") || (navigator.language || "").slice(0, 2));
     document.getElementById("language").addEventListener("click", () => {
       setLanguage(language === "zh" ? "en" : "zh");
-      keep("lang", language);
+      save("lang", language);
     });
     document.getElementById("theme").addEventListener("click", () => {
       setTheme(dark() ? "light" : "dark");
-      keep("theme", html.dataset.theme);
+      save("theme", html.dataset.theme);
       listeners.forEach((listener) => listener());
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => listeners.forEach((listener) => listener()));
-    document.addEventListener("click", carry);
+    document.addEventListener("click", carrySettings);
     addEventListener("hashchange", () => {
-      const own = state().get("lang");
-      if (own && own !== language) setLanguage(own);
+      const code = state().get("lang");
+      if (code && code !== language) setLanguage(code);
     });
   }
-  function keep(key, value) {
+  function save(key, value) {
     if (!remember(key, value) || state().get(key)) setState({ [key]: value });
   }
-  // Where nothing can be stored, the address carries language and theme from page to page.
-  function carry(event) {
+  // Without storage, the address carries language and theme from page to page.
+  function carrySettings(event) {
     const link = event.target.closest && event.target.closest("a[href]");
     if (!link || link.hasAttribute("download") || !/\.html(#|$)/.test(link.getAttribute("href"))) return;
     const [path, hash] = link.getAttribute("href").split("#");
-    const own = new URLSearchParams(hash || "");
-    for (const key of ["lang", "theme"]) if (state().get(key)) own.set(key, state().get(key));
-    if (own.toString()) link.href = path + "#" + own.toString().replace(/%2C/g, ",");
+    const settings = new URLSearchParams(hash || "");
+    for (const key of ["lang", "theme"]) if (state().get(key)) settings.set(key, state().get(key));
+    if (settings.toString()) link.href = path + "#" + settings.toString().replace(/%2C/g, ",");
   }
 
   function number(value, digits) {

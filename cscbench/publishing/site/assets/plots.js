@@ -1,68 +1,68 @@
-// Figures from data/plots.js, with the page's colours and the reader's language.
+// Draw the figures of data/plots.js in the page's colors and language.
 "use strict";
 (function () {
   const { el, text, words, say, load, state, setState } = cscbench;
   const by = (id) => document.getElementById(id);
-  const COLOURS = {
+  const COLORS = {
     light: ["#1f5fbf", "#c4511b", "#1b7f5c", "#8a4fb0", "#a07400", "#b3325f", "#23808f", "#5d6570"],
     dark: ["#7fb0ff", "#f2955f", "#5cc9a0", "#c79be6", "#e0b94a", "#ef86ab", "#6fc7d6", "#aab3bd"],
   };
   const HEAT = { light: [[0, "#f4f6f9"], [0.5, "#7ba6e0"], [1, "#1a4a94"]], dark: [[0, "#1b2026"], [0.5, "#34619f"], [1, "#a8caff"]] };
   let data;
 
-  // `@@key` is a text of ours; anything else stays as it is.
-  function localise(value) {
+  // Replace `@@key` by the text with this key; keep anything else.
+  function localize(value) {
     if (typeof value === "string") return value.startsWith("@@") ? text(value.slice(2)) : value;
-    if (Array.isArray(value)) return value.map(localise);
-    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, own]) => [key, localise(own)]));
+    if (Array.isArray(value)) return value.map(localize);
+    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, localize(child)]));
     return value;
   }
   function themed(figure) {
-    const style = getComputedStyle(document.documentElement), colour = (name) => style.getPropertyValue(name).trim();
-    const own = localise(figure), mode = cscbench.dark() ? "dark" : "light", narrow = innerWidth < 700;
-    const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true };
-    const layout = own.layout;
-    Object.assign(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: COLOURS[mode],
-      font: { color: colour("--ink"), family: style.getPropertyValue("--font"), size: 13 }, autosize: true,
+    const style = getComputedStyle(document.documentElement), color = (name) => style.getPropertyValue(name).trim();
+    const drawn = localize(figure), mode = cscbench.dark() ? "dark" : "light", narrow = innerWidth < 700;
+    const axis = { gridcolor: color("--line"), zerolinecolor: color("--line"), linecolor: color("--line"), automargin: true };
+    const layout = drawn.layout;
+    Object.assign(layout, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: COLORS[mode],
+      font: { color: color("--ink"), family: style.getPropertyValue("--font"), size: 13 }, autosize: true,
       height: layout.height || 420, legend: { orientation: "h", y: -0.2, yanchor: "top" },
-      hoverlabel: { bgcolor: colour("--raised"), font: { color: colour("--ink") }, bordercolor: colour("--line") } });
+      hoverlabel: { bgcolor: color("--raised"), font: { color: color("--ink") }, bordercolor: color("--line") } });
     if (narrow) layout.margin = { l: 48, r: 8, t: 8, b: 48 };
     for (const name of ["xaxis", "yaxis"]) layout[name] = { ...layout[name], ...axis };
-    for (const arrow of layout.annotations || []) arrow.arrowcolor = colour("--muted");
-    for (const trace of own.data) {
+    for (const arrow of layout.annotations || []) arrow.arrowcolor = color("--muted");
+    for (const trace of drawn.data) {
       if (trace.type === "heatmap") { trace.colorscale = HEAT[mode]; trace.showscale = !narrow; trace.textfont = { size: narrow ? 9 : 12 }; }
       if (narrow && trace.mode === "markers+text") trace.mode = "markers";
-      if (trace.type === "bar" && trace.error_y) trace.error_y.color = colour("--ink");
-      if (trace.mode === "lines") trace.line.color = colour("--muted");
+      if (trace.type === "bar" && trace.error_y) trace.error_y.color = color("--ink");
+      if (trace.mode === "lines") trace.line.color = color("--muted");
     }
-    return own;
+    return drawn;
   }
   function draw(name, figure) {
-    const place = by("plot-" + name);
+    const node = by("plot-" + name);
     by("none-" + name).hidden = Boolean(figure);
-    place.hidden = !figure;
-    if (!figure) return Plotly.purge(place);
-    const own = themed(figure);
-    // Of its own height, or plotly's answer to a resized window collapses it.
-    place.style.height = own.layout.height + 16 + "px";
-    Plotly.react(place, own.data, own.layout, { displayModeBar: false, responsive: true });
+    node.hidden = !figure;
+    if (!figure) return Plotly.purge(node);
+    const drawn = themed(figure);
+    // Without a fixed height, plotly collapses the plot when the window is resized.
+    node.style.height = drawn.layout.height + 16 + "px";
+    Plotly.react(node, drawn.data, drawn.layout, { displayModeBar: false, responsive: true });
   }
   function drawAll() {
-    const track = data.tracks.find((own) => own.id === by("track").value);
+    const track = data.tracks.find((candidate) => candidate.id === by("track").value);
     for (const name of ["size", "cost", "time", "stages", "sizes", "drift", "stars"]) draw(name, track ? track.figures[name] : null);
     drawConfusion();
   }
   async function drawConfusion() {
     const slug = by("confusion-model").value;
-    if (!data.confusion.some((own) => own.slug === slug)) return draw("confusion", null);
+    if (!data.confusion.some((run) => run.slug === slug)) return draw("confusion", null);
     const figure = await load("c/" + slug);
     if (by("confusion-model").value === slug) draw("confusion", figure);
   }
   function fill() {
     const track = by("track").value, model = by("confusion-model").value;
-    by("track").replaceChildren(...data.tracks.map((own) => { const node = words(own.title, "option"); node.value = own.id; return node; }));
-    by("confusion-model").replaceChildren(...data.confusion.map((own) => el("option", { value: own.slug },
-      `${own.name} · ${text("context." + own.context)}${own.condition === "joint" ? "" : " · " + text("condition." + own.condition)}`)));
+    by("track").replaceChildren(...data.tracks.map((option) => { const node = words(option.title, "option"); node.value = option.id; return node; }));
+    by("confusion-model").replaceChildren(...data.confusion.map((run) => el("option", { value: run.slug },
+      `${run.name} · ${text("context." + run.context)}${run.condition === "joint" ? "" : " · " + text("condition." + run.condition)}`)));
     if (track) by("track").value = track;
     if (model) by("confusion-model").value = model;
   }
@@ -72,7 +72,7 @@
     cscbench.extend(data.words);
     fill();
     const wanted = state().get("track");
-    if (data.tracks.some((own) => own.id === wanted)) by("track").value = wanted;
+    if (data.tracks.some((option) => option.id === wanted)) by("track").value = wanted;
     by("confusion-model").closest("form").hidden = !data.confusion.length;
     by("track").addEventListener("change", () => { setState({ track: by("track").value }); drawAll(); });
     by("confusion-model").addEventListener("change", drawConfusion);

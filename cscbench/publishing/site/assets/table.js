@@ -1,4 +1,4 @@
-// The ranked tables: one a block, for what may be compared; sorted and filtered in the page.
+// The ranked tables, one per block of comparable rows; the page sorts and filters them.
 "use strict";
 (function () {
   const { el, say, words, text, label, number, size, state, setState } = cscbench;
@@ -10,16 +10,16 @@
   const letter = (group) => (group > 26 ? letter(Math.floor((group - 1) / 26)) : "") + String.fromCharCode(65 + (group - 1) % 26);
 
   function option(value, ...children) { return el("option", { value }, ...children); }
-  function said(value, key) { const node = say(key, null, "option"); node.value = value; return node; }
+  function translated(value, key) { const node = say(key, null, "option"); node.value = value; return node; }
 
   function fillFilters() {
     const entries = Object.values(board.entries);
-    const known = (of) => [...new Set(entries.flatMap(of))].filter(Boolean).sort();
-    field("size").append(said("", "any"), ...SIZES.map(([name]) => said(name, "size." + name)), said("unknown", "unknown"));
-    field("family").append(said("", "any"), ...known((own) => own.family).map((own) => option("=" + own, own)));
-    field("adapter").append(said("", "any"), ...known((own) => own.adapter).map((own) => option("=" + own, own)));
-    field("adapter").append(said("reported", "reported.badge"));
-    field("language").append(said("", "any"), ...known((own) => own.languages).map((own) => said(own, "language." + own)));
+    const known = (values) => [...new Set(entries.flatMap(values))].filter(Boolean).sort();
+    field("size").append(translated("", "any"), ...SIZES.map(([name]) => translated(name, "size." + name)), translated("unknown", "unknown"));
+    field("family").append(translated("", "any"), ...known((entry) => entry.family).map((family) => option("=" + family, family)));
+    field("adapter").append(translated("", "any"), ...known((entry) => entry.adapter).map((adapter) => option("=" + adapter, adapter)));
+    field("adapter").append(translated("reported", "reported.badge"));
+    field("language").append(translated("", "any"), ...known((entry) => entry.languages).map((language) => translated(language, "language." + language)));
   }
 
   function shown(entry) {
@@ -33,7 +33,7 @@
       && (!wanted.language || entry.languages.includes(wanted.language));
   }
 
-  // -- sorting: by name, size, or a column; the best first at the first click
+  // -- sorting by name, size, or a column; the first click puts the best first
   function key(row, by) {
     const entry = board.entries[row.entry];
     if (by === "name") return entry.name.toLowerCase();
@@ -43,15 +43,15 @@
   }
   function ordered(rows) {
     const by = sort.by;
-    return rows.map((row, place) => [key(row, by), place, row]).sort((a, b) => {
+    return rows.map((row, index) => [key(row, by), index, row]).sort((a, b) => {
       if (a[0] === null || b[0] === null) return (a[0] === null) - (b[0] === null) || a[1] - b[1];
       const order = a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0;
       return (sort.down ? -order : order) || a[1] - b[1];
-    }).map((own) => own[2]);
+    }).map((keyed) => keyed[2]);
   }
-  function firstSort(own) {
-    const by = own.columns.findIndex((column) => column.metric === own.rank_by);
-    return by < 0 ? { by: "name", down: false } : { by, down: !own.columns[by].lower };
+  function firstSort({ columns, rank_by }) {
+    const by = columns.findIndex((column) => column.metric === rank_by);
+    return by < 0 ? { by: "name", down: false } : { by, down: !columns[by].lower };
   }
   function sortBy(by) {
     const columns = board.tracks[track].columns;
@@ -101,14 +101,14 @@
   }
   function rank(row, shared) {
     const cell = typeof sort.by === "number" ? row.cells[sort.by] : null;
-    const own = cell && cell[4] !== null, tied = own && shared.has(cell[5]);
-    return el("td", { class: "rank" + (tied ? " g" + cell[5] % 2 : "") }, own ? String(cell[4]) : "–",
+    const ranked = cell && cell[4] !== null, tied = ranked && shared.has(cell[5]);
+    return el("td", { class: "rank" + (tied ? " g" + cell[5] % 2 : "") }, ranked ? String(cell[4]) : "–",
       tied ? el("span", { class: "group" }, letter(cell[5])) : null);
   }
-  // Tie groups with two rows or more, in the column that the table is sorted by
+  // Tie groups with at least two rows, in the column that the table is sorted by
   function ties(rows) {
-    const found = rows.map((row) => typeof sort.by === "number" && row.cells[sort.by] ? row.cells[sort.by][5] : null).filter(Boolean);
-    return new Set(found.filter((group, place) => found.indexOf(group) !== place));
+    const groups = rows.map((row) => typeof sort.by === "number" && row.cells[sort.by] ? row.cells[sort.by][5] : null).filter(Boolean);
+    return new Set(groups.filter((group, index) => groups.indexOf(group) !== index));
   }
   function name(row) {
     const entry = board.entries[row.entry];
@@ -124,24 +124,24 @@
     return el("th", { scope: "row", class: "model" }, link, chips.length ? el("span", { class: "chips" }, ...chips) : null);
   }
 
-  function table(block, own, number) {
+  function table(block, columns, number) {
     const rows = ordered(block.rows.filter((row) => shown(board.entries[row.entry])));
     counted[0] += rows.length;
     counted[1] += block.rows.length;
     const shared = ties(block.rows);
-    const ranges = own.columns.map((_, column) => scale(block.rows, column));
+    const ranges = columns.map((_, column) => scale(block.rows, column));
     const body = el("tbody", {}, ...rows.map((row) => el("tr", {}, rank(row, shared), name(row),
       el("td", { class: "num params" }, size(board.entries[row.entry].parameters)),
-      ...own.columns.map((_, column) => value(row, column, ranges[column])))));
+      ...columns.map((_, column) => value(row, column, ranges[column])))));
     const first = body.querySelector("td[tabindex]");
     if (first) first.tabIndex = 0;
     const head = el("tr", {}, say("rank", null, "th"), heading("name", say("model")), heading("size", say("parameters"), true),
-      ...own.columns.map((column, place) => heading(place, words(column.title), true)));
+      ...columns.map((column, index) => heading(index, words(column.title), true)));
     head.firstChild.scope = "col";
     head.firstChild.className = "rank";
     head.children[2].classList.add("params");
     const grid = el("table", { class: "board" }, el("thead", {}, head), body);
-    grid.style.minWidth = 270 + 100 * own.columns.length + "px";
+    grid.style.minWidth = 270 + 100 * columns.length + "px";
     const id = "block-" + number;
     grid.setAttribute("aria-labelledby", id);
     return el("section", { class: "block" + (block.reported ? " reported" : "") },
@@ -151,40 +151,40 @@
   }
 
   function draw() {
-    const own = board.tracks[track];
-    if (!sort) sort = firstSort(own);
+    const { blocks, columns, notes } = board.tracks[track];
+    if (!sort) sort = firstSort(board.tracks[track]);
     counted = [0, 0];
     hide();
-    panel.replaceChildren(...own.blocks.map((block, number) => table(block, own, number)));
-    if (!own.blocks.some((block) => block.rows.length)) panel.append(say("track.empty", null, "p"));
-    for (const note of own.notes) panel.append(el("p", { class: "note" }, note));
+    panel.replaceChildren(...blocks.map((block, number) => table(block, columns, number)));
+    if (!blocks.some((block) => block.rows.length)) panel.append(say("track.empty", null, "p"));
+    for (const note of notes) panel.append(el("p", { class: "note" }, note));
     for (const badge of panel.querySelectorAll("h2 [data-t]")) badge.className = "chip warn";
     for (const para of panel.querySelectorAll("section > p")) para.className = "muted";
     document.getElementById("count").replaceChildren(say("count", { shown: counted[0], all: counted[1] }));
   }
 
-  // -- what a number depends on: on hover, on focus, and for touch on a tap
-  function tell(cell) {
-    const found = cell.cell;
+  // -- the signature of a number, shown on hover, focus, or tap
+  function showTip(node) {
+    const cell = node.cell;
     const lines = [];
-    if (found[6]) lines.push(el("p", { class: "why" }, say("apart"), " ", found[6]));
-    if (found[1] !== null) lines.push(el("p", {}, say("interval"), ` ${number(found[1], 2)}–${number(found[2], 2)}`));
-    if (found[4] !== null) lines.push(el("p", {}, say("rank.in", { rank: found[4], group: found[5] ? letter(found[5]) : "–" })));
-    lines.push(found[3] < 0 ? el("p", {}, say("no.signature"))
-      : el("p", { class: "signature" }, say("signature"), " ", el("code", {}, board.signatures[found[3]])));
+    if (cell[6]) lines.push(el("p", { class: "why" }, say("apart"), " ", cell[6]));
+    if (cell[1] !== null) lines.push(el("p", {}, say("interval"), ` ${number(cell[1], 2)}–${number(cell[2], 2)}`));
+    if (cell[4] !== null) lines.push(el("p", {}, say("rank.in", { rank: cell[4], group: cell[5] ? letter(cell[5]) : "–" })));
+    lines.push(cell[3] < 0 ? el("p", {}, say("no.signature"))
+      : el("p", { class: "signature" }, say("signature"), " ", el("code", {}, board.signatures[cell[3]])));
     tip.replaceChildren(...lines);
     tip.hidden = false;
-    const box = cell.getBoundingClientRect(), own = tip.getBoundingClientRect();
-    const below = box.bottom + own.height + 8 < innerHeight || box.top < own.height + 8;
-    tip.style.top = scrollY + (below ? box.bottom + 4 : box.top - own.height - 4) + "px";
-    tip.style.left = scrollX + Math.max(8, Math.min(box.left, document.documentElement.clientWidth - own.width - 8)) + "px";
-    panel.querySelectorAll("[aria-describedby]").forEach((node) => node.removeAttribute("aria-describedby"));
-    cell.setAttribute("aria-describedby", "tip");
+    const box = node.getBoundingClientRect(), size = tip.getBoundingClientRect();
+    const below = box.bottom + size.height + 8 < innerHeight || box.top < size.height + 8;
+    tip.style.top = scrollY + (below ? box.bottom + 4 : box.top - size.height - 4) + "px";
+    tip.style.left = scrollX + Math.max(8, Math.min(box.left, document.documentElement.clientWidth - size.width - 8)) + "px";
+    panel.querySelectorAll("[aria-describedby]").forEach((described) => described.removeAttribute("aria-describedby"));
+    node.setAttribute("aria-describedby", "tip");
   }
   function hide() { tip.hidden = true; }
   function over(event) {
     const cell = event.target.closest("td.value");
-    cell && cell.cell ? tell(cell) : hide();
+    cell && cell.cell ? showTip(cell) : hide();
   }
   const STEPS = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
   function walk(event) {
@@ -205,9 +205,9 @@
     const tabs = [...document.querySelectorAll("[role=tab]")];
     track = number;
     sort = null;
-    tabs.forEach((tab, place) => {
-      tab.setAttribute("aria-selected", String(place === number));
-      tab.tabIndex = place === number ? 0 : -1;
+    tabs.forEach((tab, index) => {
+      tab.setAttribute("aria-selected", String(index === number));
+      tab.tabIndex = index === number ? 0 : -1;
     });
     panel.setAttribute("aria-labelledby", "tab-" + number);
     if (focus) tabs[number].focus();
@@ -221,7 +221,7 @@
     board = cscbench.get("board");
     if (!panel) return;
     const tabs = [...document.querySelectorAll("[role=tab]")];
-    tabs.forEach((tab, place) => tab.addEventListener("click", () => choose(place)));
+    tabs.forEach((tab, index) => tab.addEventListener("click", () => choose(index)));
     tabs[0].parentNode.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (step) choose((track + step + tabs.length) % tabs.length, true);
@@ -237,6 +237,6 @@
     panel.addEventListener("focusout", hide);
     panel.addEventListener("keydown", walk);
     panel.addEventListener("click", over);
-    choose(Math.max(0, board.tracks.findIndex((own) => own.id === state().get("track"))));
+    choose(Math.max(0, board.tracks.findIndex((candidate) => candidate.id === state().get("track"))));
   });
 })();

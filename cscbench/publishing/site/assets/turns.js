@@ -1,40 +1,40 @@
-// Turns of dialogues, shared by the browser and the diff: which chunk has them, chips, scores, marks.
+// Turns of dialogues, shared by the dialogue browser and the diff: chunks, chips, scores, highlights.
 "use strict";
 (function () {
   const { el, say, text, number, load, get } = cscbench;
   const NAMES = { rouge_l: "ROUGE-L", bertscore_f1: "BERTScore" };
 
-  function shelfOf(slug) { return get("dialogues").shelves.find((shelf) => shelf.entries.includes(slug)); }
+  function referenceSetOf(slug) { return get("dialogues").shelves.find((set) => set.entries.includes(slug)); }
 
-  // The reference and each model's turns of one dialogue: {lines, replies: {slug: Map(turn -> reply)}}
-  async function dialogue(shelf, row, slugs) {
-    const parts = await Promise.all([load(`t/${shelf.name}/${row[3]}`), ...slugs.map((slug) => chunkOf(slug, row[3]))]);
+  // Load the reference and each model's turns of a dialogue: {lines, replies: {slug: Map(turn -> reply)}}
+  async function dialogue(references, row, slugs) {
+    const parts = await Promise.all([load(`t/${references.name}/${row[3]}`), ...slugs.map((slug) => chunkOf(slug, row[3]))]);
     const replies = {};
-    slugs.forEach((slug, place) => {
-      const found = parts[place + 1][row[0]] || [];
-      replies[slug] = new Map(found.map((own) => [own[0], { strategy: own[1], text: own[2], form: own[3], scores: own[4] }]));
+    slugs.forEach((slug, index) => {
+      const stored = parts[index + 1][row[0]] || [];
+      replies[slug] = new Map(stored.map(([turn, strategy, text, form, scores]) => [turn, { strategy, text, form, scores }]));
     });
     return { lines: parts[0][row[0]], replies };
   }
-  // A run over some dialogues has no chunk where it has none of its dialogues.
+  // A run over only some dialogues lacks the chunks that contain none of them.
   function chunkOf(slug, number) { return load(`m/${slug}/${number}`).catch(() => ({})); }
 
   function chip(code, reference) {
     if (code === null) return el("span", { class: "chip miss" }, "? ", say("unparsed"));
-    const own = get("dialogues").strategies[code];
+    const name = get("dialogues").strategies[code];
     const node = el("span", { class: "chip" + (reference === undefined ? "" : code === reference ? " hit" : " miss") }, code);
-    if (own) node.append(" ", cscbench.words(own));
+    if (name) node.append(" ", cscbench.words(name));
     if (reference !== undefined) node.prepend(el("span", { "aria-hidden": "true" }, code === reference ? "✓ " : "✗ "));
     if (reference !== undefined) node.append(el("span", { class: "hidden" }, " ", say(code === reference ? "right" : "wrong")));
     return node;
   }
   function scores(reply) {
     const names = get("dialogues").scores;
-    const found = names.map((name, place) => [name, reply.scores[place]]).filter((own) => own[1] !== null && own[1] !== undefined);
-    return el("p", { class: "scores muted" }, ...found.flatMap(([name, value], place) =>
-      [place ? " · " : "", NAMES[name] || say("metric." + name), " ", el("b", {}, number(value))]));
+    const known = names.map((name, index) => [name, reply.scores[index]]).filter(([, value]) => value !== null && value !== undefined);
+    return el("p", { class: "scores muted" }, ...known.flatMap(([name, value], index) =>
+      [index ? " · " : "", NAMES[name] || say("metric." + name), " ", el("b", {}, number(value))]));
   }
-  // The text with what was searched for marked
+  // Return the text with the search term highlighted
   function marked(textOf, query) {
     const node = el("p", { class: "said" });
     const wanted = (query || "").trim().toLowerCase(), low = textOf.toLowerCase();
@@ -49,8 +49,8 @@
     return node;
   }
   function nameOf(slug) {
-    const own = get("board").entries[slug];
-    return own.name + " · " + text("context." + own.context) + (own.condition && own.condition !== "joint" ? " · " + text("condition." + own.condition) : "");
+    const { name, context, condition } = get("board").entries[slug];
+    return name + " · " + text("context." + context) + (condition && condition !== "joint" ? " · " + text("condition." + condition) : "");
   }
-  cscbench.turns = { shelfOf, dialogue, chunkOf, chip, scores, marked, nameOf };
+  cscbench.turns = { referenceSetOf, dialogue, chunkOf, chip, scores, marked, nameOf };
 })();
