@@ -1,4 +1,4 @@
-"""Runs to compare: of a third party's adapter whose replies are known beforehand, and of the baselines."""
+"""Runs to compare: of a third-party adapter with known replies, and of the baselines."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +9,8 @@ from cscbench.runs.options import RunOptions
 from cscbench.runs.plan import prepare
 from cscbench.runs.run import run
 
-# It answers with the reference. From turn `since` on it keeps three characters of it, and says another strategy and
-# other words; at turn `fails` there is no answer.
+# It answers with the reference. From turn `since`, it keeps three characters and continues with another strategy and
+# other words; at turn `fails` it raises an error.
 PLUGIN = """
 import os
 from cscbench.models.backend import Backend, LoadedAdapter
@@ -31,16 +31,16 @@ class Parrot:
         turn = self.dialogues[request.thread].turns[request.turn]
         if request.turn == self.options.fails:
             raise TimeoutError("nobody there")
-        strategy, text = turn.strategy, turn.text
+        strategy, words = turn.strategy, turn.text
         if request.turn >= self.options.since:
-            strategy, text = "OT" if turn.strategy != "OT" else "ID", turn.text[:3] + "~其他 other"
-        said = {"joint": f"[{strategy}] {text}", "strategy": strategy, "reply": text}[request.step]
-        return Reply(said, tokens_in=10, tokens_out=len(said), finish_reason="stop")
+            strategy, words = "OT" if turn.strategy != "OT" else "ID", turn.text[:3] + "~其他 other"
+        text = {"joint": f"[{strategy}] {words}", "strategy": strategy, "reply": words}[request.step]
+        return Reply(text, tokens_in=10, tokens_out=len(text), finish_reason="stop")
 
     def close(self):
         pass
 
-KIND = Backend(load=lambda s: LoadedAdapter(Parrot(s), {"dtype": os.environ.get("DTYPE", "float32")}))
+BACKEND = Backend(load=lambda s: LoadedAdapter(Parrot(s), {"dtype": os.environ.get("DTYPE", "float32")}))
 """
 CARD = """---
 name: parrot
@@ -55,13 +55,13 @@ variants:
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the adapter's package, installed as far as an entry point goes, and its card."""
+    """A folder with the adapter's package, installed with its entry point, and its card."""
     place = tmp_path_factory.mktemp("agree")
     (place / "parrot_plugin.py").write_text(PLUGIN, encoding="utf-8")
     info = place / "parrot_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-plugin\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[cscbench.adapters]\nparrot = parrot_plugin:KIND\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[cscbench.adapters]\nparrot = parrot_plugin:BACKEND\n", encoding="utf-8")
     (place / "model_cards").mkdir()
     (place / "model_cards/parrot.md").write_text(CARD, encoding="utf-8")
     return place
@@ -69,7 +69,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def played(workplace: Path) -> Callable[..., Path]:
-    """The folder of a run, by its model, its `RunOptions`, and the dtype that the adapter claims; each is made once."""
+    """Return the folder of a run, by model, `RunOptions`, and the dtype that the adapter reports; each is run once."""
     made: dict[tuple[object, ...], Path] = {}
 
     def play(model: str, dtype: str = "float32", **options: object) -> Path:

@@ -37,7 +37,7 @@ def fact(agreement: dict, name: str) -> tuple[str | None, str | None, bool | Non
 
 def test_a_model_that_changes_at_the_fifth_turn_is_found_out(cscbench, played, tmp_path):
     a, b = played("parrot", **BOTH), played("parrot+late", **BOTH)
-    agreement, said = agreed(cscbench, tmp_path, a, b, "--tokenizer", "none", "--first", "4", "--examples", "2")
+    agreement, output = agreed(cscbench, tmp_path, a, b, "--tokenizer", "none", "--first", "4", "--examples", "2")
     replies = {path: {line["id"]: line for line in replies_of(path)} for path in (a, b)}
     spoiled = [name for name in replies[a] if int(name.split("/")[1]) >= 4]
     everything = group(agreement, "all")
@@ -61,15 +61,17 @@ def test_a_model_that_changes_at_the_fifth_turn_is_found_out(cscbench, played, t
     wrong = 100 * len(spoiled) / len(replies[a])
     assert differences["strategy_accuracy"]["difference"] == pytest.approx(-wrong)
     assert differences["strategy_accuracy"]["high"] < 0 == differences["parse_rate"]["difference"]
-    assert f"{100 * everything['identical'] / everything['requests']:.1f} %" in said
-    assert "counted in characters" in said
+    assert f"{100 * everything['identical'] / everything['requests']:.1f} %" in output
+    assert "counted in characters" in output
 
 
 def test_the_tables_are_aligned_chinese_included(cscbench, played, tmp_path):
     from rich.cells import cell_len
 
-    _, said = agreed(cscbench, tmp_path, played("parrot", **BOTH), played("parrot+late", **BOTH), "--tokenizer", "none")
-    blocks = [block.splitlines() for block in re.split(r"^ *\n", said, flags=re.MULTILINE) if "────" in block]
+    _, output = agreed(
+        cscbench, tmp_path, played("parrot", **BOTH), played("parrot+late", **BOTH), "--tokenizer", "none"
+    )
+    blocks = [block.splitlines() for block in re.split(r"^ *\n", output, flags=re.MULTILINE) if "────" in block]
     assert len(blocks) == 5  # what differs, the shares, the histogram, the divergences, the differences
     assert any(re.search("[一-鿿]", line) for block in blocks for line in block)
     for block in blocks:
@@ -86,26 +88,26 @@ def test_the_same_runs_give_the_same_bytes(cscbench, played, tmp_path):
 def test_in_generated_context_later_prompts_differ_and_are_counted_apart(cscbench, played, tmp_path):
     options = {**BOTH, "context": Context.GENERATED}
     a, b = played("parrot", **options), played("parrot+late", **options)
-    agreement, said = agreed(cscbench, tmp_path, a, b)
+    agreement, output = agreed(cscbench, tmp_path, a, b)
     turns = [int(line["id"].split("/")[1]) for line in replies_of(a)]
     # B changes from turn 4 on: that turn still has the same prompt, the ones after it do not.
     same = group(agreement, "same prompt")
     assert (group(agreement, "all")["requests"], same["requests"]) == (len(turns), sum(turn <= 4 for turn in turns))
     assert same["identical"] == sum(turn < 4 for turn in turns)
-    assert "`same prompt` counts only requests whose messages are equal" in said
+    assert "`same prompt` counts only requests whose messages are equal" in output
     assert {reply["request"].split("/")[1] for reply in agreement["divergences"]} == {"4"}
 
 
 def test_what_is_not_the_engine_and_differs_is_said_plainly(cscbench, played, tmp_path):
     a = played("parrot", **BOTH)
     b = played("parrot", dtype="bfloat16", seed=7, **BOTH)
-    agreement, said = agreed(cscbench, tmp_path, a, b)
+    agreement, output = agreed(cscbench, tmp_path, a, b)
     assert fact(agreement, "sampling seed") == ("0", "7", False)
     assert fact(agreement, "dtype") == ("float32", "bfloat16", False)
     assert fact(agreement, "context") == ("gold", "gold", True)
     assert fact(agreement, "weights") == (None, None, None)
-    assert "differs besides the engine: question sampling seed, model dtype" in said
-    assert re.search(r"^ model +dtype +float32 +bfloat16 *$", said, re.MULTILINE)
+    assert "differs besides the engine: question sampling seed, model dtype" in output
+    assert re.search(r"^ model +dtype +float32 +bfloat16 *$", output, re.MULTILINE)
     # Another seed makes another request, but no other prompt.
     assert group(agreement, "same prompt")["requests"] == agreement["scope"]["requests"]
     plain, printed = agreed(cscbench, tmp_path, a, a)
@@ -115,13 +117,13 @@ def test_what_is_not_the_engine_and_differs_is_said_plainly(cscbench, played, tm
 
 def test_turns_that_one_run_failed_on_are_left_out_and_counted(cscbench, played, tmp_path):
     a, b = played("parrot", **BOTH), played("parrot+fails", **BOTH)
-    agreement, said = agreed(cscbench, tmp_path, a, b)
+    agreement, output = agreed(cscbench, tmp_path, a, b)
     failed = sum(line["reply"]["error"] != "" for line in replies_of(b))
     whole = group(agreed(cscbench, tmp_path, a, a)[0], "all")["requests"]
     assert (agreement["scope"]["failed"], agreement["scope"]["requests"]) == (failed, whole - failed)
     assert agreement["scope"]["turns"] == whole - failed
     assert (agreement["a"]["state"], agreement["b"]["state"]) == ("complete", "partial")
-    assert "PARTIAL" in said
+    assert "PARTIAL" in output
     assert {row["difference"] for row in agreement["differences"]} == {0}
 
 
@@ -133,13 +135,13 @@ def test_an_unfinished_run_is_compared_as_far_as_it_has_come(cscbench, played, t
     content = (b / "replies.jsonl").read_bytes()
     foreign = (a / "replies.jsonl").read_bytes()  # another model's: not this run's, even in its file
     (b / "replies.jsonl").write_bytes(foreign + content[: len(content) // 2])  # torn, as a kill leaves it
-    agreement, said = agreed(cscbench, tmp_path, a, b)
+    agreement, output = agreed(cscbench, tmp_path, a, b)
     on_disk = content[: len(content) // 2].count(b"\n")
     assert (agreement["b"]["state"], agreement["scope"]["requests"]) == ("unfinished", on_disk)
     assert agreement["scope"]["only_a"] > 0 == agreement["scope"]["only_b"]
     assert (agreement["differences"], agreement["strategies"]) == ([], None)
-    assert "UNFINISHED" in said
-    assert "both runs must be scored" in said
+    assert "UNFINISHED" in output
+    assert "both runs must be scored" in output
     assert group(agreement, "zh")["requests"] > 0  # the other run knows the languages
     assert (b / "replies.jsonl").read_bytes() == foreign + content[: len(content) // 2]
 
@@ -189,11 +191,11 @@ def test_a_file_of_other_words_under_the_same_names_is_not_taken_for_the_same_tu
     other[0]["dialogue"][2]["text"] = "Other words."
     (tmp_path / "other.jsonl").write_text("\n".join(map(json.dumps, other)), encoding="utf-8")
     a, b = (played("parrot", data=str(tmp_path / name)) for name in ("same.jsonl", "other.jsonl"))
-    agreement, said = agreed(cscbench, tmp_path, a, b)
+    agreement, output = agreed(cscbench, tmp_path, a, b)
     whole = sum(turn.get("strategy") not in (None, "") for record in other for turn in record["dialogue"])
     assert (agreement["scope"]["other_words"], agreement["scope"]["turns"]) == (2, whole - 2)
     assert fact(agreement, "data")[2] is False
-    assert "2 turns have different references" in said
+    assert "2 turns have different references" in output
 
 
 @pytest.mark.usefixtures("tiny_card")
@@ -202,16 +204,16 @@ def test_a_real_model_agrees_with_itself_in_other_batches_and_not_under_another_
     card.write_text(card.read_text().replace("variants:\n", "variants:\n  alone:\n    options: {batch_size: 1}\n"))
     shared = {"limit": 1, "encoder": "none"}
     three, alone = (run(prepare(RunOptions(model=model, **shared))).folder for model in ("tiny", "tiny+alone"))
-    agreement, said = agreed(cscbench, tmp_path, three, alone, "--tokenizer", tiny_model)
+    agreement, output = agreed(cscbench, tmp_path, three, alone, "--tokenizer", tiny_model)
     assert fact(agreement, "option batch_size") == ("3", "1", False)
     assert fact(agreement, "chat template")[2] is True
-    assert "differs besides the engine: nothing known" in said
-    assert f"counted in tokens of {tiny_model.name}" in said
+    assert "differs besides the engine: nothing known" in output
+    assert f"counted in tokens of {tiny_model.name}" in output
     everything = group(agreement, "all")
     assert everything["identical"] == everything["requests"] >= 10
     first, second = (run(prepare(RunOptions(model="tiny+sampled", seed=seed, **shared))).folder for seed in (0, 1))
-    agreement, said = agreed(cscbench, tmp_path, first, second, "--tokenizer", tiny_model)
+    agreement, output = agreed(cscbench, tmp_path, first, second, "--tokenizer", tiny_model)
     everything = group(agreement, "all")
     assert everything["identical"] < everything["requests"] / 2
     assert everything["quartiles"][2] <= 8  # a reply has 8 tokens
-    assert "differs besides the engine: question sampling seed" in said
+    assert "differs besides the engine: question sampling seed" in output

@@ -27,9 +27,9 @@ def sides(played):
 
 def slowly(pairs) -> dict[str, float]:
     """The metrics of some turns, each by the package that defines it."""
-    gold, said = [pair.reference_strategy for pair in pairs], [pair.strategy or "unparsed" for pair in pairs]
+    gold, predicted = [pair.reference_strategy for pair in pairs], [pair.strategy or "unparsed" for pair in pairs]
     bleu = BLEU(max_ngram_order=2).corpus_score([p.text for p in pairs], [[p.reference for p in pairs]])
-    return {"strategy_accuracy": 100 * accuracy_score(gold, said), "bleu_2": bleu.score}
+    return {"strategy_accuracy": 100 * accuracy_score(gold, predicted), "bleu_2": bleu.score}
 
 
 def test_a_difference_and_its_interval_equal_a_slow_bootstrap_that_copies_dialogues(sides):

@@ -93,7 +93,7 @@ def test_where_no_tokenizer_is_at_hand_characters_are_taken_and_the_reason_is_sa
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("./nowhere", "no tokenizer.json found"),
         ("smollm-135m", "smollm2-135m"),
@@ -102,8 +102,8 @@ def test_where_no_tokenizer_is_at_hand_characters_are_taken_and_the_reason_is_sa
         ("a/b/c", "nor a Hub id"),
     ],
 )
-def test_a_tokenizer_that_is_not_there_is_refused_with_the_reason(gold, given, said):
-    with pytest.raises(UserError, match=said):
+def test_a_tokenizer_that_is_not_there_is_refused_with_the_reason(gold, given, message):
+    with pytest.raises(UserError, match=message):
         text_unit(given, gold, gold)
 
 

@@ -59,8 +59,8 @@ def test_a_difference_is_that_of_scikit_learn_and_its_words_are_right(cscbench, 
     pairs = {name: results.read_pairs(runs[name]) for name in ("majority", "retrieval")}
     values = {}
     for name, turns in pairs.items():
-        truth, said = [pair.reference_strategy for pair in turns], [pair.strategy for pair in turns]
-        values[name] = 100 * f1_score(truth, said, average="macro", labels=sorted(set(truth)), zero_division=0)
+        truth, predicted = [pair.reference_strategy for pair in turns], [pair.strategy for pair in turns]
+        values[name] = 100 * f1_score(truth, predicted, average="macro", labels=sorted(set(truth)), zero_division=0)
     row = rows(comparison, "strategy_macro_f1")["retrieval"]
     assert row["paired"]["difference"] == pytest.approx(values["retrieval"] - values["majority"])
     low, high = row["paired"]["interval"]

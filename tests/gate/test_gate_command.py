@@ -169,7 +169,7 @@ def test_run_and_gate_in_one_command(cscbench, runs, rules):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("rules: []", "`rules` is empty"),
         ("rules: [{metric: bleu_4}]", "gate.yaml:1: the rule for 'bleu_4': set exactly one of `margin`"),
@@ -182,9 +182,9 @@ def test_run_and_gate_in_one_command(cscbench, runs, rules):
         ("rules: {metric: 准确率", "not valid YAML"),
     ],
 )
-def test_rules_that_cannot_be_are_told_with_their_line(cscbench, runs, rules, text, said):
+def test_rules_that_cannot_be_are_told_with_their_line(cscbench, runs, rules, text, message):
     rules.write_text(text, encoding="utf-8")
     done = cscbench("gate", runs["gold"], "--rules", rules)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

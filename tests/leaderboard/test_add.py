@@ -53,7 +53,7 @@ def test_every_option_of_a_command_is_one_that_run_has(filled):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda results: results["run"].update(complete=False), r"partial run: 0 of 419 replies failed"),
         (
@@ -67,12 +67,12 @@ def test_every_option_of_a_command_is_one_that_run_has(filled):
         (lambda results: results.update(schema="cscbench/results/0"), r"expected the schema cscbench/results/\d"),
     ],
 )
-def test_what_does_not_belong_on_a_board_is_refused(board, runs, tmp_path, spoil, said):
+def test_what_does_not_belong_on_a_board_is_refused(board, runs, tmp_path, spoil, message):
     run = copied(runs["gold"], tmp_path)
     results = json.loads((run / "results.json").read_bytes())
     spoil(results)
     (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         add(read_board(board), board, run)
     assert not (board / "entries").exists()
 

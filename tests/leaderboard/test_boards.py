@@ -26,7 +26,7 @@ def test_an_unknown_board_is_answered_with_the_nearest_name(board):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("task: csconv_sample", "tsak: csconv_sample", r"board.yaml:3: .*did you mean 'task'"),
         ("context: generated", "context: generatd", r"board.yaml:6"),
@@ -39,10 +39,10 @@ def test_an_unknown_board_is_answered_with_the_nearest_name(board):
         ("Test board", "[", r"board.yaml:1"),
     ],
 )
-def test_a_wrong_board_says_where_and_what(board, old, new, said):
+def test_a_wrong_board_says_where_and_what(board, old, new, message):
     path = board / "board.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         read_board(board)
 
 

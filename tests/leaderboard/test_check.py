@@ -28,7 +28,7 @@ def test_a_sound_board_has_no_problem_and_says_what_stands_apart(filled, runs):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             lambda data: data["results"]["metrics"][0].update(value=99.0),
@@ -43,9 +43,9 @@ def test_a_sound_board_has_no_problem_and_says_what_stands_apart(filled, runs):
         (lambda data: data.pop("results"), "damaged"),
     ],
 )
-def test_a_number_or_a_fact_that_was_changed_is_found(filled, change, said):
+def test_a_number_or_a_fact_that_was_changed_is_found(filled, change, message):
     (problem,) = spoilt(filled, change).problems
-    assert said in problem
+    assert message in problem
 
 
 @pytest.mark.parametrize("name", ["run.json", "predictions.parquet", "scores.parquet"])

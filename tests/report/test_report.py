@@ -108,7 +108,7 @@ def finding(verdict, difference=-2.0, p=0.2, interval=(-5.0, 1.0), higher=True) 
 
 
 @pytest.mark.parametrize(
-    ("tested", "said"),
+    ("tested", "expected"),
     [
         (
             finding(Verdict.NOT_SHOWN),
@@ -130,12 +130,12 @@ def finding(verdict, difference=-2.0, p=0.2, interval=(-5.0, 1.0), higher=True) 
         ),
     ],
 )
-def test_sentences(tested, said):
-    assert words.sentence(tested, "old", "new") == said
+def test_sentences(tested, expected):
+    assert words.sentence(tested, "old", "new") == expected
 
 
 @pytest.mark.parametrize(
-    ("p", "said"),
+    ("p", "expected"),
     [
         (0.0, "fewer than 1 time in 1,000"),
         (0.001, "about 1 time in 1,000"),
@@ -143,13 +143,13 @@ def test_sentences(tested, said):
         (0.25, "about 25 times in 100"),
     ],
 )
-def test_luck_in_words(p, said):
-    assert words.chance(p) == said
+def test_luck_in_words(p, expected):
+    assert words.chance(p) == expected
 
 
 def test_zero_has_no_sign():
-    assert [words.number(value) for value in (-0.04, 0.0, -0.06, 12.34)] == ["0.0", "0.0", "-0.1", "12.3"]
-    assert words.number(-0.001, "stars") == "0.00"
+    assert [words.format_number(value) for value in (-0.04, 0.0, -0.06, 12.34)] == ["0.0", "0.0", "-0.1", "12.3"]
+    assert words.format_number(-0.001, "stars") == "0.00"
 
 
 def test_p_is_corrected_over_the_pairs_of_a_report(folders):
@@ -176,9 +176,9 @@ def test_one_run_against_naming_one_strategy_always(folders):
         metric for metric in results.read(folders["majority"]).metrics if metric.name == "strategy_accuracy"
     )
     text = " ".join(texts(document))
-    said = float(re.search(r"would be right in ([\d.]+)%", text)[1])
+    expected = float(re.search(r"would be right in ([\d.]+)%", text)[1])
     # It learned the most frequent strategy on the training split, which need not be the test split's.
-    assert accuracy.value <= said + 0.05
+    assert accuracy.value <= expected + 0.05
     assert f"in {accuracy.value:.1f}% of turns" in text
 
 
@@ -258,16 +258,16 @@ def test_a_trend_is_by_date_and_of_one_model(folders, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("title: x\nsteps: [{name: a, run: none}]\n", "`steps` needs at least two steps"),
         ("title: x\nsteps: [{name: a, ran: none}]\n", r"unknown field `ran`; did you mean 'run'"),
         ("title: x\nsteps: [{name: a, run: none}, {name: b, run: none}]\n", "no such"),
     ],
 )
-def test_a_wrong_ladder_says_where(text, said, tmp_path):
+def test_a_wrong_ladder_says_where(text, expected, tmp_path):
     (tmp_path / "ladder.yaml").write_text(text)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=expected):
         study.ladder(tmp_path / "ladder.yaml")
 
 
@@ -362,7 +362,7 @@ def test_the_command_line(cscbench, folders, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words_of", "said"),
+    ("words_of", "expected"),
     [
         (["--trend"], "give at least one run folder"),
         (["--ladder", "a.yaml", "--sizes", "b.yaml"], "give one of --ladder and --sizes"),
@@ -371,10 +371,10 @@ def test_the_command_line(cscbench, folders, tmp_path):
         (["--trend", "run", "--baseline", "run"], "leave --baseline out"),
     ],
 )
-def test_mistakes_are_told(cscbench, words_of, said):
+def test_mistakes_are_told(cscbench, words_of, expected):
     done = cscbench("report", *words_of)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 

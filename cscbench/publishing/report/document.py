@@ -81,8 +81,8 @@ def _weak(member: Member) -> str:
     weakest = single.weakest(member)[:3]
     if overall is None or not weakest:
         return ""
-    named = [f"{single.group_name(member, group)} ({words.number(group.value)})" for group in weakest]
-    metric, value = words.metric_name(overall.name), words.number(overall.value)
+    named = [f"{single.group_name(member, group)} ({words.format_number(group.value)})" for group in weakest]
+    metric, value = words.metric_name(overall.name), words.format_number(overall.value)
     return f"{member.name} is weakest in {words.listed(named)}; its overall {metric} is {value}."
 
 
@@ -95,7 +95,7 @@ def _metrics(study: Study) -> tuple[Block, ...]:
         cells = []
         for metric in values:
             interval = None if metric is None else words.interval_of(metric.low, metric.high)
-            value = "" if metric is None else words.number(metric.value, name)
+            value = "" if metric is None else words.format_number(metric.value, name)
             cells.append(f"{value} ({words.between(interval, name)})" if interval else value)
         higher = all(metric.higher_is_better for metric in values if metric is not None)
         rows.append((words.metric_name(name, higher), *cells))
@@ -151,12 +151,12 @@ def _tests(findings: Sequence[Finding]) -> Table | None:
         rows.append(
             (
                 words.metric_name(metric, finding.higher_is_better),
-                words.number(finding.old, metric),
-                words.number(finding.new, metric),
-                "" if paired is None else f"{sign}{words.number(paired.difference, metric)}",
+                words.format_number(finding.old, metric),
+                words.format_number(finding.new, metric),
+                "" if paired is None else f"{sign}{words.format_number(paired.difference, metric)}",
                 "" if paired is None else words.between(paired.interval, metric),
                 p_value(finding.p),
-                "" if finding.detectable is None else words.number(finding.detectable, metric),
+                "" if finding.detectable is None else words.format_number(finding.detectable, metric),
                 finding.verdict.value,
             )
         )
@@ -176,7 +176,7 @@ def _where(study: Study, pair: PairFindings) -> tuple[Block, ...]:
     for group in significant[:MOST_GROUPS]:
         better = new if group.paired.difference > 0 else old
         name = words.group_name(group.kind, group.name, strategies)
-        points = words.number(abs(group.paired.difference))
+        points = words.format_number(abs(group.paired.difference))
         interval = words.in_parentheses(words.gain_interval(group.paired))
         turns = words.count(group.n, "turn")
         items.append(f"{group.kind} {name}: {better} is ahead by {points} points{interval} on {turns}.")

@@ -41,11 +41,11 @@ def _block(block: Block) -> str:
         case Table() | Heat():
             return _table(as_table(block))
         case Exchange(title=title, lines=lines):
-            said = [
+            utterances = [
                 f"> **{_inline(line.speaker)}**{f' ({_inline(line.note)})' if line.note else ''}: {_inline(line.text)}"
                 for line in lines
             ]
-            return "\n>\n".join([f"> *{_inline(title)}*", *said])
+            return "\n>\n".join([f"> *{_inline(title)}*", *utterances])
         case Code(text=text):
             return "\n".join(f"    {line}" for line in printable(text).splitlines())
         case _:

@@ -54,7 +54,7 @@ def summary(member: Member) -> tuple[Block, ...]:
         sentences.append(f"{failed} failed and are not counted: the run is partial.")
     metric = member.metric(primary(member))
     if metric is not None:
-        value = words.number(metric.value)
+        value = words.format_number(metric.value)
         interval = words.in_parentheses(words.interval_of(metric.low, metric.high))
         if metric.name == "strategy_accuracy":
             sentences.append(f"It chose the reference strategy in {value}% of turns{interval}.")
@@ -89,7 +89,7 @@ def _most_frequent_strategy(member: Member) -> list[str]:
         return []
     most = max(rows, key=lambda row: row.n)
     name = words.group_name("strategy", most.name, member.run.record.task.strategies)
-    return [f"Always choosing {name} would be right in {words.number(100 * most.n / turns)}%."]
+    return [f"Always choosing {name} would be right in {words.format_number(100 * most.n / turns)}%."]
 
 
 def metrics(member: Member) -> tuple[Block, ...]:
@@ -97,7 +97,7 @@ def metrics(member: Member) -> tuple[Block, ...]:
     rows = [
         (
             words.metric_name(metric.name, metric.higher_is_better),
-            words.number(metric.value, metric.name),
+            words.format_number(metric.value, metric.name),
             words.between(words.interval_of(metric.low, metric.high), metric.name),
             f"{metric.n:,}",
         )
@@ -156,8 +156,8 @@ def strengths(member: Member) -> tuple[Block, ...]:
     listed: Block = Bullets(tuple(items)) if items else Text("No group of turns stands out.")
     name = words.metric_name(overall.name)
     about = (
-        f"Groups of turns whose {name} differs from the overall value of {words.number(overall.value)} by more than "
-        f"their 95% interval. Among {len(turn_groups)} groups, one or two may stand out by chance."
+        f"Groups of turns whose {name} differs from the overall value of {words.format_number(overall.value)} by "
+        f"more than their 95% interval. Among {len(turn_groups)} groups, one or two may stand out by chance."
     )
     dots = [Dot(f"{group_name(member, group)}, {group.n:,}", group.value, group.interval) for group in turn_groups]
     kinds = words.listed(list(dict.fromkeys(group.kind for group in turn_groups)))
@@ -173,7 +173,7 @@ def group_name(member: Member, group: TurnGroup) -> str:
 
 def _group(member: Member, group: TurnGroup) -> str:
     interval = f" ({words.between(group.interval)})" if group.interval else ""
-    value = f"{words.number(group.value)}{interval}"
+    value = f"{words.format_number(group.value)}{interval}"
     return f"{group.kind} {group_name(member, group)}: {value} on {words.count(group.n, 'turn')}"
 
 
@@ -182,7 +182,7 @@ def _group_table(member: Member, turn_groups: Sequence[TurnGroup]) -> Table:
         (
             group.kind,
             group_name(member, group),
-            words.number(group.value),
+            words.format_number(group.value),
             words.between(group.interval),
             f"{group.n:,}",
         )

@@ -41,7 +41,7 @@ def group_name(kind: str, code: str, strategies: StrategySet) -> str:
     return language_name(code) if kind == "language" else code.replace("_", " ")
 
 
-def number(value: float, metric: str = "") -> str:
+def format_number(value: float, metric: str = "") -> str:
     """Format a value with one decimal, two for stars; zero has no sign."""
     text = f"{value:.2f}" if metric.startswith("stars") else f"{value:.1f}"
     return text.removeprefix("-") if not text.strip("-0.") else text
@@ -54,7 +54,7 @@ def interval_of(low: float | None, high: float | None) -> Interval | None:
 
 def between(interval: Interval | None, metric: str = "") -> str:
     """Format an interval as `1.2 to 3.4`; an empty string for None."""
-    return "" if interval is None else f"{number(interval[0], metric)} to {number(interval[1], metric)}"
+    return "" if interval is None else f"{format_number(interval[0], metric)} to {format_number(interval[1], metric)}"
 
 
 def in_parentheses(interval: Interval | None, metric: str = "") -> str:
@@ -96,7 +96,7 @@ def sentence(finding: Finding, old: str, new: str) -> str:
     name, metric = metric_name(finding.metric), finding.metric
     if finding.verdict is Verdict.MEASURED_DIFFERENTLY or finding.paired is None:
         return f"{_capitalized(name)}: the two runs were measured differently, so their values cannot be compared."
-    values = f"{new} {number(finding.new, metric)}, {old} {number(finding.old, metric)}"
+    values = f"{new} {format_number(finding.new, metric)}, {old} {format_number(finding.old, metric)}"
     if finding.verdict is Verdict.TOO_FEW or finding.p is None:
         return f"{_capitalized(name)}: {values}; too few dialogues to tell."
     if finding.verdict is Verdict.NOT_SHOWN:
@@ -105,12 +105,12 @@ def sentence(finding: Finding, old: str, new: str) -> str:
             if finding.detectable is None
             else (
                 f" The smallest difference these dialogues can reliably detect is about "
-                f"{number(finding.detectable, metric)} {unit(metric)}."
+                f"{format_number(finding.detectable, metric)} {unit(metric)}."
             )
         )
         return f"{_capitalized(name)}: no significant difference ({values}).{smallest}"
     better = new if finding.verdict is Verdict.BETTER else old
-    difference = number(abs(finding.paired.difference), metric)
+    difference = format_number(abs(finding.paired.difference), metric)
     interval = in_parentheses(gain_interval(finding.paired), metric)
     lower = "" if finding.higher_is_better else "; lower is better"
     return f"{_capitalized(name)}: {better} is better by {difference} {unit(metric)}{interval}: {values}{lower}."

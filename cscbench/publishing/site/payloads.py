@@ -20,7 +20,7 @@ class StringTable:
     def __init__(self) -> None:
         self.known: dict[str, int] = {}
 
-    def number(self, text: str) -> int:
+    def index(self, text: str) -> int:
         return self.known.setdefault(text, len(self.known))
 
 
@@ -90,7 +90,7 @@ def _cell(cell: Cell | None, signatures: StringTable) -> list[Any] | None:
     """Return [value, low, high, signature number, rank, tie group, why it is not ranked]."""
     if cell is None:
         return None
-    signature = signatures.number(cell.signature) if cell.signature else -1
+    signature = signatures.index(cell.signature) if cell.signature else -1
     values = [None if bound is None else round(bound, 3) for bound in (cell.value, cell.low, cell.high)]
     return [*values, signature, cell.rank, cell.tie_group, cell.not_ranked_because]
 
@@ -102,7 +102,7 @@ def metrics_payload(summaries: Mapping[str, EntrySummary]) -> Json:
         entry.slug: {
             name: [
                 *(None if bound is None else round(bound, 3) for bound in (value.value, value.low, value.high)),
-                signatures.number(value.signature),
+                signatures.index(value.signature),
                 not value.higher_is_better,
             ]
             for name, value in entry.values.items()
