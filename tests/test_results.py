@@ -112,7 +112,7 @@ def test_the_schema_is_itself_one():
 
 
 # Results of before there were clusters do not have it.
-OPTIONAL = {"clusters"}
+OPTIONAL = {"clusters", "overrides"}
 # Here keys are data. (`metrics` is a group's, by name; those of the list are called `metrics[0]`.)
 FREE = {"options", "fingerprint", "prompts", "prompt_sha256", "packages", "facts", "parse", "metrics"}
 

@@ -45,8 +45,8 @@ def scorer(monkeypatch, folder):
     """Make a scorer; `loaded` has what the encoder was loaded with."""
     made = SimpleNamespace(loaded=[], encoder=Encoder())
 
-    def load(*how):
-        made.loaded.append(how)
+    def load(*arguments):
+        made.loaded.append(arguments)
         return made.encoder
 
     monkeypatch.setattr(bertscore, "fetch", lambda *card: folder)
@@ -66,11 +66,11 @@ def pair(text: str, reference: str = "1234567890") -> ScoredPair:
 
 
 def test_a_row_is_f1_and_one_and_an_empty_reply_scores_nothing(scorer):
-    own = scorer.make()
-    rows = own.measure([pair("12345"), pair(" "), pair("12"), pair(""), pair("123", "1234")])
+    bertscore = scorer.make()
+    rows = bertscore.measure([pair("12345"), pair(" "), pair("12"), pair(""), pair("123", "1234")])
     assert rows.tolist() == [[0.5, 1], [0, 1], [0.2, 1], [0, 1], [0.75, 1]]
-    assert own.summarise(rows.sum(axis=0, keepdims=True))[0] == pytest.approx([29.0])
-    assert own.summarise(rows).shape == (5, 1)
+    assert bertscore.summarise(rows.sum(axis=0, keepdims=True))[0] == pytest.approx([29.0])
+    assert bertscore.summarise(rows).shape == (5, 1)
     assert np.isnan(BertScoreMean(None).summarise(np.zeros((1, 2)))).all()
 
 
@@ -80,9 +80,9 @@ def test_nothing_but_empty_replies_loads_no_encoder(scorer):
 
 
 def test_references_go_to_files_of_512(scorer):
-    own = scorer.make()
+    bertscore = scorer.make()
     pairs = [pair("1" * (1 + number % 10)) for number in range(1100)]
-    rows = own.measure(pairs)
+    rows = bertscore.measure(pairs)
     assert scorer.encoder.chunks == [512, 512, 76]
     assert rows[:, 0].tolist() == [(1 + number % 10) / 10 for number in range(1100)]
 
@@ -92,10 +92,10 @@ def test_references_go_to_files_of_512(scorer):
     [({}, 6, 32), ({"layer": 0}, 6, 32), ({"layer": 1}, 1, 32), ({"layer": 6, "batch_size": 8}, 6, 8)],
 )
 def test_the_last_layer_is_used_unless_the_card_names_one(scorer, options, layer, batch_size):
-    own = scorer.make(options=options)
-    own.measure([pair("1")])
-    assert [how[3:] for how in scorer.loaded] == [(layer, batch_size)]
-    (spec,) = own.metrics
+    bertscore = scorer.make(options=options)
+    bertscore.measure([pair("1")])
+    assert [arguments[3:] for arguments in scorer.loaded] == [(layer, batch_size)]
+    (spec,) = bertscore.metrics
     assert spec.signature.startswith(f"enc:mine@0123456789ab|layer:{layer}|")
 
 

@@ -76,8 +76,8 @@ def test_each_number_is_a_mean_over_the_turns_that_have_it(scorer):
 )
 def test_finite_numbers_alone_are_values(scorer, value, kept):
     metric = Metric(lambda text, reference: {"always": 1.0, "sometimes": value})
-    found = scorer(metric).measure([pair("t")])[0].tolist()
-    assert found == ([1.0, 1, kept, 1] if kept is not None else [1.0, 1])
+    row = scorer(metric).measure([pair("t")])[0].tolist()
+    assert row == ([1.0, 1, kept, 1] if kept is not None else [1.0, 1])
 
 
 @pytest.mark.parametrize("result", [None, {}, {"label": "good"}])

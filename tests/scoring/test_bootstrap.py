@@ -61,13 +61,13 @@ def test_a_statistic_has_an_interval_over_two_clusters_or_more(points, value, in
     def mean_above_zero(values):
         return fmean(values) if fmean(values) > 0 else None
 
-    found = estimate_by_cluster(points, mean_above_zero, Resampling(resamples=200))
+    estimate = estimate_by_cluster(points, mean_above_zero, Resampling(resamples=200))
     if value is None:
-        assert found is None
+        assert estimate is None
     else:
-        assert found.value == value
-        assert (found.low is not None) == (found.high is not None) == interval
-        assert not interval or (found.low, found.high) == (1.0, 3.0)
+        assert estimate.value == value
+        assert (estimate.low is not None) == (estimate.high is not None) == interval
+        assert not interval or (estimate.low, estimate.high) == (1.0, 3.0)
 
 
 def test_a_statistic_is_resampled_by_whole_clusters_and_left_out_where_it_has_no_value():
@@ -78,8 +78,8 @@ def test_a_statistic_is_resampled_by_whole_clusters_and_left_out_where_it_has_no
 
     weights = resample_weights(2, Resampling(resamples=50))
     expected = [(3 * a + 5 * b) / (3 * a + b) for a, b in weights if b]
-    found = estimate_by_cluster(points, mean_with_a_five, Resampling(resamples=50))
-    assert (found.low, found.high) == percentile(expected, 2)
+    estimate = estimate_by_cluster(points, mean_with_a_five, Resampling(resamples=50))
+    assert (estimate.low, estimate.high) == percentile(expected, 2)
 
 
 def test_no_draw_with_a_value_has_no_interval_and_a_single_one_has():
@@ -128,9 +128,9 @@ def efron(point, draws, jackknife, clusters):
 )
 def test_bca_is_efrons(point, jackknife):
     draws = np.random.default_rng(0).normal(0.2, 1, 2001).round(1)
-    found = bca(point, draws, [*jackknife, np.nan])
-    assert found == pytest.approx(efron(point, draws, jackknife, len(jackknife) + 1), abs=1e-12)
-    assert found != percentile(draws, len(jackknife) + 1)
+    interval = bca(point, draws, [*jackknife, np.nan])
+    assert interval == pytest.approx(efron(point, draws, jackknife, len(jackknife) + 1), abs=1e-12)
+    assert interval != percentile(draws, len(jackknife) + 1)
 
 
 def test_draws_without_a_value_are_left_out_of_bca():

@@ -57,8 +57,8 @@ def test_bca_moves_the_interval_of_a_skewed_metric():
 @pytest.mark.parametrize("method", METHODS)
 def test_one_cluster_has_a_value_only_and_no_turn_has_nothing(method):
     resampling = Resampling(method=method)
-    found = metric("a", [4]).estimate(resampling)
-    assert (found.value, found.low, found.high) == (pytest.approx(40.0), None, None)
+    estimate = metric("a", [4]).estimate(resampling)
+    assert (estimate.value, estimate.low, estimate.high) == (pytest.approx(40.0), None, None)
     assert metric("a", [4, 4]).estimate(resampling).low is not None
     assert metric("a", [0, 0], turns=0.0).estimate(resampling) is None
 
@@ -88,12 +88,12 @@ def test_runs_compare_where_they_were_measured_alike():
 def test_a_difference_is_that_of_compare_however_each_was_measured(method):
     a, b = metric("a", [1, 5, 9, 4, 0, 2]), metric("b", [3, 5, 9, 8, 1, 9], measured_as="other")
     resampling = Resampling(seed=2, method=method)
-    found = difference(a, b, resampling)
+    estimate = difference(a, b, resampling)
     paired = compare_metrics(a, metric("b", [3, 5, 9, 8, 1, 9]), resampling)
-    assert found.value == pytest.approx(paired.difference) == pytest.approx(70 / 3)
-    assert (found.low, found.high) == pytest.approx(paired.interval)
+    assert estimate.value == pytest.approx(paired.difference) == pytest.approx(70 / 3)
+    assert (estimate.low, estimate.high) == pytest.approx(paired.interval)
     if method is IntervalMethod.PERCENTILE:
-        assert rounded(found) == rounded(slowly([20.0, 0.0, 0.0, 40.0, 10.0, 70.0], resampling))
+        assert rounded(estimate) == rounded(slowly([20.0, 0.0, 0.0, 40.0, 10.0, 70.0], resampling))
 
 
 def test_a_difference_needs_two_values_and_for_an_interval_two_clusters():

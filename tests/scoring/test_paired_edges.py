@@ -28,8 +28,8 @@ def rows(*hits, turns=1):
 
 
 def p_value(a, b, summarise=share, seed=0):
-    (found,) = permutation_test(a, b, summarise, seed)
-    return found
+    (p,) = permutation_test(a, b, summarise, seed)
+    return p
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_a_single_cluster_has_a_difference_and_nothing_beside():
 def test_intervals_errors_and_p_come_from_the_same_resamples():
     changes = np.array([20.0, 0.0, -10.0, 40.0, 10.0, 70.0])
     a, b = rows(*[5.0] * 6), rows(*(5.0 + changes))
-    found = compare_sums(a, b, lambda sums: share(sums) / 100, Resampling(resamples=20_000, seed=4))[0]
-    assert found.difference == pytest.approx(changes.mean())
+    paired = compare_sums(a, b, lambda sums: share(sums) / 100, Resampling(resamples=20_000, seed=4))[0]
+    assert paired.difference == pytest.approx(changes.mean())
     # The bootstrap's error, made whole by sqrt(n / (n - 1)), is the textbook's.
-    assert found.error == pytest.approx(changes.std(ddof=1) / 6**0.5, rel=0.02)
-    low, high = found.interval
-    assert low < found.difference < high
-    assert (high - low) / 2 == pytest.approx(2.57 * found.error, rel=0.1)  # Student's t of 5 degrees of freedom
-    assert found.p_bootstrap == pytest.approx(0.03, abs=0.025)
+    assert paired.error == pytest.approx(changes.std(ddof=1) / 6**0.5, rel=0.02)
+    low, high = paired.interval
+    assert low < paired.difference < high
+    assert (high - low) / 2 == pytest.approx(2.57 * paired.error, rel=0.1)  # Student's t of 5 degrees of freedom
+    assert paired.p_bootstrap == pytest.approx(0.03, abs=0.025)
     bca = compare_sums(a, b, share, Resampling(seed=4, method=IntervalMethod.BCA))[0].interval
     assert bca != compare_sums(a, b, share, Resampling(seed=4))[0].interval
 
@@ -112,10 +112,10 @@ def test_intervals_errors_and_p_come_from_the_same_resamples():
 def test_draws_without_a_value_leave_the_error_to_the_others():
     a = np.array([[0.0, 0], [0, 0], [1, 2], [0, 0]])
     b = np.array([[1.0, 1], [0, 0], [2, 2], [0, 1]])
-    (found,) = compare_sums(a, b, share, Resampling())
-    assert 0 < found.error < 100
-    assert found.interval is not None
-    assert found.wins == pytest.approx(1.0)  # of the one cluster in which both have a value
+    (paired,) = compare_sums(a, b, share, Resampling())
+    assert 0 < paired.error < 100
+    assert paired.interval is not None
+    assert paired.wins == pytest.approx(1.0)  # of the one cluster in which both have a value
 
 
 def test_the_standard_error_of_draws():
@@ -132,8 +132,8 @@ def test_a_bootstrap_p_counts_what_lies_farther_from_the_mean_than_the_differenc
 
 
 def test_wins_count_a_tie_half_and_rounding_as_a_tie():
-    found = compare_sums(rows(1, 2, 3, 4), rows(1 + 1e-13, 1, 4, 5), share, Resampling())[0]
-    assert found.wins == pytest.approx(2.5 / 4)
+    paired = compare_sums(rows(1, 2, 3, 4), rows(1 + 1e-13, 1, 4, 5), share, Resampling())[0]
+    assert paired.wins == pytest.approx(2.5 / 4)
     less = compare_sums(rows(0, 0), rows(1e-6, 1e-6), share, Resampling())[0]
     assert less.wins == 1.0
 

@@ -143,7 +143,7 @@ def test_a_turn_is_measured_where_it_has_what_the_scorer_needs(needs, reference,
 def test_a_ratio_is_in_percent_and_none_of_nothing():
     import numpy as np
 
-    found = ratio(np.array([1.0, 3.0, 0.0, 2.0]), np.array([4.0, 1.0, 5.0, 0.0]))
-    assert found[:3].tolist() == [25.0, 300.0, 0.0]
-    assert np.isnan(found[3])
+    values = ratio(np.array([1.0, 3.0, 0.0, 2.0]), np.array([4.0, 1.0, 5.0, 0.0]))
+    assert values[:3].tolist() == [25.0, 300.0, 0.0]
+    assert np.isnan(values[3])
     assert MetricSpec("m", "").higher_is_better
