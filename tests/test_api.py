@@ -39,6 +39,7 @@ def test_options_are_those_of_the_command_line_with_names_for_values(few):
     ("options", "message"),
     [
         ({"model": "gold", "limit": "many"}, r"cscbench\.run: Expected `int`, got `str` - at `\$\.limit`"),
+        ({"model": "gold", "limit": -1}, "limit -1: use a number of dialogues"),
         ({"model": "gold", "context": "golden"}, "Invalid enum value 'golden'"),
         ({"model": "gould"}, "no model card 'gould'; did you mean 'gold'"),
         ({"model": "gold", "overrides": {"card.sampling.max": 1}}, r"--set card\.sampling\.max: no such field"),

@@ -109,19 +109,17 @@ def test_what_failed_and_was_asked_again_is_counted_once_in_usage_and_twice_in_c
 
 def test_the_terminal_shows_what_is_known_of_the_cost(cscbench, counting, tmp_path):
     done = cscbench(*counting)
-    turns = loaded(only_run(tmp_path / "reports"))["counts"]["turns"]
-    rows = dict(
-        re.findall(r"^ (requests|tokens in|tokens out|time|peak memory|price|energy) +(.*?) *$", done.stdout, re.M)
-    )
+    turns = loaded(only(tmp_path / "reports"))["counts"]["turns"]
+    rows = dict(re.findall(r"^ (requests|\w+ tokens|time|peak memory|price|energy) +(.*?) *$", done.stdout, re.M))
     assert rows["requests"] == str(turns)
-    assert rows["tokens in"] == f"{100 * turns:,}, of which {75 * turns:,} reused"
-    assert re.fullmatch(rf"{4 * turns}, [\d.,]+ a second", rows["tokens out"])
+    assert rows["input tokens"] == f"{100 * turns:,}, of which {75 * turns:,} reused"
+    assert re.fullmatch(rf"{4 * turns}, [\d.,]+ per second", rows["output tokens"])
     assert re.fullmatch(r"[\d.]+ s with requests in flight, devices: 1", rows["time"])
     assert re.fullmatch(r"[\d.]+ [MG]B", rows["peak memory"])
     assert rows["price"] == f"{turns * 120 / 1e6:.4g} CNY"
     assert "energy" not in rows
     gold = cscbench("run", "--model", "gold", *SMALL)
-    assert "tokens in" not in gold.stdout
+    assert "input tokens" not in gold.stdout
     side_by_side = cscbench("show", "reports").stdout
     (speed,) = re.findall(r"^ output tokens/s +([\d.,]+) *$", side_by_side, re.M)
     assert float(speed) > 0

@@ -55,7 +55,7 @@ def test_any_text_is_read_or_refused(texts):
 
 
 def test_a_path_may_be_given_once():
-    with pytest.raises(UserError, match=r"--set card\.revision is given twice: keep one"):
+    with pytest.raises(UserError, match=r"--set card\.revision is listed twice: remove one"):
         read_overrides(["card.revision=a", "card.revision=b"])
 
 
@@ -72,7 +72,6 @@ def test_every_known_field_of_a_card_can_be_set():
         sampling__temperature=0.1,
         sampling__top_p=0.2,
         sampling__stop=["x"],
-        sampling__seed=3,
         price__input=1,
         price__output=2,
         options__dtype="float32",
@@ -128,6 +127,20 @@ def test_fields_of_a_task_change_what_is_scored(cscbench):
     assert {metric["name"] for metric in results["metrics"]} == {"rouge_l", "rouge_l_ascii"}
     assert results["task"]["title"] == "客服"
     assert results["protocol"]["overrides"] == ['task.scorers=["rouge"]', "task.title=客服"]
+
+
+def test_the_same_run_under_other_fields_of_scoring_is_scored_again_and_recorded(cscbench):
+    line = ("run", "--model", "gold", "--limit", "2", "--encoder", "none")
+    folder = Path(cscbench(*line).stdout.splitlines()[-1])
+    replies = (folder / "replies.jsonl").read_bytes()
+    for overrides in (("task.scorers=[rouge]", "task.title=Mine"), (), ("task.title=Other",)):
+        done = cscbench(*line, *(word for text in overrides for word in ("--set", text)))
+        assert (done.returncode, Path(done.stdout.splitlines()[-1])) == (0, folder), done.stderr
+        run = load(folder)
+        assert len(run.record.protocol.overrides) == len(run.scored().protocol.overrides) == len(overrides)
+        assert (run.scored().scoring.scorers == ("rouge",)) == (len(overrides) == 2)
+        assert run.scored().task.title == {2: "Mine", 1: "Other"}.get(len(overrides), "CSConv sample (authored)")
+    assert (folder / "replies.jsonl").read_bytes() == replies
 
 
 def test_a_scorer_that_does_not_exist_is_named(cscbench):

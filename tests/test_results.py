@@ -341,10 +341,10 @@ def changed(folder: Path, column: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("strategy", "XX", "'XX' is none of the task's"),
+        ("strategy", "XX", "'XX' is unknown to the task"),
         ("reference_strategy", "", "'' or"),
-        ("dialogue", "of-another-run", "'of-another-run' is none of the run's"),
-        ("turn", 0, "is there twice"),
+        ("dialogue", "of-another-run", "'of-another-run' is not part of the run"),
+        ("turn", 0, "appears twice"),
         ("language", "fr", "language"),
         ("form", "guessed", "form"),
         ("text", None, "text"),
@@ -380,6 +380,6 @@ def test_a_file_that_is_no_predictions_file_is_refused(spoil, noisy):
         middle = content[:200] + bytes(half) + content[200 + half :]
         path.write_bytes({"empty": b"", "short": content[:half], "middle": middle, "text": b"dialogue,turn\n"}[spoil])
     with pytest.raises(
-        UserError, match=r"predictions\.parquet.*(?s:.*Remove it and results\.json: the `cscbench run`)"
+        UserError, match=r"predictions\.parquet.*(?s:.*Remove it and results\.json, then repeat the `cscbench run`)"
     ):
         rescore(noisy, "none", ())

@@ -165,7 +165,7 @@ def test_an_adapter_that_raises_on_one_request_sinks_nothing(cscbench, flaky, tm
     bad = f"{first_dialogue}/2/joint"
     done = cscbench(*flaky, FAILS=bad)
     assert done.returncode == 3, done.stderr
-    assert "same command" in done.stderr
+    assert "repeat the command" in done.stderr
     folder = only_run(tmp_path / "reports")
     partial = results_of(folder)
     counts = partial["counts"]
@@ -274,7 +274,7 @@ def test_a_full_disk_finishes_nothing_and_the_same_command_completes(cscbench, t
         done = limited(sizes[name] - 1, *command)
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
-        assert "run the same command again" in done.stderr
+        assert "repeat the command" in done.stderr
         assert not list((tmp_path / "reports").rglob("results.json"))
         assert not [path.name for path in (tmp_path / "reports").rglob(".*") if path.name != ".lock"]
         stopped_at |= {name for name in sizes if f"/{name}: cannot write" in done.stderr}

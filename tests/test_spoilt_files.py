@@ -278,7 +278,7 @@ def test_json_that_no_file_of_ours_has_is_refused(text, problem, runs):
     assert done.exit_code == 2
     assert done.output.startswith(f"cscbench: {path}: cannot read: ")
     assert problem in done.output
-    assert done.output.endswith(f": remove it, and `cscbench score {runs['majority']}` writes it anew\n")
+    assert done.output.endswith(f": remove it, then `cscbench score {runs['majority']}` writes it again\n")
     assert len(done.output) < 600
 
 

@@ -178,14 +178,22 @@ def locked(folder: Path) -> Iterator[None]:
 def open_run_folder(folder: Path, run: RunRecord) -> None:
     """Write run.json, or check that the existing one describes the same run.
 
+    Overrides that change no reply, such as the task's scorers, replace those of an earlier command.
+
     Raises:
         UserError: the folder contains another run.
     """
     path = folder / RUN
     if not path.exists():
         write_json(path, msgspec.to_builtins(run))
-    elif digest(read_run(folder).identity) != digest(run.identity):
+        return
+    earlier = read_run(folder)
+    if digest(earlier.identity) != digest(run.identity):
         raise UserError(f"{folder}: contains a different run: move it away, or choose another --out")
+    if (earlier.task, earlier.protocol.overrides) != (run.task, run.protocol.overrides):
+        protocol = msgspec.structs.replace(earlier.protocol, overrides=run.protocol.overrides)
+        changed = msgspec.structs.replace(earlier, schema=run.schema, task=run.task, protocol=protocol)
+        write_json(path, msgspec.to_builtins(changed))
 
 
 def read_run(folder: Path) -> RunRecord:

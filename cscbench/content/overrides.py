@@ -28,27 +28,36 @@ class Override(Frozen, frozen=True):
 
 # Adapters and encoders check their own options.
 _OPTIONS = "card.options."
-# The type of each root, and its fields that --set cannot change: the file name or other options set them.
-_ROOTS: Mapping[str, tuple[type[msgspec.Struct], tuple[str, ...]]] = {
-    "card": (ModelCard, ("name", "options")),
-    "task": (TaskFile, ("name", "extends", "data")),
-    "data": (DataFiles, ()),
-    "judge": (JudgeOptions, ("cards",)),
+_ROOTS: Mapping[str, type[msgspec.Struct]] = {
+    "card": ModelCard,
+    "task": TaskFile,
+    "data": DataFiles,
+    "judge": JudgeOptions,
 }
+# The file name or other options set these: --model, --task, --seed, --judge.
+_SET_ELSEWHERE = (
+    "card.name",
+    "card.options",
+    "card.sampling.seed",
+    "task.name",
+    "task.extends",
+    "task.data",
+    "judge.cards",
+)
 
 
 def known_fields() -> dict[str, Any]:
     """Return the type of each field that can be set, by path; any `card.options.NAME` can also be set."""
     return {
         path: field_type
-        for root, (struct, fixed) in _ROOTS.items()
+        for root, struct in _ROOTS.items()
         for path, field_type in _fields(root, struct)
-        if path.split(".")[1] not in fixed
+        if not f"{path}.".startswith(tuple(f"{fixed}." for fixed in _SET_ELSEWHERE))
     }
 
 
 def _fields(prefix: str, struct: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
-    for name, hint in get_type_hints(struct).items():
+    for name, hint in get_type_hints(struct, include_extras=True).items():
         inner = next((candidate for candidate in (hint, *get_args(hint)) if _is_struct(candidate)), None)
         yield from _fields(f"{prefix}.{name}", inner) if inner is not None else [(f"{prefix}.{name}", hint)]
 

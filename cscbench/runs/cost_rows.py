@@ -1,17 +1,17 @@
-"""What a run took, as rows of text."""
+"""The cost of a run as rows of text."""
 
 from cscbench.asking.cost import Cost
 
 
 def cost_rows(cost: Cost) -> list[tuple[str, str]]:
-    """What a run took; what is not known has no row."""
+    """Return a row for each known part of a run's cost."""
     rows = [("requests", f"{cost.requests:,}")]
     if cost.tokens_in is not None:
         reused = "" if cost.tokens_reused is None else f", of which {cost.tokens_reused:,} reused"
-        rows.append(("tokens in", f"{cost.tokens_in:,}{reused}"))
+        rows.append(("input tokens", f"{cost.tokens_in:,}{reused}"))
     if cost.tokens_out is not None:
-        rate = f", {speed(cost)} a second" if speed(cost) else ""
-        rows.append(("tokens out", f"{cost.tokens_out:,}{rate}"))
+        rate = f", {speed(cost)} per second" if speed(cost) else ""
+        rows.append(("output tokens", f"{cost.tokens_out:,}{rate}"))
     if cost.wall_seconds is not None:
         killed = f", {cost.killed} of them killed" if cost.killed else ""
         sessions = f" in {cost.sessions} sessions{killed}" if cost.sessions > 1 or killed else ""

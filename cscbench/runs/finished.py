@@ -1,6 +1,6 @@
-"""A run folder as one value: whatever looks at runs reads them here.
+"""A run folder as one value, the only reader of run folders.
 
-Stored statistics are reduced without an encoder, weights or a network: those are needed to measure, not to sum.
+Reducing stored statistics needs no encoder, weights or network: only measuring does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ TurnKey = tuple[str, int]
 
 
 class RunState(StrEnum):
-    """How far a run has come: all answered; scored, but some replies failed; or not scored yet."""
+    """The state of a run: all answered; scored, but some replies failed; or not scored yet."""
 
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -39,9 +39,9 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, repr=False)
 class FinishedRun:
-    """A run on disk, as far as it has come; `results` is None if it is not scored yet.
+    """A run on disk; `results` is None if it is not scored yet.
 
-    Large files are read on first use. Printed, and in a notebook, it is a table of its metrics.
+    Large files are read on first use. `print` and notebooks show the table of its metrics.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ class FinishedRun:
         return summary.html_table(summary.headline(self.results), summary.COLUMNS, rows, summary.NUMBERS)
 
     def metrics_frame(self) -> "pandas.DataFrame":
-        """Return a row a metric: its value, 95 % interval, number of turns, direction, and signature.
+        """Return a row for each metric: value, 95% interval, number of turns, direction and signature.
 
         Raises:
             UserError: the run is not scored yet, or pandas is missing.
@@ -69,10 +69,9 @@ class FinishedRun:
         return frames.metrics_frame(self.scored())
 
     def turns_frame(self) -> "pandas.DataFrame":
-        """Return a row a turn: reference and reply, with each scorer's statistics as `<scorer>.<column>`.
+        """Return a row for each supporter turn: reference, reply, and each scorer's statistics as `<scorer>.<column>`.
 
-        A turn that failed, or that a scorer could not measure, has NaN there. A turn's statistics are what metrics sum
-        over dialogues before they divide: see docs/results.md.
+        The statistics are what metrics sum over dialogues before they divide (docs/results.md); a failed turn has NaN.
 
         Raises:
             UserError: the run is not scored yet, a file of it is damaged, or pandas is missing.
@@ -82,7 +81,7 @@ class FinishedRun:
 
     @property
     def state(self) -> RunState:
-        """How far it has come."""
+        """Whether it is complete, partial or unfinished."""
         if self.results is None:
             return RunState.UNFINISHED
         return RunState.COMPLETE if self.results.run.complete else RunState.PARTIAL
@@ -93,7 +92,7 @@ class FinishedRun:
         return self.record.name
 
     def scored(self) -> Results:
-        """Its results.
+        """Return its results.
 
         Raises:
             UserError: it is not scored yet.
@@ -104,7 +103,7 @@ class FinishedRun:
 
     @cached_property
     def pairs(self) -> Mapping[TurnKey, ScoredPair]:
-        """Each turn with its reference; none of a run that is not scored.
+        """Each turn with its reference, by (dialogue, turn); empty if the run is not scored.
 
         Raises:
             UserError: predictions.parquet is missing or damaged.
@@ -115,7 +114,7 @@ class FinishedRun:
 
     @cached_property
     def statistics(self) -> ScoreTable:
-        """Each scorer's statistics of every answered turn.
+        """Each scorer's statistics for every answered turn.
 
         Raises:
             UserError: scores.parquet is missing or damaged.
@@ -124,13 +123,13 @@ class FinishedRun:
 
     @cached_property
     def replies(self) -> Mapping[str, StoredReply]:
-        """The replies that count, by request id, failed ones too; none where only the scored turns were kept."""
+        """The effective replies by request id, failed ones included; empty if only scored turns were kept."""
         key = store.engine_key(self.record)
         lines = store.read_lines(self.folder / store.REPLIES, StoredReply).values
         return store.effective_replies([line for line in lines if line.engine == key])
 
     def read_all(self) -> "FinishedRun":
-        """The run, once what belongs to its results has been read.
+        """Read everything that belongs to its results, and return the run.
 
         Raises:
             UserError: a file is missing or damaged.
@@ -141,7 +140,7 @@ class FinishedRun:
 
     @property
     def answered(self) -> tuple[TurnKey, ...]:
-        """The turns with a reply, in the run's order."""
+        """The answered turns, in the run's order."""
         return tuple(turn for turn, pair in self.pairs.items() if not pair.error)
 
     @property
@@ -151,29 +150,29 @@ class FinishedRun:
 
     @property
     def scorers(self) -> tuple[str, ...]:
-        """The names of the scorers that it was scored with."""
+        """The names of the scorers in its results."""
         return self.results.scoring.scorers if self.results is not None else ()
 
     def scores_nothing(self, scorer: str) -> bool:
-        """It scores strategies, and the run chose none."""
+        """Return whether the scorer scores strategies although the model chose none."""
         return scorer in OF_STRATEGIES and not self.record.protocol.condition.predicts_strategy
 
     def metric(self, name: str) -> Metric | None:
-        """A metric of its results."""
+        """Return a metric of its results, None if it has none of this name."""
         metrics = self.results.metrics if self.results is not None else ()
         return next((metric for metric in metrics if metric.name == name), None)
 
     def measured_as(self, metric: str) -> str:
-        """The part of a metric's signature that says how it was measured, without task, data and protocol."""
-        known = self.metric(metric)
-        return measured_as(known) if known is not None else ""
+        """Return the part of a metric's signature that says how it was measured, without task, data and protocol."""
+        result = self.metric(metric)
+        return measured_as(result) if result is not None else ""
 
     def metric_sums(
         self, scorer: str, turns: Sequence[TurnKey] | None = None, clusters: Mapping[str, str] | None = None
     ) -> tuple[MetricSums, ...]:
-        """The metrics of one scorer over some turns (None: all that were answered), summed by cluster.
+        """Sum one scorer's metrics by cluster, over the given turns or all answered ones.
 
-        Clusters come in the order of `turns`. `clusters` gives each dialogue's, where the run's own do not count.
+        Clusters come in the order of `turns`. `clusters` maps each dialogue to a cluster other than the run's own.
 
         Raises:
             UserError: the run was not scored with it, or its statistics are missing, damaged or of another version.
@@ -203,7 +202,7 @@ class FinishedRun:
         columns = [f"{scorer}.{column}" for column in reducer.columns]
         row_of = {turn: row for row, turn in enumerate(table.turns)}
         if not set(columns) <= set(table.columns) or not set(turns) <= set(row_of):
-            raise UserError(f"{self.name} has no such scores of this version: `cscbench score` writes them anew")
+            raise UserError(f"{self.name} lacks these scores: `cscbench score` writes them again")
         if not turns:
             return np.zeros((0, len(columns)))
         rows = np.stack([table.columns[column] for column in columns], axis=1)[[row_of[turn] for turn in turns]]
@@ -212,7 +211,7 @@ class FinishedRun:
 
 
 def measured_as(metric: Metric) -> str:
-    """The part of a metric's signature that says how it was measured, without task, data and protocol."""
+    """Return the part of a metric's signature that says how it was measured, without task, data and protocol."""
     return metric.signature.partition("|task:")[0]
 
 
@@ -221,33 +220,33 @@ def _column(reducer: Reducer, number: int) -> Summarise:
 
 
 def load(folder: Path) -> FinishedRun:
-    """The run of a folder, finished or not.
+    """Return the run in a folder, finished or not.
 
     Raises:
-        UserError: it is no run folder, or its run.json or results.json is damaged or of a newer version.
+        UserError: the folder holds no run, or its run.json or results.json is damaged or of a newer version.
     """
     record = store.read_run(folder)
     scored = files.exists(folder / store.RESULTS)
     return FinishedRun(folder, record, results_file.read(folder) if scored else None)
 
 
-def find_runs(given: Path) -> list[Path]:
-    """The run folder itself, or the finished runs in a folder of runs, by name.
+def find_runs(path: Path) -> list[Path]:
+    """Return the folder if it holds a finished run, else the finished runs in it, by name.
 
     Raises:
-        UserError: neither.
+        UserError: it is neither a finished run nor a folder of finished runs.
     """
-    if files.exists(given / store.RESULTS):
-        return [given]
-    visible = (path for path in given.glob("*") if not path.name.startswith("."))
-    folders = sorted(path for path in visible if files.exists(path / store.RESULTS))
+    if files.exists(path / store.RESULTS):
+        return [path]
+    visible = (entry for entry in path.glob("*") if not entry.name.startswith("."))
+    folders = sorted(entry for entry in visible if files.exists(entry / store.RESULTS))
     if not folders:
-        raise UserError(f"{given}: neither a finished run nor a folder with finished runs (no {store.RESULTS})")
+        raise UserError(f"{path}: neither a finished run nor a folder with finished runs (no {store.RESULTS})")
     return folders
 
 
 def resampling_over(runs: Sequence[FinishedRun], resampling: Resampling) -> Resampling:
-    """The resampling with its unit named: clusters where a run's data name some, else dialogues."""
+    """Name the unit of a resampling: clusters if a run's data name some, else dialogues."""
     import msgspec
 
     named = any(run.record.data.clusters for run in runs)

@@ -1,4 +1,4 @@
-"""A run with everything resolved before anything is loaded or written, what identifies it, and how it is scored."""
+"""Resolve a run before anything is loaded or written: its plan, its identity, its run.json."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,10 +49,12 @@ def prepare(options: RunOptions) -> Plan:
     """Resolve card, task, data and prompts.
 
     Raises:
-        UserError: any of them is unknown or broken, or no dialogue is left.
+        UserError: any of them is unknown or invalid, or no dialogue is left.
     """
     if abs(options.seed) >= 2**63:
-        raise UserError(f"--seed {options.seed}: a seed has 64 bits at most: give a smaller one")
+        raise UserError(f"--seed {options.seed}: a seed has at most 64 bits: use a smaller one")
+    if options.limit < 0:
+        raise UserError(f"limit {options.limit}: use a number of dialogues, or 0 for all")
     overrides = check_overrides(options.overrides)
     card = resolve_card(options.model, resolve_cli_path(options.lora), overrides)
     backend = find_backend(card.adapter)
@@ -88,10 +90,10 @@ def prepare(options: RunOptions) -> Plan:
 
 
 def identity(plan: Plan) -> dict[str, Any]:
-    """Everything that changes a reply: what the run folder's hash covers. Paths and times are not among it.
+    """Return everything that changes a reply: what the run folder's hash covers. Paths and times are not part of it.
 
     Raises:
-        UserError: the weights are not there.
+        UserError: the weights are missing.
     """
     return {
         "cscbench": __version__,
@@ -100,7 +102,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "packages": versions(plan.backend.packages),
         "task": {"name": plan.task.name, "files": dict(plan.task.files)},
         "data": [source.sha256 for source in plan.data.sources],
-        # The dialogues as they were read, too: a task written in Python may read more than its files say.
+        # Also the dialogues as read: a task written in Python may read more than its files.
         "dialogues": digest([plain_dialogues(plan.dialogues), plain_dialogues(plan.data.train)]),
         "prompts": {prompt.name: prompt.sha256 for prompt in plan.prompts.values()},
         "context": plan.options.context,
@@ -110,16 +112,16 @@ def identity(plan: Plan) -> dict[str, Any]:
 
 
 def run_record(plan: Plan) -> RunRecord:
-    """What run.json says of a run."""
-    own = identity(plan)
-    digest8 = hash8(own)
-    fingerprint = own["fingerprint"]
+    """Build the run.json of a plan."""
+    identified = identity(plan)
+    digest8 = hash8(identified)
+    fingerprint = identified["fingerprint"]
     label = f"{plan.card.name}@{fingerprint['lora'][:8]}" if "lora" in fingerprint else plan.card.name
     return RunRecord(
         schema=RUN_SCHEMA,
         name=f"{plan.task.name}--{plan.options.context}--{label}--{digest8}",
         hash=digest8,
-        identity=own,
+        identity=identified,
         model=ModelRecord(label=label, fingerprint=fingerprint, **published_card(plan.card, plan.backend)),
         task=TaskRecord(
             name=plan.task.name,
@@ -146,7 +148,7 @@ def run_record(plan: Plan) -> RunRecord:
 
 
 def check_scoring(plan: Plan) -> None:
-    """Make sure that the scorers and the encoder asked for exist, before anything is hashed, loaded or played.
+    """Check that the requested scorers and encoder exist, before anything is hashed, loaded or played.
 
     Raises:
         UserError: one is unknown (with the nearest names).
@@ -159,7 +161,7 @@ def check_scoring(plan: Plan) -> None:
 
 
 def _clusters(dialogues: Sequence[Dialogue]) -> int:
-    """How many clusters the dialogues form; 0 where the data name none."""
+    """Count the clusters of the dialogues; 0 if the data name none."""
     if not any(dialogue.cluster for dialogue in dialogues):
         return 0
     return len({dialogue.cluster or dialogue.id for dialogue in dialogues})

@@ -1,4 +1,4 @@
-"""Results: the pairs file, and results.json with its schema."""
+"""Read and write a run's results: predictions, ratings, scores, and results.json with its schema."""
 
 import json
 from collections import Counter
@@ -32,11 +32,13 @@ from cscbench.values import (
 )
 
 SCHEMA = "cscbench/results/2"
-_REMOVE_BOTH = f"Remove it and {RESULTS}: the `cscbench run` that made them writes both again from the replies on disk"
+_REMOVE_BOTH = (
+    f"Remove it and {RESULTS}, then repeat the `cscbench run` command: it rebuilds both from the saved replies"
+)
 
 
 class RunSummary(Frozen, frozen=True):
-    """Which run; `complete` is false where replies failed."""
+    """The run; `complete` is false if replies failed."""
 
     name: str
     hash: str
@@ -44,7 +46,7 @@ class RunSummary(Frozen, frozen=True):
 
 
 class TaskSummary(Frozen, frozen=True):
-    """Which task, and the languages of the dialogues played."""
+    """The task, and the languages of the dialogues played."""
 
     name: str
     title: str
@@ -52,7 +54,7 @@ class TaskSummary(Frozen, frozen=True):
 
 
 class Counts(Frozen, frozen=True):
-    """How many turns there were and what became of them; `faults` are unreadable records of the data."""
+    """The number of turns and their outcomes; `faults` are unreadable records of the data."""
 
     dialogues: Count
     turns: Count
@@ -63,9 +65,9 @@ class Counts(Frozen, frozen=True):
 
 
 class EngineSummary(Frozen, frozen=True):
-    """What answered: the versions of the adapter's packages, and what it found out when it loaded (device, dtype, ...).
+    """The engine: versions of the adapter's packages, and the facts it reported on loading (device, dtype, ...).
 
-    `key` stands in each line of replies.jsonl: `store.engine_key`.
+    Each line of replies.jsonl has the `key`: `store.engine_key`.
     """
 
     key: str
@@ -74,9 +76,9 @@ class EngineSummary(Frozen, frozen=True):
 
 
 class Timing(Frozen, frozen=True):
-    """When, and what it took: the only part that differs between equal runs. `cost` is null as `Results.usage` is.
+    """Time and cost: the only part that differs between equal runs. `cost` is null when `Results.usage` is.
 
-    `judges` has what each judge took, by its label.
+    `judges` holds each judge's cost by its label.
     """
 
     started: str
@@ -86,10 +88,10 @@ class Timing(Frozen, frozen=True):
 
 
 class Results(Frozen, frozen=True):
-    """The content of results.json. `usage` is null where a run was scored again after its replies were lost.
+    """The content of results.json. `usage` is null if a run was scored again after its replies were lost.
 
     Raises:
-        ValueError: a table has a missing field, or a value of another kind.
+        ValueError: a table lacks a field, or has a value of the wrong type.
     """
 
     schema: str
@@ -110,19 +112,19 @@ class Results(Frozen, frozen=True):
     timing: Timing
 
     def __post_init__(self) -> None:
-        read_tables(self.tables)  # whoever reads results finds sound tables
+        read_tables(self.tables)  # readers of results may rely on valid tables
 
     @property
     def known_tables(self) -> Tables:
-        """The tables as values; `tables` keeps all that the file has."""
+        """The tables as typed values; `tables` keeps everything in the file."""
         return read_tables(self.tables)
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of results.json."""
+    """Return the JSON schema of results.json."""
     text = resources.files("cscbench.runs").joinpath("results.schema.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
 
 
 def _table(name: str, columns: Mapping[str, Any]) -> bytes:
@@ -137,17 +139,17 @@ def _table(name: str, columns: Mapping[str, Any]) -> bytes:
 
 
 def write_pairs(folder: Path, pairs: Sequence[ScoredPair]) -> None:
-    """predictions.parquet: one row a supporter turn."""
+    """Write predictions.parquet, a row for each supporter turn."""
     fields = ScoredPair.__struct_fields__
     columns = {field: [msgspec.to_builtins(getattr(pair, field)) for pair in pairs] for field in fields}
     files.write_atomic(folder / PREDICTIONS, _table(PREDICTIONS, columns))
 
 
 def read_pairs(folder: Path) -> list[ScoredPair]:
-    """The rows of predictions.parquet.
+    """Read predictions.parquet.
 
     Raises:
-        UserError: there is none, or it is not one of ours.
+        UserError: the file is missing or damaged.
     """
     require_extra("scores", ["pyarrow"], f"reading {PREDICTIONS}")
     import pyarrow
@@ -157,91 +159,89 @@ def read_pairs(folder: Path) -> list[ScoredPair]:
         rows = parquet.read(files.read(path)).to_pylist()
         return msgspec.convert(rows, list[ScoredPair])
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file: finish the run first (the same `cscbench run` continues it)") from None
+        raise UserError(f"{path}: no such file: repeat the `cscbench run` command to finish the run") from None
     except (OSError, pyarrow.ArrowException, msgspec.ValidationError) as error:
         raise UserError(f"{path}: not a predictions file of this version: {error}.\n{_REMOVE_BOTH}") from None
 
 
 def write_ratings(folder: Path, ratings: Sequence[Rating]) -> None:
-    """ratings.jsonl: what judges gave."""
+    """Write ratings.jsonl, a line for each rating."""
     files.write_atomic(folder / RATINGS, b"".join(msgspec.json.encode(rating) + b"\n" for rating in ratings))
 
 
 def read_ratings(folder: Path) -> tuple[Rating, ...]:
-    """The ratings in ratings.jsonl.
+    """Read ratings.jsonl.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: the file is missing or damaged.
     """
-    found = read_lines(folder / RATINGS, Rating)
-    if found.damaged or not found.values:
-        raise UserError(
-            f"{folder / RATINGS}: missing or damaged: the `cscbench run --judge` that made it does so again"
-        )
-    return found.values
+    ratings = read_lines(folder / RATINGS, Rating)
+    if ratings.damaged or not ratings.values:
+        raise UserError(f"{folder / RATINGS}: missing or damaged: repeat its `cscbench run --judge` command")
+    return ratings.values
 
 
 def check_pairs(folder: Path, pairs: Sequence[ScoredPair], run: RunRecord, plan: ScoringPlan) -> None:
-    """Make sure that the pairs are those of the run in run.json.
+    """Check that the pairs belong to the run in run.json.
 
     Raises:
-        UserError: the file belongs to another run, or was changed.
+        UserError: the file belongs to another run, or was edited.
     """
     codes = {strategy.code for strategy in plan.strategies.strategies}
     dialogues, turns = set(run.dialogues), set()
     wrong = ""
     for row, pair in enumerate(pairs):
         if pair.dialogue not in dialogues:
-            wrong = f"row {row}, dialogue: {pair.dialogue!r} is none of the run's"
+            wrong = f"row {row}, dialogue: {pair.dialogue!r} is not part of the run"
         elif (pair.dialogue, pair.turn) in turns:
-            wrong = f"row {row}: turn {pair.turn} of {pair.dialogue!r} is there twice"
+            wrong = f"row {row}: turn {pair.turn} of {pair.dialogue!r} appears twice"
         elif pair.language not in plan.languages:
-            wrong = f"row {row}, language: {pair.language!s} is none of the run's"
+            wrong = f"row {row}, language: {pair.language!s} is not part of the run"
         elif pair.reference_strategy not in codes or pair.strategy not in {*codes, None}:
-            wrong = f"row {row}, strategy: {pair.reference_strategy!r} or {pair.strategy!r} is none of the task's"
+            wrong = f"row {row}, strategy: {pair.reference_strategy!r} or {pair.strategy!r} is unknown to the task"
         turns.add((pair.dialogue, pair.turn))
     absent = dialogues - {pair.dialogue for pair in pairs}
     if absent and not wrong:
-        wrong = f"{len(absent)} of the run's dialogues have no row, {min(absent)!r} among them"
+        wrong = f"{len(absent)} of the run's dialogues have no row, for example {min(absent)!r}"
     if wrong:
         raise UserError(f"{folder / PREDICTIONS}: not the predictions of {run.name}: {wrong}.\n{_REMOVE_BOTH}")
 
 
 def scores_file(pairs: Sequence[ScoredPair], measured: Sequence[Measured]) -> bytes:
-    """scores.parquet: dialogue and turn, and each scorer's sufficient statistics as `<scorer>.<column>`."""
+    """Return scores.parquet: dialogue, turn, and each scorer's sufficient statistics as `<scorer>.<column>`."""
     answered = [pair for pair in pairs if pair.form is not ParseForm.FAILED]
     columns: dict[str, Any] = {
         "dialogue": [pair.dialogue for pair in answered],
         "turn": [pair.turn for pair in answered],
     }
-    for one in measured:
-        for number, name in enumerate(one.scorer.columns):
-            columns[f"{one.name}.{name}"] = one.rows[:, number]
+    for statistics in measured:
+        for number, name in enumerate(statistics.scorer.columns):
+            columns[f"{statistics.name}.{name}"] = statistics.rows[:, number]
     return _table(SCORES, columns)
 
 
 class ScoreTable(Frozen, frozen=True):
-    """scores.parquet: (dialogue, turn) of each row, and each scorer's columns as `<scorer>.<column>`."""
+    """The content of scores.parquet: each row's (dialogue, turn), and each scorer's columns as `<scorer>.<column>`."""
 
     turns: tuple[tuple[str, int], ...]
     columns: Mapping[str, Any]
 
 
 def read_scores(folder: Path) -> ScoreTable:
-    """The sufficient statistics in scores.parquet.
+    """Read scores.parquet.
 
     Raises:
-        UserError: there is none, or it is not one of ours.
+        UserError: the file is missing or damaged.
     """
     require_extra("scores", ["pyarrow"], f"reading {SCORES}")
     import pyarrow
 
     path = folder / SCORES
-    hint = f"`cscbench score {folder}` writes it anew"
+    hint = f"`cscbench score {folder}` writes it again"
     try:
-        found = parquet.read(files.read(path))
-        dialogues, turns = found["dialogue"].to_pylist(), found["turn"].to_pylist()
-        columns = {name: found[name].to_numpy() for name in found.column_names if "." in name}
+        stored = parquet.read(files.read(path))
+        dialogues, turns = stored["dialogue"].to_pylist(), stored["turn"].to_pylist()
+        columns = {name: stored[name].to_numpy() for name in stored.column_names if "." in name}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: {hint}") from None
     except (OSError, KeyError, pyarrow.ArrowException) as error:
@@ -270,7 +270,7 @@ def build(
     timing: Timing,
     notes: tuple[str, ...] = (),
 ) -> Results:
-    """The results of a run, with `notes` beside the run's own. All but `timing` is the same for the same inputs."""
+    """Build the results of a run, adding `notes` to its own. The same inputs give the same results, except `timing`."""
     counts = _count(pairs, run)
     return Results(
         schema=SCHEMA,
@@ -306,7 +306,7 @@ def _packages(run: RunRecord) -> dict[str, str]:
 
 
 def write(folder: Path, results: Results, scores: bytes) -> None:
-    """results.json and the scores.parquet that it is about, as one set.
+    """Write results.json together with its scores.parquet, both or neither.
 
     Raises:
         UserError: the disk is full.
@@ -315,24 +315,24 @@ def write(folder: Path, results: Results, scores: bytes) -> None:
 
 
 def read(folder: Path) -> Results:
-    """results.json of a run folder.
+    """Read results.json of a run folder.
 
     Raises:
-        UserError: there is none, it is of another version, or it is damaged.
+        UserError: the file is missing, damaged or of a newer version.
     """
-    hint = f"remove it, and `cscbench score {folder}` writes it anew"
+    hint = f"remove it, then `cscbench score {folder}` writes it again"
     return read_value(folder / RESULTS, Results, "a finished run", hint, SCHEMA)
 
 
 def read_file(path: Path) -> Results:
-    """A results.json without its run folder.
+    """Read a results.json outside its run folder.
 
     Raises:
-        UserError: it is of another version, or it is damaged.
+        UserError: the file is damaged or of a newer version.
     """
-    return read_value(path, Results, "a results.json", "take it anew from its run", SCHEMA)
+    return read_value(path, Results, "a results.json", "copy it from its run again", SCHEMA)
 
 
 def failed_ratings(results: Results) -> int:
-    """For how many ratings an answer did not come."""
+    """Count the ratings for which no answer came."""
     return sum(row.failed for row in results.known_tables.judges)

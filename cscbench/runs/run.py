@@ -33,7 +33,7 @@ log = logging.getLogger("cscbench")
 
 
 class JudgingResult(Frozen, frozen=True):
-    """What the judges of a run gave, and what each took, by its label."""
+    """The ratings of a run's judges, and each judge's cost by its label."""
 
     ratings: tuple[Rating, ...] = ()
     costs: Mapping[str, Cost] = {}
@@ -43,11 +43,11 @@ NO_JUDGING = JudgingResult()
 
 
 def run(plan: Plan) -> FinishedRun:
-    """Play what is missing, score, and write results.json; a finished run is read and not done again.
+    """Play what is missing, score it, and write results.json; a finished run is only read.
 
     Raises:
-        UserError: what cannot be loaded, asked or written; replies on disk stay good.
-        BudgetSpent: `max_cost` does not allow the next request; the same, and it can be raised.
+        UserError: something cannot be loaded, asked or written; replies on disk stay valid.
+        BudgetSpent: `max_cost` does not allow the next request; run again with a higher limit to continue.
     """
     check_scoring(plan)
     judges = resolve_judges(plan.task, tuple(plan.prompts), plan.judging)
@@ -62,7 +62,7 @@ def run(plan: Plan) -> FinishedRun:
         finished = _finished(folder, scoring_plan)
         if finished is not None:
             return finished
-        scorers = scoring.build_scorers(scoring_plan)  # before the hours of a run: what is missing is told now
+        scorers = scoring.build_scorers(scoring_plan)  # before the hours of a run: report what is missing now
         supporter, *judge_accounts = _open_accounts(plan, judges, folder)
         pairs = _pairs(plan.dialogues, _play(plan, folder, supporter))
         results.write_pairs(folder, pairs)
@@ -75,37 +75,36 @@ def rescore(folder: Path, encoder: str, scorers: tuple[str, ...]) -> Results:
     """Score a run's predictions again, without its model, and write results.json.
 
     Raises:
-        UserError: no run there, or a scorer or encoder that is not to be had.
+        UserError: the folder holds no run, or a scorer or encoder is missing.
     """
     record = store.read_run(folder)
     pairs = results.read_pairs(folder)
-    before = results.read(folder) if files.exists(folder / store.RESULTS) else None
-    scoring_plan = plan_scoring(record, encoder, scorers, before.scoring.judging if before else None)
+    earlier = results.read(folder) if files.exists(folder / store.RESULTS) else None
+    scoring_plan = plan_scoring(record, encoder, scorers, earlier.scoring.judging if earlier else None)
     results.check_pairs(folder, pairs, record, scoring_plan)
-    judged = (
-        JudgingResult(results.read_ratings(folder), before.timing.judges)
-        if before and scoring_plan.judging
-        else NO_JUDGING
-    )
+    judged = NO_JUDGING
+    if earlier and scoring_plan.judging:
+        judged = JudgingResult(results.read_ratings(folder), earlier.timing.judges)
     with store.locked(folder):
         return _score(folder, pairs, scoring.build_scorers(scoring_plan), scoring_plan, judged)
 
 
 def _finished(folder: Path, plan: ScoringPlan) -> FinishedRun | None:
-    """The run as it is there, if its results are complete and scored as wanted."""
+    """Return the run on disk if it is complete and scored as planned."""
     run = load(folder)
     if run.results is None or not run.results.run.complete or results.failed_ratings(run.results):
         return None
-    return run if run.results.scoring == scoring_record(plan) else None
+    current = run.results.scoring == scoring_record(plan) and run.results.protocol == run.record.protocol
+    return run if current else None
 
 
 def _open_accounts(plan: Plan, judges: Sequence[Judge], folder: Path) -> list[Account]:
-    """The accounts of all models of the command, the supporter's first, before any of them is asked."""
+    """Open the accounts of all models of the command, the supporter's first, before any model is asked."""
     limit = plan.options.max_cost
     budget = Budget(math.inf if limit is None else limit)
     for card in (plan.card, *(judge.card for judge in judges)):
         if limit is not None and card.price is None:
-            log.warning("%s: its card names no price: it counts as free against --max-cost", card.name)
+            log.warning("%s: the card has no price, so its replies count as free against --max-cost", card.name)
     items = len(plan.dialogues) if plan.judging.level is Level.DIALOGUE else _supporter_turns(plan)
     supporter = budget.account(plan.card.name, plan.card.price, paid_replies(folder), _requests(plan))
     return [supporter, *(judge_account(judge, folder, budget, items) for judge in judges)]
@@ -128,7 +127,7 @@ def _play(plan: Plan, folder: Path, account: Account) -> tuple[Transcript, ...]:
 
 def _plays(plan: Plan) -> list[Play]:
     if plan.backend.batches_turns and plan.options.context is Context.GOLD:
-        return [one for d in plan.dialogues for one in play_turns(d, plan.prompts[d.language], plan.sampling)]
+        return [turn for d in plan.dialogues for turn in play_turns(d, plan.prompts[d.language], plan.sampling)]
     protocol = Protocol(plan.options.context, plan.sampling)
     return [play(dialogue, plan.prompts[dialogue.language], protocol) for dialogue in plan.dialogues]
 
@@ -137,19 +136,19 @@ def _ask_judges(
     plan: Plan, judges: Iterable[tuple[Judge, Account]], folder: Path, pairs: list[ScoredPair]
 ) -> JudgingResult:
     options, base = plan.judging, store.read_run(folder)
-    judged = []
+    judge_runs = []
     for judge, account in judges:
         items = items_of(plan.dialogues, pairs, options.level, plan.options.context, judge.rubrics)
-        judged.append(run_judge(judge, items, folder, base, plan.options.trust_remote_code, account))
-    if not judged:
+        judge_runs.append(run_judge(judge, items, folder, base, plan.options.trust_remote_code, account))
+    if not judge_runs:
         return NO_JUDGING
-    ratings = tuple(rating for ratings_of in judged for rating in ratings_of.ratings)
+    ratings = tuple(rating for judge_run in judge_runs for rating in judge_run.ratings)
     results.write_ratings(folder, ratings)
-    return JudgingResult(ratings, {ratings_of.judge.label: ratings_of.cost for ratings_of in judged})
+    return JudgingResult(ratings, {judge_run.judge.label: judge_run.cost for judge_run in judge_runs})
 
 
 def _pairs(dialogues: Sequence[Dialogue], transcripts: Iterable[Transcript]) -> list[ScoredPair]:
-    """Each spoken turn beside its reference."""
+    """Pair each spoken turn with its reference."""
     by_id = {dialogue.id: dialogue for dialogue in dialogues}
     return [_pair(by_id[transcript.dialogue], turn) for transcript in transcripts for turn in transcript.turns]
 
@@ -172,10 +171,10 @@ def _pair(dialogue: Dialogue, spoken: SpokenTurn) -> ScoredPair:
 
 
 def _usage_and_cost(folder: Path, record: RunRecord) -> tuple[Usage | None, Cost | None]:
-    """Usage and cost from what the sessions left; where their replies are gone, what the results said before."""
+    """Return usage and cost from the replies and sessions on disk; without replies, those of the earlier results."""
     if not (folder / store.REPLIES).exists():
-        before = results.read(folder) if files.exists(folder / store.RESULTS) else None
-        return (before.usage, before.timing.cost) if before else (None, None)
+        earlier = results.read(folder) if files.exists(folder / store.RESULTS) else None
+        return (earlier.usage, earlier.timing.cost) if earlier else (None, None)
     return usage_and_cost(folder, record.model.price)
 
 
@@ -193,7 +192,7 @@ def _score(
     if plan.judging is not None:
         tables = judge_tables(judged.ratings, plan.judging, pairs, record.model.family, plan.resampling)
         scored, notes = msgspec.structs.replace(scored, tables={**scored.tables, **tables}), judge_notes(tables)
-    found = results.build(
+    built = results.build(
         run=record,
         pairs=pairs,
         scored=scored,
@@ -207,5 +206,5 @@ def _score(
         ),
         notes=notes,
     )
-    results.write(folder, found, results.scores_file(pairs, scored.measured))
-    return found
+    results.write(folder, built, results.scores_file(pairs, scored.measured))
+    return built

@@ -1,4 +1,4 @@
-"""A finished run's turns with their scores, and what they come to: by position, best and worst, stars."""
+"""A finished run's turns with their scores, and summaries: by position, best and worst, stars."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,16 @@ STARS = SCORES.index("stars")
 
 
 class ScoredTurn(Frozen, frozen=True):
-    """A pair with what its scorers gave, in the order of `SCORES`; None where one was not asked."""
+    """A pair with its scores in the order of `SCORES`; None if a scorer did not run."""
 
     pair: ScoredPair
     scores: tuple[float | None, ...]
 
 
 class TaskText(Frozen, frozen=True):
-    """A task as it is on this machine: its labels, and dialogues by the hash of their file.
+    """A task's labels, its dialogues by id, and the hashes of their files, as found on this machine.
 
-    `trouble` says why there are no dialogues, or is empty.
+    `trouble` is empty, or says why there are no dialogues.
     """
 
     strategies: StrategySet
@@ -38,25 +38,27 @@ class TaskText(Frozen, frozen=True):
 
 
 def read_task_text(task: str, with_dialogues: bool) -> TaskText:
-    """What a task gives here; customers' turns are read from it, since runs hold only supporters'.
+    """Read a task's labels and dialogues: runs hold only supporter turns, so customer turns come from the task.
 
-    Without runs no dialogues are needed, and nothing is downloaded for them.
+    Without `with_dialogues`, nothing is read or downloaded.
     """
     try:
-        found = find_task(task)
+        resolved = find_task(task)
     except UserError as error:
         return TaskText(CSC, {}, (), str(error))
+    strategies = resolved.strategies
     if not with_dialogues:
-        return TaskText(found.strategies, {}, (), "")
+        return TaskText(strategies, {}, (), "")
     try:
-        data = found.load(None)
+        data = resolved.load(None)
     except UserError as error:
-        return TaskText(found.strategies, {}, (), str(error))
-    return TaskText(found.strategies, {own.id: own for own in data.test}, tuple(s.sha256 for s in data.sources), "")
+        return TaskText(strategies, {}, (), str(error))
+    dialogues = {dialogue.id: dialogue for dialogue in data.test}
+    return TaskText(strategies, dialogues, tuple(source.sha256 for source in data.sources), "")
 
 
 def scored_turns(run: FinishedRun) -> list[ScoredTurn]:
-    """A run's turns with their scores.
+    """Return a run's turns with their scores.
 
     Raises:
         UserError: a file of the run is missing or damaged.
@@ -68,17 +70,17 @@ def scored_turns(run: FinishedRun) -> list[ScoredTurn]:
 
 
 def _column(columns: Mapping[str, Any], name: str) -> list[float | None]:
-    """A score of each row on the metric's scale; empty where it was not scored."""
+    """Return each row's score on the metric's scale; empty if the run has no such score."""
     if name == "stars":
         if "stars.overall" not in columns:
             return []
         both = zip(columns["stars.overall"].tolist(), columns["stars.rated"].tolist(), strict=True)
-        return [_number(value, 1, 2) if rated else None for value, rated in both]
-    found = columns.get({"rouge_l": "rouge.f1", "bertscore_f1": "bertscore.f1"}[name])
-    return [] if found is None else [_number(value, 100, 1) for value in found.tolist()]
+        return [_rounded(value, 1, 2) if rated else None for value, rated in both]
+    column = columns.get({"rouge_l": "rouge.f1", "bertscore_f1": "bertscore.f1"}[name])
+    return [] if column is None else [_rounded(value, 100, 1) for value in column.tolist()]
 
 
-def _number(value: float, scale: float, digits: int) -> float | None:
+def _rounded(value: float, scale: float, digits: int) -> float | None:
     return round(value * scale, digits) if math.isfinite(value) else None
 
 
@@ -87,7 +89,7 @@ def _scores(columns: Sequence[list[float | None]], row: int | None) -> tuple[flo
 
 
 class Position(Frozen, frozen=True):
-    """The turns of one place in their dialogues."""
+    """The turns at one range of positions in their dialogues."""
 
     first: int
     last: int
@@ -97,7 +99,7 @@ class Position(Frozen, frozen=True):
 
 
 class TurnSummary(Frozen, frozen=True):
-    """What pages need of a run's turns. `stars` counts rated turns from 1 to 5 by halves; empty where none was."""
+    """What pages show of a run's turns. `stars` counts rated turns from 1 to 5 by halves; empty without ratings."""
 
     positions: tuple[Position, ...]
     best: tuple[ScoredTurn, ...]
@@ -106,8 +108,8 @@ class TurnSummary(Frozen, frozen=True):
 
 
 def summarise_turns(turns: Sequence[ScoredTurn], strategies_count: bool) -> TurnSummary:
-    """`strategies_count` is false where the reference strategy was given."""
-    answered = [(place, turn) for place, turn in _numbered(turns) if turn.pair.form is not ParseForm.FAILED]
+    """Summarise turns; `strategies_count` is false if the prompts gave the reference strategy."""
+    answered = [(position, turn) for position, turn in _numbered(turns) if turn.pair.form is not ParseForm.FAILED]
     scored = [turn for _, turn in answered if turn.scores[0] is not None]
     ranked = sorted(scored, key=lambda turn: (turn.scores[0], turn.pair.dialogue, turn.pair.turn))
     return TurnSummary(
@@ -120,23 +122,23 @@ def summarise_turns(turns: Sequence[ScoredTurn], strategies_count: bool) -> Turn
 
 def _numbered(turns: Sequence[ScoredTurn]) -> list[tuple[int, ScoredTurn]]:
     seen: dict[str, int] = {}
-    found = []
-    for turn in sorted(turns, key=lambda own: (own.pair.dialogue, own.pair.turn)):
+    numbered = []
+    for turn in sorted(turns, key=lambda turn: (turn.pair.dialogue, turn.pair.turn)):
         seen[turn.pair.dialogue] = seen.get(turn.pair.dialogue, 0) + 1
-        found.append((seen[turn.pair.dialogue], turn))
-    return found
+        numbered.append((seen[turn.pair.dialogue], turn))
+    return numbered
 
 
 def _positions(answered: Sequence[tuple[int, ScoredTurn]], strategies_count: bool) -> tuple[Position, ...]:
-    """Accuracy and ROUGE-L by place, with intervals over clusters as all other numbers have them."""
+    """Return accuracy and ROUGE-L by position, with intervals over clusters like all other numbers."""
     import numpy as np
 
     numbers = cluster_numbers([cluster_of(turn.pair) for _, turn in answered])
     rows = np.array([_counts(turn, strategies_count) for _, turn in answered])
-    places = np.array([place for place, _ in answered])
+    positions_of_rows = np.array([position for position, _ in answered])
     positions = []
     for first, last in TURN_RANGES:
-        here = (first <= places) & (places <= last)
+        here = (first <= positions_of_rows) & (positions_of_rows <= last)
         sums = sum_by_cluster(np.where(here[:, None], rows, 0), numbers, int(numbers.max()) + 1)
         accuracy, rouge = (_share(sums[:, part], scale) for part, scale in ((slice(2), 100), (slice(2, 4), 1)))
         positions.append(Position(first, last, int(here.sum()), accuracy, rouge))
@@ -144,7 +146,7 @@ def _positions(answered: Sequence[tuple[int, ScoredTurn]], strategies_count: boo
 
 
 def _counts(turn: ScoredTurn, strategies_count: bool) -> tuple[float, ...]:
-    """A right strategy and 1, ROUGE-L and 1; zeros for what was not measured."""
+    """Return a correct strategy and 1, ROUGE-L and 1; zeros for what was not measured."""
     labelled = strategies_count and bool(turn.pair.reference_strategy)
     rouge = turn.scores[0]
     return (
@@ -156,7 +158,7 @@ def _counts(turn: ScoredTurn, strategies_count: bool) -> tuple[float, ...]:
 
 
 def _share(sums: Matrix, scale: float) -> Estimate | None:
-    """The ratio of two columns, with its interval where two clusters or more have such turns."""
+    """Return the ratio of two columns, with its interval if at least two clusters have such turns."""
     clusters = int((sums[:, 1] > 0).sum())
     return estimates(sums, lambda part: ratio(part[:, :1], part[:, 1:]) * scale / 100, Resampling(), clusters)[0]
 

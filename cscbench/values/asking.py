@@ -4,7 +4,9 @@ import math
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from cscbench.values.condition import Step
 from cscbench.values.dialogue import Language
@@ -29,9 +31,9 @@ class Message(Frozen, frozen=True):
 class Sampling(Frozen, frozen=True):
     """Decoding settings. `temperature` 0 is greedy; `max_tokens` counts new tokens."""
 
-    max_tokens: int = 160
-    temperature: float = 0.0
-    top_p: float = 1.0
+    max_tokens: Annotated[int, Meta(ge=1)] = 160
+    temperature: Annotated[float, Meta(ge=0)] = 0.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
     stop: tuple[str, ...] = ()
     seed: int = 0
 
@@ -85,8 +87,8 @@ class Reply(Frozen, frozen=True):
 class Price(Frozen, frozen=True):
     """Cost of a million tokens, input and output."""
 
-    input: float
-    output: float
+    input: Annotated[float, Meta(ge=0)]
+    output: Annotated[float, Meta(ge=0)]
     currency: str = "USD"
 
 

@@ -6,6 +6,9 @@ answers, `judging.panel` runs each judge in its own folder, `judging.bias` check
 """
 
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from cscbench.values.dialogue import Language
 from cscbench.values.frozen import Frozen
@@ -66,7 +69,7 @@ class JudgeOptions(Frozen, frozen=True):
 
     cards: tuple[str, ...] = ()
     level: Level = Level.TURN
-    repeats: int = 0
+    repeats: Annotated[int, Meta(ge=0)] = 0
 
 
 class JudgeRecord(Frozen, frozen=True):

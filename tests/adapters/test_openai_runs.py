@@ -206,7 +206,7 @@ def test_a_local_model_is_free_unless_its_card_names_a_price(cscbench, tiny_card
     command = ("run", "--model", tiny_card, "--limit", "2", "--encoder", "none", "--max-cost", "0.01")
     done = cscbench(*command, "--out", "free")
     assert done.returncode == 0, done.stderr
-    assert "tiny: its card names no price: it counts as free against --max-cost" in done.stderr
+    assert "tiny: the card has no price, so its replies count as free against --max-cost" in done.stderr
     card.write_text(card.read_text().replace("languages:", "price: {input: 1.0, output: 2.0}\nlanguages:"))
     done = cscbench(*command)
     assert done.returncode == 4, done.stderr

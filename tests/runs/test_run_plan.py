@@ -22,7 +22,7 @@ def plan(**options):
 
 @pytest.mark.parametrize("seed", [2**63, -(2**63), 2**64])
 def test_a_seed_of_more_than_64_bits_is_refused(seed):
-    with pytest.raises(UserError, match="64 bits at most"):
+    with pytest.raises(UserError, match="at most 64 bits"):
         plan(seed=seed)
 
 

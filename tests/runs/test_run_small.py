@@ -180,9 +180,9 @@ def test_a_limit_stops_before_the_request_that_does_not_fit_and_says_what_is_lef
 def test_a_card_without_a_price_is_warned_about_under_a_limit_only(caplog):
     run(a_plan(Model(), out="free"))
     run(a_plan(Model(), out="priced", price=Price(1, 1), max_cost=1.0))
-    assert "names no price" not in caplog.text
+    assert "has no price" not in caplog.text
     run(a_plan(Model(), out="limited", max_cost=1.0))
-    assert "majority: its card names no price" in caplog.text
+    assert "majority: the card has no price" in caplog.text
 
 
 def test_a_judge_without_a_price_is_refused_under_a_limit_only(judged):
