@@ -109,7 +109,7 @@ def test_what_failed_and_was_asked_again_is_counted_once_in_usage_and_twice_in_c
 
 def test_the_terminal_shows_what_is_known_of_the_cost(cscbench, counting, tmp_path):
     done = cscbench(*counting)
-    turns = loaded(only(tmp_path / "reports"))["counts"]["turns"]
+    turns = loaded(only_run(tmp_path / "reports"))["counts"]["turns"]
     rows = dict(re.findall(r"^ (requests|\w+ tokens|time|peak memory|price|energy) +(.*?) *$", done.stdout, re.M))
     assert rows["requests"] == str(turns)
     assert rows["input tokens"] == f"{100 * turns:,}, of which {75 * turns:,} reused"
