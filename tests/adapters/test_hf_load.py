@@ -219,6 +219,7 @@ def write_gguf(folder, path):
 
 
 class TestGguf:
+    @pytest.mark.slow  # transformers rebuilds the vocabulary: 15 s
     def test_a_gguf_file_answers_as_the_folder_it_was_made_from(
         self, tiny_model, load_hf, make_request, answers, tmp_path
     ):

@@ -109,22 +109,28 @@ def faults(call: Call, tries: Counter[str]) -> Does:
     return Does()
 
 
-def test_two_thousand_requests_of_which_a_third_fail_are_all_answered_once_and_scored_as_themselves(cscbench):
+@pytest.mark.parametrize(("dialogues", "faults_of_a_kind"), [(25, 1), pytest.param(200, 20, marks=pytest.mark.slow)])
+def test_requests_of_which_a_third_fail_are_all_answered_once_and_scored_as_themselves(
+    cscbench, dialogues, faults_of_a_kind
+):
+    requests = 10 * dialogues
     assert sum(thousandths for thousandths, _ in THOUSANDTHS) == 300
-    write_data(dialogues=200, turns=10)
+    write_data(dialogues, turns=10)
     tries: Counter[str] = Counter()
     with FaultServer(lambda call: faults(call, tries), key=KEY) as server:
         write_card(server.url, concurrency=32, timeout=1.5)
         done = cscbench(*COMMAND, MY_KEY=KEY)
     assert done.returncode == 0, done.stderr
     folder, asked = only_run(Path("reports")), Counter(call.digest for call in server.asked())
-    assert (len(asked), len(replies_of(folder))) == (2000, 2000)
-    assert 0.26 < 1 - 2000 / sum(asked.values()) < 0.34  # the share of calls that failed
-    assert min(server.statuses[kind] for kind in ("429", "500", "503", "cut", "reset")) > 20, server.statuses
+    assert (len(asked), len(replies_of(folder))) == (requests, requests)
+    assert 0.2 < 1 - requests / sum(asked.values()) < 0.4  # the share of calls that failed
+    assert min(server.statuses[kind] for kind in ("429", "500", "503", "cut", "reset")) >= faults_of_a_kind, (
+        server.statuses
+    )
     assert {server.answered[about] for about in asked} == {1}
     assert_each_turn_has_its_own_answer(folder)
     counts = results_of(folder)["counts"]
-    assert (counts["turns"], counts["answered"], counts["failed"]) == (2000, 2000, 0)
+    assert (counts["turns"], counts["answered"], counts["failed"]) == (requests, requests, 0)
     assert_no_key(folder, done.stdout, done.stderr)
     assert "127.0.0.1" not in "".join(path.read_text("utf-8", "replace") for path in folder.glob("*.json*"))
 

@@ -12,6 +12,8 @@ from cscbench.asking import store
 from cscbench.asking.judge_plays import REPEATS
 from cscbench.runs import results
 
+ROOT = Path(__file__).parents[2]
+
 
 def judged(cscbench, *args: object, code: int = 0, model: str = "gold", limit: int = 4):
     """The folder and results of a judged run without BERTScore."""
@@ -177,7 +179,11 @@ def test_whole_conversations_are_rated_once_each(run):
 
 def test_a_local_judge_scores_by_the_likelihoods_of_the_stars(run, tiny_card):
     """Random weights write no JSON: every rating is missing, none is a number."""
-    _, _, scored = run("--judge", tiny_card, limit=1)
+    (first, *_) = (ROOT / "tasks/csconv_sample/data/test.jsonl").read_text(encoding="utf-8").splitlines()
+    dialogue = json.loads(first)
+    dialogue["dialogue"] = dialogue["dialogue"][:4]
+    Path("short.json").write_text(json.dumps([dialogue]), encoding="utf-8")
+    _, _, scored = run("--judge", tiny_card, "--data", "short.json", limit=1)
     assert "stars" not in metrics(scored)
     assert metrics(scored)["stars_missing"]["value"] == 100
     assert scored["scoring"]["judging"]["judges"][0]["score"] == "expected,repeats:1"

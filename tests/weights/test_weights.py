@@ -211,6 +211,7 @@ class TestSmolLM2:
         assert AutoTokenizer.from_pretrained(smollm2[0]).tokenize(text) == tokens
 
 
+@pytest.mark.slow
 def test_all_load_without_advice(e5, minilm, smollm2):
     code = "from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer\n" + "\n".join(
         f"AutoTokenizer.from_pretrained('{folder}'); {model}.from_pretrained('{folder}')"
