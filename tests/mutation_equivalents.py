@@ -49,7 +49,7 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
     (
         "cscbench/scoring/paired.py",
         "permutation_test",
-        "np.abs(values) < np.abs(seen) - _ROUNDIN -> np.abs(values) <= np.abs(seen) - _ROUNDIN",
+        "np.abs(values) < np.abs(observed) - _ROU -> np.abs(values) <= np.abs(observed) - _ROU",
     ): "no two differences of floats are apart by exactly the bound on rounding",
     (
         "cscbench/runs/turns.py",
