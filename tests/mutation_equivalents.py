@@ -12,6 +12,16 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
         "+ 1 if reply.error else 0 -> + 1 if reply.error else 1",
     ): "after one good reply a desk is never given up, however many failures follow",
     (
+        "cscbench/asking/plays.py",
+        "_model_message",
+        "t.strategies.strategies[0] -> t.strategies.strategies[1]",
+    ): "some code stands in where none was read, and then the model's own words are shown",
+    (
+        "cscbench/asking/store.py",
+        "_int64",
+        "len(text) > 20 -> len(text) > 21",
+    ): "every number of 21 characters is over 64 bits",
+    (
         "cscbench/asking/progress.py",
         "_rate",
         "per_second) if new else 0 -> per_second) if new else 1",
@@ -31,6 +41,31 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
         "tie_groups",
         "c.higher_is_better else 1 -> c.higher_is_better else 2",
     ): "a factor of any size but of the same sign sorts alike",
+    (
+        "cscbench/scoring/scorers/embeddings.py",
+        "Encoder.embed",
+        "lambda text: -len(ids[text]) -> lambda text: len(ids[text])",
+    ): "shortest first or longest first, texts of like length share a batch",
+    (
+        "cscbench/scoring/scorers/embeddings.py",
+        "Encoder.f1.padded",
+        "rst=True, padding_value=2.0) -> rst=True, padding_value=3.0)",
+    ): "the mask leaves the padding out",
+    (
+        "cscbench/scoring/scorers/embeddings.py",
+        "Encoder.f1",
+        "[0.0] -> [1.0]",
+    ): "each place is filled",
+    (
+        "cscbench/scoring/scorers/embeddings.py",
+        "load_encoder",
+        "lru_cache(maxsize=1) -> lru_cache(maxsize=2)",
+    ): "how much a cache holds changes no value",
+    (
+        "cscbench/scoring/scorers/embeddings.py",
+        "_write",
+        ': {reason}", stacklevel=2) -> : {reason}", stacklevel=3)',
+    ): "the warning names another line of the same call",
     (
         "cscbench/scoring/metric_sums.py",
         "can_differ",

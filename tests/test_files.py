@@ -191,3 +191,11 @@ def test_a_single_file_makes_no_folder(tmp_path):
     with pytest.raises(UserError, match="none/x: cannot write: No such file or directory"):
         files.write_atomic(tmp_path / "none" / "x", b"")
     assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("names", [("below/first", "second"), ("below/alone",), ("first", "below/second")])
+def test_a_file_of_a_set_may_lie_in_a_folder_below(tmp_path, names):
+    contents = {name: name.encode() for name in names}
+    files.write_set(tmp_path / "deep" / "set", contents)
+    assert {name: files.read(tmp_path / "deep" / "set" / name) for name in names} == contents
+    files.write_set(tmp_path / "deep" / "set", contents)
