@@ -30,8 +30,8 @@ def imported(*args: str) -> tuple[set[str], str]:
         f"print('\\nIMPORTED', *(name for name in {HEAVY!r} if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True)
-    said, _, found = done.stdout.rpartition("\nIMPORTED")
-    return set(found.split()), said
+    said, _, imported_modules = done.stdout.rpartition("\nIMPORTED")
+    return set(imported_modules.split()), said
 
 
 def tree(folder: Path) -> dict[str, int]:
@@ -41,8 +41,8 @@ def tree(folder: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["run", "--help"], ["models"], ["tasks"]])
 def test_help_and_lists_import_nothing_heavy(args):
-    found, said = imported(*args)
-    assert found == set()
+    imported_modules, said = imported(*args)
+    assert imported_modules == set()
     assert said.strip()
 
 
@@ -123,8 +123,8 @@ def test_a_finished_run_repeated_loads_no_torch_and_changes_nothing(cscbench, ti
     first = cscbench("--quiet", *command)
     assert (first.returncode, first.stderr) == (0, "")  # quiet: not a word on what went well
     before = tree(tmp_path / "reports")
-    found, said = imported(*command)
-    assert found.isdisjoint({"torch", "transformers", "peft", "bert_score"})
+    imported_modules, said = imported(*command)
+    assert imported_modules.isdisjoint({"torch", "transformers", "peft", "bert_score"})
     assert said.strip() == first.stdout.strip()
     assert tree(tmp_path / "reports") == before
 
@@ -132,8 +132,8 @@ def test_a_finished_run_repeated_loads_no_torch_and_changes_nothing(cscbench, ti
 @pytest.mark.parametrize("model", ["qwen7b", "smollm2-135m", "gold"])
 def test_a_dry_run_loads_and_writes_nothing(tmp_path, model):
     before = tree(tmp_path)
-    found, said = imported("run", "--model", model, "--limit", "3", "--dry-run")
-    assert found.isdisjoint({"torch", "transformers", "peft"})
+    imported_modules, said = imported("run", "--model", model, "--limit", "3", "--dry-run")
+    assert imported_modules.isdisjoint({"torch", "transformers", "peft"})
     assert tree(tmp_path) == before
     for part in (f"name: {model}", "csconv_sample", "<system>", "tokens"):
         assert part in said

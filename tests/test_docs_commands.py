@@ -21,13 +21,13 @@ def commands_named(text: str) -> set[str]:
 
 def resolve(words: list[str]) -> list[click.Command]:
     """Return the command that the words begin with; `add|check` is two commands."""
-    found: list[click.Command] = [cli]
+    resolved: list[click.Command] = [cli]
     for word in words:
-        groups = [command for command in found if isinstance(command, click.Group)]
+        groups = [command for command in resolved if isinstance(command, click.Group)]
         if word.startswith("-") or not groups or word == "COMMAND":
             break
-        found = [subcommand(group, name) for group in groups for name in word.split("|")]
-    return found
+        resolved = [subcommand(group, name) for group in groups for name in word.split("|")]
+    return resolved
 
 
 def subcommand(group: click.Group, name: str) -> click.Command:
@@ -38,11 +38,13 @@ def subcommand(group: click.Group, name: str) -> click.Command:
 
 def leaves(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
     """Return the commands that do something, by their names with spaces."""
-    found: dict[str, click.Command] = {}
+    commands_by_name: dict[str, click.Command] = {}
     for name in group.list_commands(click.Context(group)):
         command = subcommand(group, name)
-        found |= leaves(command, f"{prefix}{name} ") if isinstance(command, click.Group) else {prefix + name: command}
-    return found
+        commands_by_name |= (
+            leaves(command, f"{prefix}{name} ") if isinstance(command, click.Group) else {prefix + name: command}
+        )
+    return commands_by_name
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -48,10 +48,10 @@ def imports(file: Path, package: str) -> Iterator[str]:
 
 def arrows(package: Path) -> dict[str, set[str]]:
     """For each room the rooms that it imports."""
-    found = rooms(package)
+    files_by_room = rooms(package)
     return {
-        room: {other for file in files for other in imports(file, package.name) if other in found} - {room}
-        for room, files in found.items()
+        room: {other for file in files for other in imports(file, package.name) if other in files_by_room} - {room}
+        for room, files in files_by_room.items()
     }
 
 

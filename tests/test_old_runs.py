@@ -42,11 +42,11 @@ def test_comparing_needs_no_encoder_no_weights_and_no_network(old, cscbench_proc
     env = {"PYTHONPATH": f"{hidden}:{Path(__file__).parents[1]}", "CSCBENCH_CACHE": str(tmp_path / "cache")}
     done = cscbench_process("compare", *old, "--format", "json", **env)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    names = {metric["name"] for metric in found["metrics"]}
+    comparison = json.loads(done.stdout)
+    names = {metric["name"] for metric in comparison["metrics"]}
     assert {"bertscore_f1", "bleu_4", "rouge_l", "strategy_accuracy"} <= names
     assert names == {metric.name for metric in load(old[0]).results.metrics}
-    assert not any("left out" in note for note in found["notes"])
+    assert not any("left out" in note for note in comparison["notes"])
     assert not (tmp_path / "cache").exists()
 
 

@@ -73,7 +73,7 @@ def workplace(tmp_path_factory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def runs(cscbench, workplace) -> dict[str, Path]:
     """Finished runs by name."""
-    found = {}
+    folders = {}
     for name, wanted, args in (
         ("gold", 0, ("--model", "gold")),
         ("majority", 0, ("--model", "majority")),
@@ -85,8 +85,8 @@ def runs(cscbench, workplace) -> dict[str, Path]:
     ):
         done = cscbench("run", *args, "--encoder", "none", "--out", workplace / name)
         assert done.returncode == wanted, done.stderr
-        (found[name],) = (workplace / name).iterdir()
-    return found
+        (folders[name],) = (workplace / name).iterdir()
+    return folders
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def noisy(runs, tmp_path) -> Path:
     return Path(shutil.copytree(runs["noisy"], tmp_path / "run"))
 
 
-def values(found: dict[str, Any]) -> dict[str, float]:
-    return {metric["name"]: metric["value"] for metric in found["metrics"]}
+def values(scored: dict[str, Any]) -> dict[str, float]:
+    return {metric["name"]: metric["value"] for metric in scored["metrics"]}
 
 
 RUNS = ["gold", "majority", "two-step", "gold-strategy", "one", "noisy", "deaf"]
@@ -136,13 +136,13 @@ def spoiled(value: Any, key: str = "", top: bool = True) -> Iterator[tuple[str, 
 
 
 def test_the_schema_refuses_every_missing_key_every_further_key_and_every_other_kind(runs):
-    found = results_of(runs["noisy"])
+    scored = results_of(runs["noisy"])
     # One row of each table will do: the rest are alike.
-    found["tables"] = {k: v[:1] if isinstance(v, list) else v for k, v in found["tables"].items()}
-    found["data"]["faults"] = [{"file": "x.json", "index": 0, "field": "text", "reason": "empty"}]
-    found["counts"]["faults"] = 1
-    assert CHECK.is_valid(found)
-    accepted = [said for said, other in spoiled(found) if CHECK.is_valid(other)]
+    scored["tables"] = {k: v[:1] if isinstance(v, list) else v for k, v in scored["tables"].items()}
+    scored["data"]["faults"] = [{"file": "x.json", "index": 0, "field": "text", "reason": "empty"}]
+    scored["counts"]["faults"] = 1
+    assert CHECK.is_valid(scored)
+    accepted = [said for said, other in spoiled(scored) if CHECK.is_valid(other)]
     # `options` may hold anything.
     assert accepted == [".model.options: of another kind"]
 
@@ -166,19 +166,19 @@ def test_the_schema_refuses_every_missing_key_every_further_key_and_every_other_
     ],
 )
 def test_the_schema_refuses_what_contradicts_itself(name, path, value, runs):
-    found = results_of(runs[name])
-    place = found
+    scored = results_of(runs[name])
+    place = scored
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    assert not CHECK.is_valid(found)
+    assert not CHECK.is_valid(scored)
 
 
 def test_gold_scores_100_on_all_of_the_sample(runs):
-    found = values(results_of(runs["gold"]))
-    assert found.pop("rouge_l_ascii") < 90  # the package's default tokenizer reads no Chinese
-    assert found == pytest.approx(dict.fromkeys(found, 100), abs=1e-3)
-    assert set(found) == {"strategy_accuracy", "strategy_macro_f1", "parse_rate", "bleu_2", "bleu_4", "rouge_l"}
+    scored = values(results_of(runs["gold"]))
+    assert scored.pop("rouge_l_ascii") < 90  # the package's default tokenizer reads no Chinese
+    assert scored == pytest.approx(dict.fromkeys(scored, 100), abs=1e-3)
+    assert set(scored) == {"strategy_accuracy", "strategy_macro_f1", "parse_rate", "bleu_2", "bleu_4", "rouge_l"}
 
 
 def test_majority_scores_the_share_of_the_largest_class_in_the_data_file(runs):
@@ -190,25 +190,25 @@ def test_majority_scores_the_share_of_the_largest_class_in_the_data_file(runs):
     }
     assert {label for label, _ in written.most_common(4)} <= {*english, *english.values()}
     labels = Counter({zh: written.pop(zh) + written.pop(en) for zh, en in english.items()}) + written
-    found = results_of(runs["majority"])
-    assert found["counts"]["turns"] == labels.total()
-    assert values(found)["strategy_accuracy"] == pytest.approx(100 * max(labels.values()) / labels.total(), abs=1e-9)
+    scored = results_of(runs["majority"])
+    assert scored["counts"]["turns"] == labels.total()
+    assert values(scored)["strategy_accuracy"] == pytest.approx(100 * max(labels.values()) / labels.total(), abs=1e-9)
 
 
 def test_failed_replies_are_counted_and_never_scored(runs):
-    found = results_of(runs["noisy"])
+    scored = results_of(runs["noisy"])
     rows = pq.read_table(runs["noisy"] / "predictions.parquet").to_pylist()
     lost = [row for row in rows if row["error"]]
-    counts = found["counts"]
-    assert not found["run"]["complete"]
+    counts = scored["counts"]
+    assert not scored["run"]["complete"]
     assert counts["turns"] == len(rows) == counts["answered"] + counts["failed"]
-    assert counts["failed"] == len(lost) == found["parse"]["failed"] > 5
-    assert counts["unparsed"] == found["parse"]["unparsed"] > 5
-    assert {metric["n"] for metric in found["metrics"]} == {counts["answered"]}
+    assert counts["failed"] == len(lost) == scored["parse"]["failed"] > 5
+    assert counts["unparsed"] == scored["parse"]["unparsed"] > 5
+    assert {metric["n"] for metric in scored["metrics"]} == {counts["answered"]}
     kept = [row for row in rows if not row["error"]]
     said = [row["strategy"] or "unparsed" for row in kept]
     expected = 100 * accuracy_score([row["reference_strategy"] for row in kept], said)
-    assert values(found)["strategy_accuracy"] == pytest.approx(expected, abs=1e-9)
+    assert values(scored)["strategy_accuracy"] == pytest.approx(expected, abs=1e-9)
     assert pq.read_table(runs["noisy"] / "scores.parquet").num_rows == len(kept)
 
 
@@ -225,10 +225,10 @@ def test_a_runs_bleu_is_sacrebleus_on_its_predictions(language, tokenizer, runs)
 
 
 def test_where_the_strategy_was_given_there_are_no_strategy_metrics(runs):
-    found = results_of(runs["gold-strategy"])
-    assert set(values(found)) == {"bleu_2", "bleu_4", "rouge_l", "rouge_l_ascii"}
-    assert "confusion" not in found["tables"]
-    assert set(found["parse"]) == {"given"}
+    scored = results_of(runs["gold-strategy"])
+    assert set(values(scored)) == {"bleu_2", "bleu_4", "rouge_l", "rouge_l_ascii"}
+    assert "confusion" not in scored["tables"]
+    assert set(scored["parse"]) == {"given"}
 
 
 def test_one_dialogue_has_values_and_no_interval(runs):
@@ -238,9 +238,9 @@ def test_one_dialogue_has_values_and_no_interval(runs):
 
 
 def test_a_run_without_a_single_answer_has_no_metrics(runs):
-    found = results_of(runs["deaf"])
-    assert (found["metrics"], found["tables"]) == ([], {})
-    assert found["counts"]["failed"] == found["counts"]["turns"] == found["parse"]["failed"]
+    scored = results_of(runs["deaf"])
+    assert (scored["metrics"], scored["tables"]) == ([], {})
+    assert scored["counts"]["failed"] == scored["counts"]["turns"] == scored["parse"]["failed"]
     assert not rescore(runs["deaf"], "none", ()).metrics
 
 
@@ -318,12 +318,12 @@ def test_a_file_that_is_no_results_file_is_named(content, noisy):
     ],
 )
 def test_a_results_file_that_was_changed_is_refused_with_the_field(path, value, said, noisy):
-    found = results_of(noisy)
-    place: Any = found
+    scored = results_of(noisy)
+    place: Any = scored
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    (noisy / "results.json").write_text(json.dumps(found), encoding="utf-8")
+    (noisy / "results.json").write_text(json.dumps(scored), encoding="utf-8")
     with pytest.raises(UserError) as raised:
         results.read(noisy)
     assert said in str(raised.value)

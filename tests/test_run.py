@@ -27,9 +27,9 @@ SMALL = ("--limit", "2", "--encoder", "none")
 
 def timeless(folder: Path) -> str:
     """results.json byte for byte, less its `timing`."""
-    found = results_of(folder)
-    assert set(found.pop("timing")) == {"started", "finished", "cost", "judges"}
-    return json.dumps(found, ensure_ascii=False)
+    scored = results_of(folder)
+    assert set(scored.pop("timing")) == {"started", "finished", "cost", "judges"}
+    return json.dumps(scored, ensure_ascii=False)
 
 
 # --- what names a run
@@ -53,7 +53,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_every_option_that_changes_a_reply_changes_the_hash(tiny_card, tmp_path):
-    one, two = write_lora(tmp_path / "one", b"1"), write_lora(tmp_path / "two", b"2")
+    first, second = write_lora(tmp_path / "one", b"1"), write_lora(tmp_path / "two", b"2")
     data = tmp_path / "other.jsonl"
     shutil.copy(ROOT / "tasks/csconv_sample/data/train.jsonl", data)
     changes = [
@@ -66,8 +66,8 @@ def test_every_option_that_changes_a_reply_changes_the_hash(tiny_card, tmp_path)
         {"condition": Condition.TWO_STEP},
         {"condition": Condition.GOLD_STRATEGY},
         {"model": "tiny+sampled"},
-        {"lora": str(one)},
-        {"lora": str(two)},
+        {"lora": str(first)},
+        {"lora": str(second)},
         {"data": str(data)},
         {"model": "gold"},
     ]
@@ -202,8 +202,8 @@ def test_an_adapter_that_always_fails_stops_early(cscbench, flaky, tmp_path):
 def test_a_run_too_short_to_be_given_up_ends_without_a_single_reply(cscbench, flaky, tmp_path):
     done = cscbench(*flaky, "--context", "generated", FAILS="all")
     assert done.returncode == 3, done.stderr
-    found = results_of(only_run(tmp_path / "reports"))
-    assert (found["run"]["complete"], found["counts"]["answered"], found["metrics"]) == (False, 0, [])
+    scored = results_of(only_run(tmp_path / "reports"))
+    assert (scored["run"]["complete"], scored["counts"]["answered"], scored["metrics"]) == (False, 0, [])
     assert len((tmp_path / "asked.txt").read_text().split()) == 2  # one a dialogue: later turns lack their history
 
 
@@ -329,9 +329,9 @@ def test_scores_of_another_encoder_of_the_same_name_are_not_taken_for_these(tmp_
         assert isinstance(plan, ScoringPlan)
         return scoring_plan.scoring_record(plan)
 
-    one, two = fingerprint_in("a"), fingerprint_in("b")
-    assert one.encoder.startswith("enc@")
-    assert one != two
+    first, second = fingerprint_in("a"), fingerprint_in("b")
+    assert first.encoder.startswith("enc@")
+    assert first != second
 
 
 def test_a_finished_run_is_only_read_and_a_lost_results_file_is_written_anew(tmp_path):

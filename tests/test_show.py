@@ -38,8 +38,8 @@ def test_runs_are_shown_side_by_side_in_aligned_columns(cscbench, runs):
     both = {name: [results_of(runs["gold"]), results_of(runs["majority"])] for name in metrics_of(runs["gold"])}
     for number, name in enumerate(both):
         cells = []
-        for found in both[name]:
-            metric = found["metrics"][number]
+        for scored in both[name]:
+            metric = scored["metrics"][number]
             cells.append(f"{metric['value']:.1f} [{metric['low']:.1f}, {metric['high']:.1f}]")
         # Numbers are set flush right under the name of their run.
         for end, cell in zip(ends, cells, strict=True):
@@ -53,9 +53,9 @@ def test_a_folder_of_runs_stands_for_all_of_them(cscbench, runs):
 
 
 def test_a_run_without_a_metric_that_another_has_leaves_its_cell_empty(cscbench, runs, majority):
-    found = results_of(majority)
-    found["metrics"] = [metric for metric in found["metrics"] if metric["name"] != "bleu_4"]
-    (majority / "results.json").write_text(json.dumps(found), encoding="utf-8")
+    scored = results_of(majority)
+    scored["metrics"] = [metric for metric in scored["metrics"] if metric["name"] != "bleu_4"]
+    (majority / "results.json").write_text(json.dumps(scored), encoding="utf-8")
     lines = shown(cscbench("show", runs["gold"], majority))
     assert lines["bleu_4"].count("[") == 1
     assert lines["bleu_4"].split()[1] == "100.0"
@@ -127,9 +127,9 @@ def test_a_run_that_was_not_finished_is_refused_with_the_cure(cscbench, majority
 
 def test_a_changed_results_file_is_refused_and_its_cure_works(cscbench, majority):
     before = metrics_of(majority)
-    found = results_of(majority)
-    del found["metrics"][0]["value"]
-    (majority / "results.json").write_text(json.dumps(found), encoding="utf-8")
+    scored = results_of(majority)
+    del scored["metrics"][0]["value"]
+    (majority / "results.json").write_text(json.dumps(scored), encoding="utf-8")
     done = cscbench("show", majority)
     refused(done, majority / "results.json", "`value` - at `$.metrics[0]`", "remove it", f"cscbench score {majority}")
     (majority / "results.json").unlink()

@@ -117,7 +117,7 @@ def test_sums_over_some_turns_follow_their_order_and_their_clusters(run):
     alone = [
         run.metric_sums("rouge", [turn for turn in turns if turn[0] == name])[0] for name in (third, first, second)
     ]
-    assert np.allclose(sums.cluster_sums, np.concatenate([one.cluster_sums for one in alone]))
+    assert np.allclose(sums.cluster_sums, np.concatenate([part.cluster_sums for part in alone]))
     joined, *_ = run.metric_sums("rouge", turns, {third: "a", first: "b", second: "a"})
     expected = [sums.cluster_sums[0] + sums.cluster_sums[2], sums.cluster_sums[1]]
     assert np.allclose(joined.cluster_sums, expected)

@@ -110,17 +110,17 @@ def test_results_count_what_became_of_each_turn(failed):
     engine = EngineRecord({"device": "cpu"}, ("of the engine",))
     record = msgspec.structs.replace(RUN.record, data=data, engine=engine)
     scored = Scored(RUN.results.metrics, {}, ())
-    found = results.build(
+    built = results.build(
         record, pairs, scored, RUN.results.scoring, None, RUN.results.timing, notes=("of the judges",)
     )
-    counts = found.counts
+    counts = built.counts
     assert counts.dialogues == len(RUN.record.dialogues)
     assert (counts.turns, counts.answered, counts.failed) == (len(pairs), len(pairs) - failed, failed)
     assert (counts.unparsed, counts.faults) == (3, 1)
-    assert found.run.complete is (failed == 0)
-    assert found.parse.get(ParseForm.FAILED, 0) == failed
-    assert found.notes == ("of the data", "of the engine", "of the judges")
-    assert (found.engine.facts, found.engine.key) == ({"device": "cpu"}, store.engine_key(record))
+    assert built.run.complete is (failed == 0)
+    assert built.parse.get(ParseForm.FAILED, 0) == failed
+    assert built.notes == ("of the data", "of the engine", "of the judges")
+    assert (built.engine.facts, built.engine.key) == ({"device": "cpu"}, store.engine_key(record))
 
 
 def test_a_run_whose_model_never_loaded_has_no_engine():
