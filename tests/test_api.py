@@ -122,6 +122,10 @@ def test_compare_takes_runs_and_folders(few):
     comparison = cscbench.compare([gold, str(majority.folder)])
     assert comparison == cscbench.compare([majority, gold], baseline=gold)
     assert comparison.baseline == gold.name
+    printed = str(comparison)
+    assert printed.startswith(f"33 turns of 3 dialogues, against {gold.name}\n")
+    assert all(metric.name in printed for metric in comparison.metrics)
+    assert "<td" in comparison._repr_html_()
     with pytest.raises(cscbench.UserError, match="at least two run"):
         cscbench.compare([gold])
 

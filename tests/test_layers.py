@@ -128,3 +128,23 @@ def test_one_room_resamples_and_one_reads_runs():
         drawers |= {room} if any(word in text for word in ("resample_weights", "permutation_test")) else set()
         readers |= {room} if any(word in text for word in ("read_pairs", "read_scores", "results.read(")) else set()
     assert (drawers, readers) == ({"scoring"}, {"runs"})
+
+
+def names_in(file: Path) -> Iterator[str]:
+    """Everything that a file gives a name to or takes one from, except keyword arguments of other libraries."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+
+
+def test_no_name_is_one_that_says_nothing():
+    """The issue that removed them left fewer than 60; there are none, and none comes back unnoticed."""
+    empty = {"own", "found", "one", "how"}
+    files = [*PACKAGE.rglob("*.py"), *Path(__file__).parent.rglob("*.py")]
+    assert {str(file): names for file in files if (names := empty & set(names_in(file)))} == {}

@@ -82,13 +82,14 @@ def _show(comparison: "Comparison", form: Format) -> None:
 
     from cscbench.asking import files
     from cscbench.cli.show.comparison import show_comparison
+    from cscbench.comparing.rows import HEAD, rows
     from cscbench.publishing import formats
 
     match form:
         case Format.TABLE:
             show_comparison(comparison)
         case Format.MARKDOWN:
-            click.echo(formats.markdown(formats.HEAD, formats.rows(comparison)), nl=False)
+            click.echo(formats.markdown(HEAD, rows(comparison)), nl=False)
         case Format.CSV:
             click.echo(formats.as_csv(comparison), nl=False)
         case Format.JSON:

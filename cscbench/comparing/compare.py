@@ -8,7 +8,9 @@ from enum import StrEnum
 
 from cscbench import __version__
 from cscbench.comparing.pairing import Pairing, pair_runs
+from cscbench.comparing.rows import HEAD, NUMBERS, rows
 from cscbench.runs.finished import FinishedRun, RunState, resampling_over
+from cscbench.runs.summary import html_table, text_table
 from cscbench.scoring.bootstrap import Interval, Resampling
 from cscbench.scoring.metric_sums import MetricSums, compare_metrics, tests_signature, tie_groups
 from cscbench.scoring.paired import SIGNIFICANCE, Paired, holm, minimum_detectable_effect, smallest_p
@@ -76,6 +78,17 @@ class Comparison(Frozen, frozen=True):
     tests: str
     metrics: tuple[MetricTable, ...]
     notes: tuple[str, ...]
+
+    @property
+    def _headline(self) -> str:
+        return f"{self.turns} turns of {self.dialogues} dialogues, against {self.baseline}"
+
+    def __repr__(self) -> str:
+        lines = [f"note: {note}" for note in self.notes]
+        return "\n".join([self._headline, text_table(HEAD, rows(self), NUMBERS), *lines])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._headline, HEAD, rows(self), NUMBERS)
 
 
 def compare(runs: Sequence[FinishedRun], resampling: Resampling) -> Comparison:

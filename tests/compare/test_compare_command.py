@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from cscbench.asking import store
+from cscbench.comparing.rows import HEAD
 from cscbench.publishing import formats
 from cscbench.runs import results
 from cscbench.runs.options import RunOptions
@@ -127,7 +128,7 @@ def test_csv_has_numbers_and_markdown_has_the_rows(cscbench, runs):
     paired = rows(comparison, "bleu_4")["retrieval"]["paired"]
     assert [float(line["difference_low"]), float(line["difference_high"])] == paired["interval"]
     table = cscbench(*given, "--format", "md").stdout.splitlines()
-    assert {line.count(" | ") for line in table if not line.startswith("|---")} == {len(formats.HEAD) - 1}
+    assert {line.count(" | ") for line in table if not line.startswith("|---")} == {len(HEAD) - 1}
     done = cscbench(*given, "--format", "latex")
     assert (done.returncode, done.stderr) == (2, "cscbench: 'latex' is now `cscbench export --format latex`\n")
 

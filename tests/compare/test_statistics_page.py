@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cscbench.comparing.compare import Verdict
-from cscbench.publishing import formats
+from cscbench.comparing.rows import HEAD
 from cscbench.scoring.bootstrap import LEVEL, IntervalMethod, Resampling
 from cscbench.scoring.paired import PERMUTATIONS, POWER, SIGNIFICANCE, minimum_detectable_effect
 
@@ -15,7 +15,7 @@ PAGE = (Path(__file__).parents[2] / "docs/statistics.md").read_text(encoding="ut
 
 def test_columns_and_verdicts_are_the_ones_there_are():
     named = set(re.findall(r"`([^`\n]+)`", PAGE))
-    assert set(formats.HEAD[4:]) - {"95% CI"} <= named
+    assert set(HEAD[4:]) - {"95% CI"} <= named
     assert {outcome.value for outcome in Verdict} - {"baseline"} <= named
     assert {method.value for method in IntervalMethod} <= named
 

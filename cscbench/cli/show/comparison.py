@@ -2,7 +2,7 @@
 
 from cscbench.cli.show.results import table
 from cscbench.comparing.compare import Comparison, Verdict
-from cscbench.publishing.formats import HEAD, NUMBERS, rows
+from cscbench.comparing.rows import HEAD, NUMBERS, rows
 
 _METRIC, _RUN, _BOOTSTRAP = 0, 1, HEAD.index("p bootstrap")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cscbench.comparing.compare import Verdict
-from cscbench.publishing.formats import p_value
+from cscbench.comparing.rows import p_value
 from cscbench.publishing.report import single, words
 from cscbench.publishing.report.blocks import (
     Block,
