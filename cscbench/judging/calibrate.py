@@ -138,13 +138,13 @@ def ordered(points: Sequence[Score]) -> float | None:
 def _unfit(order: Estimate | None, missing: int, count: int) -> tuple[str, ...]:
     reasons = []
     if 100 * missing > MISSING * count:
-        reasons.append(f"{missing} of {count} ratings are missing (allowed: {MISSING:g} %)")
+        reasons.append(f"{missing} of {count} ratings are missing (allowed: {MISSING:g}%)")
     if order is None:
         reasons.append("its ratings contain no pair to order: rate more rows")
     elif order.value < ORDER:
-        reasons.append(f"{order.value:.0f} % of the pairs are in people's order (required: {ORDER:g} %)")
+        reasons.append(f"{order.value:.0f}% of the pairs are in people's order (required: {ORDER:g}%)")
     elif order.low is None or order.low <= CHANCE:
-        reasons.append(f"its order is not significantly better than chance ({CHANCE:g} %): rate more dialogues")
+        reasons.append(f"its order is not significantly better than chance ({CHANCE:g}%): rate more dialogues")
     return tuple(reasons)
 
 

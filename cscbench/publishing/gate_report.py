@@ -44,7 +44,7 @@ def _bounds(result: RuleResult, form: str) -> str:
     evidence = result.evidence
     if evidence.low is None or evidence.high is None:
         return ""
-    return f" ({result.rule.confidence:g} % bounds: {evidence.low:{form}} to {evidence.high:{form}})"
+    return f" ({result.rule.confidence:g}% bounds: {evidence.low:{form}} to {evidence.high:{form}})"
 
 
 def _requirement(result: RuleResult) -> str:
@@ -68,7 +68,7 @@ def _power(result: RuleResult) -> str:
         needed = dialogues_needed(rule, evidence)
         return count + (f", about {needed} would pass at this value" if needed else "")
     loss = detectable_loss(rule, evidence)
-    return count + (f", detects a loss of {loss:.2f} with 80 % power" if loss is not None else "")
+    return count + (f", detects a loss of {loss:.2f} with 80% power" if loss is not None else "")
 
 
 def junit(verdict: GateVerdict) -> str:
@@ -128,6 +128,6 @@ def _cells(result: RuleResult) -> tuple[str, ...]:
         "" if evidence.baseline is None else f"{evidence.baseline:.2f}",
         "" if evidence.baseline is None else f"{evidence.value - evidence.baseline:+.2f}",
         bounds,
-        f"{_requirement(result)}, at {result.rule.confidence:g} %",
+        f"{_requirement(result)}, at {result.rule.confidence:g}%",
         f"{evidence.dialogues}",
     )

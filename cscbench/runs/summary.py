@@ -6,7 +6,7 @@ from html import escape
 
 from cscbench.runs.results import Results
 
-COLUMNS = ("metric", "value", "95 % low", "high", "turns", "better")
+COLUMNS = ("metric", "value", "95% low", "high", "turns", "better")
 NUMBERS = (1, 2, 3, 4)
 # Wide enough for a table that goes to a file: it is neither cut nor wrapped.
 FILE_WIDTH = 240

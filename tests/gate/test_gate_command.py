@@ -74,10 +74,10 @@ def test_a_line_a_rule_says_what_was_measured_and_what_it_can_detect(cscbench, r
     pairs = results.read_pairs(runs["degraded"])
     right = 100 * sum(pair.strategy == pair.reference_strategy for pair in pairs) / len(pairs)
     assert first.startswith("regressed   strategy_accuracy  ")
-    assert f"{right:.2f}, baseline 100.00, difference {right - 100:+.2f} (95 % bounds: -" in first
+    assert f"{right:.2f}, baseline 100.00, difference {right - 100:+.2f} (95% bounds: -" in first
     assert "may lose at most 1; " in first
-    assert " with 80 % power" in second
-    assert "(90 % bounds: " in second
+    assert " with 80% power" in second
+    assert "(90% bounds: " in second
     assert last.startswith("gate: regressed: ")
     assert "Traceback" not in done.stderr
 

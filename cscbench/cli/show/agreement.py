@@ -80,7 +80,7 @@ def _show_groups(agreement: Agreement) -> None:
         quartiles = [f"{value:g}" for value in group.quartiles] if group.quartiles else ["", "", ""]
         shares = (_share(group.identical, group.requests), _share(group.identical_first, group.requests))
         rows.append((group.name, str(group.requests), *shares, *quartiles))
-    columns = ("replies", "n", "identical", f"first {agreement.first} alike", "diverge after: 25 %", "median", "75 %")
+    columns = ("replies", "n", "identical", f"first {agreement.first} alike", "diverge after: 25%", "median", "75%")
     table("", columns, rows, numbers=range(1, len(columns)))
 
 
@@ -140,8 +140,8 @@ def _show_differences(agreement: Agreement) -> None:
         numbers = (f"{difference.a:.2f}", f"{difference.b:.2f}", f"{difference.difference:+.2f}", low, high)
         rows.append((difference.name, *numbers, ", ".join(mark for mark in marks if mark)))
     turns = f"metric over {agreement.scope.turns} turns of {agreement.scope.dialogues} dialogues"
-    table("", (turns, "A", "B", "B - A", "95 % low", "high", ""), rows, numbers=range(1, 6))
+    table("", (turns, "A", "B", "B - A", "95% low", "high", ""), rows, numbers=range(1, 6))
 
 
 def _share(count: int, whole: int) -> str:
-    return f"{100 * count / whole:.1f} %" if whole else ""
+    return f"{100 * count / whole:.1f}%" if whole else ""

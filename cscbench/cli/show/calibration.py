@@ -21,7 +21,7 @@ def show_calibration(calibration: Calibration) -> None:
         ),
         ("ratings missing", f"{calibration.missing} of {calibration.n}"),
     ]
-    table(f"{calibration.judge.label} against {calibration.ratings}", ("agreement", "value, 95 %"), rows, numbers=(1,))
+    table(f"{calibration.judge.label} against {calibration.ratings}", ("agreement", "value, 95%"), rows, numbers=(1,))
     if any(row.version for row in calibration.rows):
         _show_versions(calibration)
     lines = [f"{'unfit' if calibration.unfit else 'fit'}: {calibration.judge.label}"]
