@@ -61,7 +61,7 @@ def test_a_model_that_changes_at_the_fifth_turn_is_found_out(cscbench, played, t
     wrong = 100 * len(spoiled) / len(replies[a])
     assert differences["strategy_accuracy"]["difference"] == pytest.approx(-wrong)
     assert differences["strategy_accuracy"]["high"] < 0 == differences["parse_rate"]["difference"]
-    assert f"{100 * everything['identical'] / everything['requests']:.1f} %" in output
+    assert f"{100 * everything['identical'] / everything['requests']:.1f}%" in output
     assert "counted in characters" in output
 
 
