@@ -18,6 +18,11 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
     ): "some code stands in where none was read, and then the model's own words are shown",
     (
         "cscbench/asking/store.py",
+        "_repair",
+        "not content or content.endswith(b'\\n') -> not content and content.endswith(b'\\n')",
+    ): "a file that ends in a newline is then cut where it ends",
+    (
+        "cscbench/asking/store.py",
         "_int64",
         "len(text) > 20 -> len(text) > 21",
     ): "every number of 21 characters is over 64 bits",
