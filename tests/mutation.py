@@ -60,7 +60,7 @@ TESTS = {
     "scoring/paired": "paired_edges metric_sums",
     "scoring/plan": "scoring_plan",
     "scoring/registry": "scoring_plan",
-    "scoring/score": "scoring",
+    "scoring/score": "score_rows scoring",
     "scoring/scorer": "scoring_plan",
     "scoring/scorers/bertscore": "bertscore_rows",
     "scoring/scorers/bleu": "bleu",

@@ -199,3 +199,27 @@ def test_a_file_of_a_set_may_lie_in_a_folder_below(tmp_path, names):
     files.write_set(tmp_path / "deep" / "set", contents)
     assert {name: files.read(tmp_path / "deep" / "set" / name) for name in names} == contents
     files.write_set(tmp_path / "deep" / "set", contents)
+
+
+def test_json_is_indented_by_one_in_its_own_order_with_chinese_as_it_is():
+    assert files.json_bytes({"b": 1, "a": ["退款"]}) == '{\n "b": 1,\n "a": [\n  "退款"\n ]\n}\n'.encode()
+    with pytest.raises(ValueError, match="JSON"):
+        files.json_bytes({"a": float("nan")})
+
+
+def test_a_set_of_two_is_all_old_or_all_new_too(tmp_path):
+    folder, old, new = tmp_path / "out", dict(list(OLD.items())[:2]), dict(list(NEW.items())[:2])
+    views = []
+    for step in each_kill(folder, lambda: made(folder, old), lambda: files.write_set(folder, new)):
+        views.append(seen(folder))
+        assert views[-1] in (old, new), step
+    assert old in views
+    assert new in views
+
+
+def test_a_folder_that_may_not_be_written_is_told_before_anything_changes(tmp_path, monkeypatch):
+    made(tmp_path / "out", OLD)
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    with pytest.raises(UserError, match=os.strerror(errno.EACCES)):
+        files.write_set(tmp_path / "out", NEW)
+    assert seen(tmp_path / "out") == OLD
