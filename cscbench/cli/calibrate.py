@@ -24,12 +24,23 @@ def calibrate() -> None:
 @click.argument("ratings", required=False, type=click.Path(path_type=Path))
 @click.option("--judge", "judge_card", required=True, metavar="CARD", help="The judge.")
 @click.option(
-    "--task", "task_name", default="csconv_sample", show_default=True, help="Use this task's rubric and anchors."
+    "--task",
+    "task_name",
+    default="csconv_sample",
+    show_default=True,
+    metavar="NAME",
+    help="Use this task's rubric and anchors.",
 )
 @set_option("the task or judging")
 @renamed_option("--judge-repeats", "--set judge.repeats=N")
 @click.option("--against", type=click.Path(path_type=Path), help="An earlier calibration.json: has the judge drifted?")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("reports/calibrations"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports/calibrations"),
+    show_default=True,
+    help="The folder to write to.",
+)
 @click.option("--trust-remote-code", is_flag=True, help="Allow a card that asks for it to run its model's own code.")
 @click.pass_context
 def calibrate_judge(

@@ -29,10 +29,25 @@ _MOVED = {"latex": "`cscbench export --format latex`"}
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--baseline", type=click.Path(path_type=Path), help="The run to compare with.  [default: the first]")
-@click.option("--interval", type=EnumChoice(IntervalMethod), default=IntervalMethod.PERCENTILE, show_default=True)
-@click.option("--resamples", type=click.IntRange(min=100), default=1000, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--format", "form", type=EnumChoice(Format, _MOVED), default=Format.TABLE, show_default=True)
+@click.option(
+    "--interval",
+    type=EnumChoice(IntervalMethod),
+    default=IntervalMethod.PERCENTILE.value,
+    show_default=True,
+    help="How to compute the intervals of differences (docs/statistics.md).",
+)
+@click.option(
+    "--resamples", type=click.IntRange(min=100), default=1000, show_default=True, help="Resamples of the dialogues."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the resamples.")
+@click.option(
+    "--format",
+    "form",
+    type=EnumChoice(Format, _MOVED),
+    default=Format.TABLE.value,
+    show_default=True,
+    help="The form to print.",
+)
 @click.option("--texts", is_flag=True, help="Compare the replies of two runs: where their texts first diverge.")
 @click.option(
     "--tokenizer",
