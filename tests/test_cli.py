@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -137,6 +138,30 @@ def test_a_dry_run_loads_and_writes_nothing(tmp_path, model):
     assert tree(tmp_path) == before
     for part in (f"name: {model}", "csconv_sample", "<system>", "tokens"):
         assert part in said
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["models"], 0),
+        (["run", "--model", "glod"], 2),
+        (["run", "--model", "gold", "--limit", "2", "--encoder", "none", "--scorer", "bleu"], 0),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_inside_the_test_process_a_command_prints_and_returns_what_it_does_as_a_process(
+    cscbench, cscbench_process, tmp_path, monkeypatch, args, code
+):
+    outcomes = []
+    for run in (cscbench, cscbench_process):
+        folder = tmp_path / str(len(outcomes))
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        done = run(*args)
+        text = re.sub(r"[\d.,]+ (?:s\b|MB|a second)", "N", done.stdout)  # what a run cost is measured
+        outcomes.append((done.returncode, re.sub(r" +", " ", text), done.stderr))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0] == code
 
 
 def test_a_dry_run_without_a_network_says_what_is_not_to_be_had(cscbench_process):
