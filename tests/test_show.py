@@ -122,7 +122,7 @@ def test_a_run_that_was_not_finished_is_refused_with_the_cure(cscbench, majority
     (majority / "results.json").unlink()
     refused(cscbench("show", majority), majority, "no results.json")
     (majority / "predictions.parquet").unlink()
-    refused(cscbench("score", majority, "--encoder", "none"), "predictions.parquet", "finish the run first")
+    refused(cscbench("score", majority, "--encoder", "none"), "predictions.parquet", "to finish the run")
 
 
 def test_a_changed_results_file_is_refused_and_its_cure_works(cscbench, majority):

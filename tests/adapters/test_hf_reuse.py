@@ -81,8 +81,10 @@ class TestSameAnswers:
         ("kind", "context", "condition", "sampling"),
         [
             ("llama", Context.GOLD, Condition.JOINT, Sampling(max_tokens=6)),
-            ("llama", Context.GENERATED, Condition.TWO_STEP, Sampling(max_tokens=6)),
-            ("gpt2", Context.GENERATED, Condition.JOINT, Sampling(max_tokens=6)),
+            pytest.param(
+                "llama", Context.GENERATED, Condition.TWO_STEP, Sampling(max_tokens=6), marks=pytest.mark.slow
+            ),
+            pytest.param("gpt2", Context.GENERATED, Condition.JOINT, Sampling(max_tokens=6), marks=pytest.mark.slow),
             ("gpt2", Context.GENERATED, Condition.JOINT, Sampling(max_tokens=6, temperature=1.0, top_p=0.9)),
             ("llama", Context.GENERATED, Condition.RANKED, Sampling(max_tokens=6)),
         ],
