@@ -102,6 +102,21 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
         "count / 1000000000.0 -> count / 1000000001.0",
     ): "a billionth does not show in one decimal",
     (
+        "cscbench/runs/summary.py",
+        "text_table",
+        "width=width, highlight=False, color_system=None, fo -> width=width, highlight=True, color_system=None, fo",
+    ): "nothing is highlighted without colors",
+    (
+        "cscbench/scoring/scorer.py",
+        "ratio",
+        "np.where(empty, 1, denominator) -> np.where(empty, 2, denominator)",
+    ): "where the denominator is empty the quotient is replaced by NaN",
+    (
+        "cscbench/scoring/scorers/stars.py",
+        "StarsScorer._rated_turn",
+        "-1 if self._judging.level -> -2 if self._judging.level",
+    ): "any negative number stands for the whole conversation",
+    (
         "cscbench/runs/turns.py",
         "_positions",
         "slice(2) -> slice(3)",

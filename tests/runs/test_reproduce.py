@@ -51,6 +51,7 @@ def command(model=None, protocol=None, task=None, **scoring) -> str:
             {"judging": judged(Level.TURN, "mean,repeats:5", "expected,repeats:5")},
             "--judge judge0,judge1 --set judge.repeats=5",
         ),
+        ({"judging": judged(Level.TURN, "mean,repeats:1", "mean,repeats:5")}, "--judge judge0,judge1"),
         ({"judging": judged(Level.DIALOGUE, "mean,repeats:3")}, "--judge judge0 --set judge.level=dialogue"),
         (
             {"judging": judged(Level.DIALOGUE, "expected,repeats:2", "mean,repeats:2")},

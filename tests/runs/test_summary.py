@@ -42,6 +42,11 @@ def test_a_text_table_is_aligned_numbers_to_the_right_and_never_wrapped():
     assert [line.index(number) for number in ("1", "200") for line in left if number in line] == [1, 1]
 
 
+def test_a_table_is_no_wider_than_240_characters():
+    lines = summary.text_table(("name",), [("x" * 1000,)]).splitlines()
+    assert max(len(line.strip()) for line in lines) == 238  # and a space at either end
+
+
 def test_brackets_in_a_table_are_text_and_no_markup():
     assert "[bold]x[/bold]" in summary.text_table(("name",), [("[bold]x[/bold]",)])
 
@@ -79,7 +84,10 @@ def test_a_run_prints_as_its_metrics_and_an_unfinished_one_as_its_state(run):
     page = Cells(run._repr_html_()).cells
     numbers = [style for text, style in page if text == f"{run.metric('rouge_l').value:.2f}"]
     assert numbers == ["right"]
-    assert ("rouge_l", "left") in page
+    first = page.index(("rouge_l", "left"))
+    assert [style for _, style in page[first : first + 5]] == ["left", *["right"] * 4]
+    heads = [(text, style) for text, style in page if text in summary.COLUMNS]
+    assert [style for _, style in heads] == ["left", *["right"] * 4, "left"]
     unfinished = dataclasses.replace(run, results=None)
     assert repr(unfinished) == f"{run.folder}: unfinished"
     assert unfinished._repr_html_() is None

@@ -46,5 +46,10 @@ def test_macro_f1_leaves_out_strategies_that_no_reference_has():
     assert ours([("GT", "GT"), ("GT", "PS")])[1] == pytest.approx(200 / 3)
 
 
+def test_a_turn_counts_once():
+    pair = ScoredPair("d", 0, Language.EN, "", "GT", "x", None, "x", ParseForm.UNPARSED)
+    assert SCORER.measure([pair, pair]).sum(axis=1).tolist() == [1.0, 1.0]
+
+
 def test_no_turns_have_no_value():
     assert np.isnan(ours([])).all()
