@@ -1,5 +1,6 @@
 """The meter on a clock that the test sets: seconds in flight, when lines are written, joules and memory."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -110,8 +111,16 @@ def test_on_linux_peak_memory_adds_up_a_family_in_kibibytes(monkeypatch):
     assert meter.peak_memory() is None
 
 
+@pytest.mark.skipif(meter.sys.platform != "linux", reason="reads /proc")
 def test_a_process_that_has_ended_has_no_memory():
     assert meter._peak_kib(2**22 + 1) == 0
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it has ended, and is still listed
+    assert meter._peak_kib(child) == 0
+    os.waitpid(child, 0)
+    assert meter._peak_kib(os.getpid()) > 1000
 
 
 @pytest.mark.parametrize(
