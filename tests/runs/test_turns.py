@@ -72,9 +72,11 @@ def test_turns_without_a_label_or_a_score_count_for_nothing():
 
 
 def test_intervals_of_a_place_are_over_its_dialogues():
-    turns = [turn("d", 0, 10.0), turn("e", 0, 90.0), turn("f", 0, 40.0)]
-    (first, *_) = summarise_turns(turns, strategies_count=True).positions
-    expected = estimate_by_cluster([("d", 10.0), ("e", 90.0), ("f", 40.0)], fmean, Resampling())
+    scores = {f"d{number}": float(number**2) for number in range(10)}
+    (first, *_) = summarise_turns(
+        [turn(name, 0, score) for name, score in scores.items()], strategies_count=True
+    ).positions
+    expected = estimate_by_cluster(list(scores.items()), fmean, Resampling())
     assert (first.rouge.value, first.rouge.low, first.rouge.high) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )

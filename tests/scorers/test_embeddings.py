@@ -65,13 +65,13 @@ def test_f1_is_that_of_bert_score_in_the_order_of_the_replies(folder, batch_size
 def test_padding_is_never_a_match():
     """A vector like the padding's would match it best, were it not left out."""
     own = Encoder(torch.nn.Linear(1, 1), None, "", 8)
-    like = torch.tensor([[2.0, 2.0]])
-    other = torch.tensor([[2.0, -2.0]])
-    short = Embedded(other, torch.ones(1))
-    long = Embedded(torch.cat([like, like, like]), torch.ones(3))
-    assert own.f1([long, short, long], [short, long, long]) == pytest.approx([0.0, 0.0, 1.0], abs=1e-6)
-    zero_weight = Embedded(torch.cat([other, like, other]), torch.tensor([0.0, 1.0, 0.0]))
-    assert own.f1([zero_weight], [long]) == pytest.approx([1.0])
+    padding, aside = torch.tensor([[2.0, 2.0]]), torch.tensor([[1.0, 0.0]])
+    short = Embedded(aside, torch.ones(1))
+    long = Embedded(torch.cat([padding, padding, padding]), torch.ones(3))
+    cosine = 0.5**0.5
+    assert own.f1([long, short, long], [short, long, long]) == pytest.approx([cosine, cosine, 1.0], abs=1e-6)
+    ends_do_not_count = Embedded(torch.cat([aside, padding, aside]), torch.tensor([0.0, 1.0, 0.0]))
+    assert own.f1([ends_do_not_count], [long]) == pytest.approx([1.0])
 
 
 def test_references_are_read_from_the_cache_the_second_time(folder, tmp_path, monkeypatch):
