@@ -61,7 +61,7 @@ def _plain(value: Any) -> Any:
 def run(options: RunOptions) -> FinishedRun:
     """Run a model on a task, score it, and return the finished run; `cscbench run` in Python.
 
-    The parameters are those of `RunOptions`: `cscbench.run("majority", context="generated", limit=20)`. Names stand for
+    The parameters are those of `RunOptions`: `cscbench.run("majority", context="generated", limit=20)`. Names serve as
     enum values. Repeat the call to continue an interrupted run; a finished one is read, and the model is not asked. It
     works where an event loop runs already, as in a notebook.
 
@@ -85,7 +85,7 @@ def rescore(run: Run, encoder: str = "", scorers: Sequence[str] = ()) -> Finishe
     """Score a run again without its model, with another `encoder` or further `scorers`, and return it.
 
     Raises:
-        UserError: no run is there, or a scorer or encoder is missing.
+        UserError: the folder holds no run, or a scorer or encoder is missing.
     """
     folder = _loaded(run).folder
     running.rescore(folder, encoder, tuple(scorers))

@@ -1,1 +1,1 @@
-"""What commands print: aligned tables, and what a reader must know beside them."""
+"""What commands print: aligned tables, and notes for their reader."""
