@@ -83,7 +83,7 @@ def record_rows(adapter):
 
 
 class TestGreedy:
-    @pytest.mark.parametrize("kind", ["llama", "gpt2"])
+    @pytest.mark.parametrize("kind", [pytest.param("llama", marks=pytest.mark.slow), "gpt2"])
     def test_batched_single_and_hand_written_decoding_give_the_same_tokens(
         self, kind, lively_model, load_hf, make_request, answers
     ):

@@ -131,7 +131,8 @@ class TestSameAnswers:
 
 
 class TestRanking:
-    def test_scores_are_mean_log_probabilities_of_the_choices_tokens(self, lively_model, load_hf, dialogues, prompts):
+    @pytest.mark.slow
+  def test_scores_are_mean_log_probabilities_of_the_choices_tokens(self, lively_model, load_hf, dialogues, prompts):
         import torch
         from transformers import AutoModelForCausalLM
 

@@ -199,6 +199,7 @@ def test_a_file_of_other_words_under_the_same_names_is_not_taken_for_the_same_tu
 
 
 @pytest.mark.usefixtures("tiny_card")
+@pytest.mark.slow
 def test_a_real_model_agrees_with_itself_in_other_batches_and_not_under_another_seed(cscbench, tmp_path, tiny_model):
     card = tmp_path / "model_cards/tiny.md"
     card.write_text(card.read_text().replace("variants:\n", "variants:\n  alone:\n    options: {batch_size: 1}\n"))

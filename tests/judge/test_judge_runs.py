@@ -177,6 +177,7 @@ def test_whole_conversations_are_rated_once_each(run):
     assert "|level:dialogue|" in metrics(scored)["stars"]["signature"]
 
 
+@pytest.mark.slow
 def test_a_local_judge_scores_by_the_likelihoods_of_the_stars(run, tiny_card):
     """Random weights write no JSON: every rating is missing, none is a number."""
     (first, *_) = (ROOT / "tasks/csconv_sample/data/test.jsonl").read_text(encoding="utf-8").splitlines()

@@ -57,7 +57,10 @@ def spoken(pairs: list[ScoredPair]) -> list[ScoredPair]:
     return [pair for pair in pairs if pair.text][:8]
 
 
-@pytest.mark.parametrize(("encoder", "name", "layer"), [("minilm-l6", "en_pairs", 6), ("e5-small", "zh_pairs", 9)])
+@pytest.mark.parametrize(
+    ("encoder", "name", "layer"),
+    [("minilm-l6", "en_pairs", 6), pytest.param("e5-small", "zh_pairs", 9, marks=pytest.mark.slow)],
+)
 def test_a_run_scores_as_bert_score_scores_it(encoder, name, layer, request):
     pairs = spoken(request.getfixturevalue(name))
     expected = directly(pairs, locate(encoder), layer)

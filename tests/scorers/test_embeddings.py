@@ -1,4 +1,4 @@
-"""Token embeddings of a random BERT of two layers: batches, padding, the cache, and bert-score's own numbers."""
+"""Token embeddings of a random BERT of two layers: batches, padding, the cache, and bert-score's bert numbers."""
 
 import warnings
 
@@ -52,35 +52,35 @@ def test_f1_is_that_of_bert_score_in_the_order_of_the_replies(folder, batch_size
     from bert_score import score
 
     replies, references = [*TEXTS, TEXTS[0]], [*TEXTS[::-1], TEXTS[0]]
-    own = encoder(folder, batch_size)
-    embedded = own.embed(TEXTS)
-    found = own.f1([embedded[text] for text in replies], [embedded[text] for text in references])
+    bert = encoder(folder, batch_size)
+    embedded = bert.embed(TEXTS)
+    f1 = bert.f1([embedded[text] for text in replies], [embedded[text] for text in references])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # bert-score pads with a tensor that torch 2 would rather copy
         _, _, expected = score(replies, references, model_type=str(folder), num_layers=2, idf=False, batch_size=1)
-    assert found == pytest.approx(expected.tolist(), abs=1e-5)
-    assert found[-1] == pytest.approx(1.0, abs=1e-5)
+    assert f1 == pytest.approx(expected.tolist(), abs=1e-5)
+    assert f1[-1] == pytest.approx(1.0, abs=1e-5)
 
 
 def test_padding_is_never_a_match():
     """A vector like the padding's would match it best, were it not left out."""
-    own = Encoder(torch.nn.Linear(1, 1), None, "", 8)
+    bert = Encoder(torch.nn.Linear(1, 1), None, "", 8)
     padding, aside = torch.tensor([[2.0, 2.0]]), torch.tensor([[1.0, 0.0]])
     short = Embedded(aside, torch.ones(1))
     long = Embedded(torch.cat([padding, padding, padding]), torch.ones(3))
     cosine = 0.5**0.5
-    assert own.f1([long, short, long], [short, long, long]) == pytest.approx([cosine, cosine, 1.0], abs=1e-6)
+    assert bert.f1([long, short, long], [short, long, long]) == pytest.approx([cosine, cosine, 1.0], abs=1e-6)
     ends_do_not_count = Embedded(torch.cat([aside, padding, aside]), torch.tensor([0.0, 1.0, 0.0]))
-    assert own.f1([ends_do_not_count], [long]) == pytest.approx([1.0])
+    assert bert.f1([ends_do_not_count], [long]) == pytest.approx([1.0])
 
 
 def test_references_are_read_from_the_cache_the_second_time(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("CSCBENCH_CACHE", str(tmp_path / "cache"))
-    own = encoder(folder)
-    first = own.embed_cached(TEXTS)
+    bert = encoder(folder)
+    first = bert.embed_cached(TEXTS)
     assert len(list((tmp_path / "cache/embeddings").iterdir())) == 1
     monkeypatch.setattr(Encoder, "embed", lambda self, texts: pytest.fail("embedded again"))
-    again = own.embed_cached(TEXTS[::-1])
+    again = bert.embed_cached(TEXTS[::-1])
     assert all(torch.equal(first[text].tokens, again[text].tokens) for text in TEXTS)
     assert all(torch.equal(first[text].weights, again[text].weights) for text in TEXTS)
 

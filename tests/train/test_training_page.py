@@ -32,6 +32,7 @@ def small(tiny_model, tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps(short), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_runs(small, tmp_path):
     """Each as a process of its own; without BERTScore, which training does not change."""
     for program, *rest in commands(PAGE):
