@@ -132,7 +132,7 @@ class TestSameAnswers:
 
 class TestRanking:
     @pytest.mark.slow
-  def test_scores_are_mean_log_probabilities_of_the_choices_tokens(self, lively_model, load_hf, dialogues, prompts):
+    def test_scores_are_mean_log_probabilities_of_the_choices_tokens(self, lively_model, load_hf, dialogues, prompts):
         import torch
         from transformers import AutoModelForCausalLM
 
