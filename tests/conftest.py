@@ -1,5 +1,6 @@
 """What every test shares: isolated user state, one cache of converted weights, small real models, the real command."""
 
+import gc
 import os
 import shutil
 import signal
@@ -39,6 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="needs vLLM, in an environment of its own: make test-vllm"))
         if item.get_closest_marker("pages") and (reason := _no_browser(config)):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the packages that the tests have imported: they are never garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def _no_browser(config: pytest.Config) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import krippendorff
@@ -13,9 +14,16 @@ from sklearn.metrics import cohen_kappa_score
 
 from cscbench.judging.bias import alpha, kappa, kendall, spearman
 from cscbench.judging.calibrate import ordered
+from cscbench.scoring import bootstrap
 
 ANCHORS = Path(__file__).parents[2] / "tasks" / "csconv_sample" / "anchors.csv"
 ROWS = list(csv.DictReader(ANCHORS.read_text(encoding="utf-8").splitlines(keepends=True)))
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch):
+    """The intervals are not what is tested here, and a kappa takes scikit-learn a millisecond."""
+    monkeypatch.setattr(bootstrap, "Resampling", partial(bootstrap.Resampling, 200))
 
 
 def rating_of(call) -> int:

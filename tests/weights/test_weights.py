@@ -113,23 +113,25 @@ class TestCatalog:
         assert run_python(code, {}).stdout.strip() == "[]"
 
 
+@pytest.fixture(scope="session")
+def e5_tokenizer(e5):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(e5)
+
+
 class TestE5:
     def test_embeddings_are_those_of_the_packages_own_engine(self, e5, engine):
         ours = embed(e5, [f"passage: {text}" for text in SENTENCES])
         cosines = (ours * engine.passage(SENTENCES)).sum(axis=1)
         assert cosines.min() > 0.999
 
-    def test_token_counts_are_those_of_the_packages_own_engine(self, e5, engine):
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(e5)
-        ours = [len(tokenizer(f"passage: {text}")["input_ids"]) for text in SENTENCES]
+    def test_token_counts_are_those_of_the_packages_own_engine(self, e5_tokenizer, engine):
+        ours = [len(e5_tokenizer(f"passage: {text}")["input_ids"]) for text in SENTENCES]
         assert ours == [engine.token_count(text) for text in SENTENCES]
 
-    def test_tokenizer(self, e5):
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(e5)
+    def test_tokenizer(self, e5_tokenizer):
+        tokenizer = e5_tokenizer
         assert tokenizer.model_max_length == 512
         assert len(tokenizer("退款 " * 2000, truncation=True)["input_ids"]) == 512
         assert tokenizer("hello")["input_ids"] == [0, 33600, 31, 2]
