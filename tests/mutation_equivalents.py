@@ -136,4 +136,45 @@ EQUIVALENTS: dict[tuple[str, str, str], str] = {
         "_weights",
         "lru_cache(maxsize=4) -> lru_cache(maxsize=5)",
     ): "how much a cache holds changes no value",
+    (
+        "cscbench/scoring/scorers/text.py",
+        "LengthScorer.measure",
+        "pe=np.float64).reshape(-1, 2) -> pe=np.float64).reshape(-2, 2)",
+    ): "numpy takes any negative number for the one to be found",
+    (
+        "cscbench/scoring/scorers/bleu.py",
+        "BleuScorer.summarise",
+        "2 * _MAX_ORDER -> 3 * _MAX_ORDER",
+    ): "of the totals the first four are used, and no later column",
+    (
+        "cscbench/scoring/score.py",
+        "_Estimator.__init__",
+        "+ 1 if len(pairs) else 0 -> + 1 if len(pairs) else 1",
+    ): "without a turn no sum has a value, however many clusters there are",
+    (
+        "cscbench/scoring/paired.py",
+        "_is_exact",
+        "1 << clusters <= PERMUTATIONS -> 1 << clusters < PERMUTATIONS",
+    ): "no power of 2 is 10,000",
+    (
+        "cscbench/scoring/paired.py",
+        "_swaps",
+        "1 << clusters -> 2 << clusters",
+    ): "each swap comes twice, and the share of extreme ones stays the same",
+    (
+        "cscbench/scoring/paired.py",
+        "_wins",
+        "np.abs(change) < _ROUNDING -> np.abs(change) <= _ROUNDING",
+    ): "no change of floats is exactly the bound on rounding",
+    ("cscbench/scoring/paired.py", "holm", "[0.0] -> [1.0]"): "each place is filled",
+    (
+        "cscbench/asking/meter.py",
+        "Meter.__init__",
+        "since, self._wall = (0, 0.0, 0.0) -> since, self._wall = (0, 1.0, 0.0)",
+    ): "the first request sets it before it is read",
+    (
+        "cscbench/runs/finished.py",
+        "FinishedRun",
+        "class(frozen=True, repr=False) -> class(frozen=True, repr=True)",
+    ): "a dataclass leaves a __repr__ of the class alone",
 }

@@ -61,6 +61,31 @@ def test_placeholders_by_hand():
     assert all(np.isnan(value) for value in values("placeholders", [scored_pair("none")]).values())
 
 
+def test_four_words_make_a_phrase_and_each_counts_once():
+    pairs = [scored_pair("we are so sorry"), scored_pair("we are so sorry")]
+    assert values("diversity", pairs)["repeated_phrases"] == 50
+    assert values("diversity", [scored_pair("we are sorry")] * 2)["repeated_phrases"] != 50
+    scorer = find_scorer("diversity")(ScoringContext((Language.EN,), Condition.JOINT, CSC))
+    assert scorer.measure(pairs)[:, 4:].tolist() == [[0, 1], [1, 1]]
+
+
+def test_repetition_and_divergence_are_better_when_lower():
+    context = ScoringContext((Language.EN,), Condition.JOINT, CSC)
+    lower = {
+        spec.name
+        for name in ("diversity", "length", "placeholders", "transitions")
+        for spec in find_scorer(name)(context).metrics
+        if not spec.higher_is_better
+    }
+    assert lower == {"repeated_phrases", "transition_divergence"}
+
+
+def test_a_turn_is_one_transition_on_either_side_and_no_turn_none():
+    scorer = find_scorer("transitions")(ScoringContext((Language.EN,), Condition.JOINT, CSC))
+    assert scorer.measure([scored_pair("x"), scored_pair("y", said=None)]).sum(axis=1).tolist() == [2, 2]
+    assert np.isnan(values("transitions", [])["transition_divergence"])
+
+
 LABELS = st.lists(
     st.tuples(st.sampled_from("de"), st.sampled_from([*CODES, None]), st.sampled_from(CODES)), min_size=1, max_size=30
 )

@@ -82,6 +82,13 @@ def test_clusters_are_drawn_whole():
     assert (metric.low, metric.high) == pytest.approx((expected.low, expected.high))
 
 
+def test_an_interval_is_over_the_clusters_that_there_are():
+    lengths = {f"d{number}": number**2 for number in range(1, 11)}
+    (metric,) = scored([pair(name, "x" * length) for name, length in lengths.items()]).metrics
+    expected = slowly(list(lengths.items()))
+    assert (metric.low, metric.high) == pytest.approx((expected.low, expected.high))
+
+
 def test_no_turn_that_can_be_measured_gives_no_metric():
     assert scored([pair("a", "1", label="")]).metrics == ()
     assert scored([]).metrics == ()
