@@ -273,3 +273,28 @@ def test_a_model_that_loops_on_one_mark_costs_no_time(head, unit):
     started = time.process_time()
     parse(head + unit * 6000 + "x", Step.JOINT, CSC)
     assert time.process_time() - started < 4  # linear: milliseconds; quadratic: minutes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<THINK>\nPS?\nNo.\n</THINK>\n[Greeting] Hi",
+        "PS?\nNo.\n</Reasoning>\n[Greeting] Hi",
+        "[Greeting] Hi\n<Thinking>\nand then\nwhat",
+        "[Greeting] Hi<THINK>\nPS?\n</Think>",
+        "{'STRATEGY': 'Greeting',\n'Reply': 'Hi",
+    ],
+)
+def test_reasoning_and_keys_may_have_capitals_and_lines(text):
+    assert parse(text, Step.JOINT, CSC) == Parsed(
+        "GT", "Hi", ParseForm.JSON if text.startswith("{") else ParseForm.BRACKET
+    )
+
+
+def test_a_reply_of_several_lines_is_read_from_loose_json():
+    assert parse("{'strategy': 'Greeting', 'reply': 'Hi\nthere'}", Step.JOINT, CSC).text == "Hi\nthere"
+
+
+@pytest.mark.parametrize(("marks", "form"), [(52, ParseForm.LABEL), (53, ParseForm.UNPARSED)])
+def test_a_bare_label_has_sixty_characters_at_most(marks, form):
+    assert parse("Greeting" + "!" * marks, Step.STRATEGY, CSC).form is form

@@ -140,6 +140,14 @@ def test_several_desks_are_listed_with_what_each_has_cost():
     )
 
 
+def test_two_desks_are_enough_for_a_list():
+    budget = Budget(100)
+    budget.account("m", READ, [Reply("x", 20, 0)])
+    with pytest.raises(BudgetSpent):
+        passes(budget.account("judge", READ), request("hello" * 40))
+    assert "(m 20, judge 0)" in refusal(budget)
+
+
 def test_nothing_refused_raises_nothing():
     budget = Budget(MOST)
     passes(budget.account("m", READ), request("hello"))
