@@ -158,8 +158,10 @@ def test_inside_the_test_process_a_command_prints_and_returns_what_it_does_as_a_
         folder.mkdir()
         monkeypatch.chdir(folder)
         done = run(*args)
-        text = re.sub(r"[\d.,]+ (?:s\b|MB|a second)", "N", done.stdout)  # what a run cost is measured
-        outcomes.append((done.returncode, re.sub(r" +", " ", text), done.stderr))
+        text = re.sub(
+            r"[\d.,]+ (?:s\b|[MG]B|per second)", "N", done.stdout
+        )  # costs are measured, and set columns' widths
+        outcomes.append((done.returncode, re.sub(r"[ ─]+", " ", text), done.stderr))
     assert outcomes[0] == outcomes[1]
     assert outcomes[0][0] == code
 
